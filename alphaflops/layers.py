@@ -1,0 +1,387 @@
+"""Layer specifications and what can be counted from their sizes alone.
+
+Counting convention: ``macs`` counts multiply–accumulate pairs and includes the taps that meet padding;
+``flops = 2 * macs``. Bias additions are not counted. Nothing here touches a device.
+
+Every count exists twice: as a property of a frozen spec (`Conv2d`, `Dense`) and as a function over a table of layers
+(`macs`, `params`, …), which takes any mapping from the names in `COLUMNS` to arrays, such as a pandas DataFrame.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import AlphaflopsError
+
+COLUMNS = (
+    "kind",
+    "batch",
+    "height",
+    "width",
+    "in_channels",
+    "out_channels",
+    "k1",
+    "k2",
+    "stride1",
+    "stride2",
+    "pad_top",
+    "pad_bottom",
+    "pad_left",
+    "pad_right",
+    "dilation1",
+    "dilation2",
+    "groups",
+    "bias",
+    "dtype_bytes",
+)
+"""Columns that describe one layer in a table; a dense layer is a 1×1 convolution over a 1×1 input."""
+
+Pair: TypeAlias = int | tuple[int, int]
+Table: TypeAlias = Mapping[str, ArrayLike]
+
+
+class Padding(NamedTuple):
+    """Rows and columns of zeros added on each side of the input."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def _pair(name: str, value: Pair, least: int) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int | np.integer) for v in pair):
+        raise AlphaflopsError(f"{name} is {value!r}: give one integer or two")
+    for v in pair:
+        _at_least(name, v, least)
+    return int(pair[0]), int(pair[1])
+
+
+def _at_least(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise AlphaflopsError(f"{name} is {value!r}: expected an integer")
+    if value < least:
+        raise AlphaflopsError(f"{name} is {value}: must be at least {least}")
+
+
+class _Counts:
+    """Counts shared by both specs, computed by the table functions on a table of one row."""
+
+    def row(self) -> dict[str, Any]:
+        """Describe the layer by the columns in `COLUMNS`."""
+        raise TypeError(f"{type(self).__name__} has no row")
+
+    def _one(self, function: Any) -> int:
+        return int(function({name: np.asarray([value]) for name, value in self.row().items()})[0])
+
+    @property
+    def macs(self) -> int:
+        """Multiply–accumulate pairs, padding included (MAC)."""
+        return self._one(macs)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, ``2 * macs`` (FLOP)."""
+        return 2 * self.macs
+
+    @property
+    def params(self) -> int:
+        """Weights, and biases where the layer has them (numbers)."""
+        return self._one(params)
+
+    @property
+    def bytes_moved(self) -> int:
+        """Input, weights and output moved once each: the least traffic possible (bytes)."""
+        return self._one(bytes_moved)
+
+    @property
+    def valid_macs(self) -> int:
+        """Multiply–accumulate pairs whose input is data rather than padding (MAC)."""
+        return self._one(valid_macs)
+
+
+@dataclass(frozen=True)
+class Conv2d(_Counts):
+    """A two-dimensional convolution, sizes only.
+
+    Parameters
+    ----------
+    height, width, in_channels : int
+        Input of shape ``(batch, in_channels, height, width)``.
+    out_channels : int
+        Output channels.
+    kernel : int or (int, int)
+        Kernel height and width.
+    batch : int
+        Inputs per call.
+    stride, dilation : int or (int, int)
+        As in `torch.nn.Conv2d`.
+    padding : "same", int or (int, int)
+        Zeros on each side of the height and the width. ``"same"`` keeps the size and needs stride 1; an even kernel
+        then gets its extra zero at the bottom and right, as in PyTorch.
+    groups : int
+        Groups of channels; must divide both channel counts.
+    bias : bool
+        Whether a bias is added. The paper counts none.
+    dtype_bytes : int
+        Bytes per number: 4 for fp32.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a size is not positive, the kernel exceeds the padded input, or the groups do not divide the channels.
+    """
+
+    height: int
+    width: int
+    in_channels: int
+    out_channels: int
+    kernel: Pair = 1
+    batch: int = 1
+    stride: Pair = 1
+    padding: Literal["same"] | Pair = "same"
+    dilation: Pair = 1
+    groups: int = 1
+    bias: bool = False
+    dtype_bytes: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "in_channels", "out_channels", "batch", "groups", "dtype_bytes"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("kernel", "stride", "dilation"):
+            object.__setattr__(self, name, _pair(name, getattr(self, name), 1))
+        if self.padding != "same":
+            if isinstance(self.padding, str):
+                raise AlphaflopsError(f"padding is {self.padding!r}: give 'same', one integer or two")
+            object.__setattr__(self, "padding", _pair("padding", self.padding, 0))
+        elif self.stride != (1, 1):
+            raise AlphaflopsError(f"padding 'same' needs stride 1, not {self.stride}: give the padding as integers")
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups:
+                raise AlphaflopsError(f"{name} is {getattr(self, name)}: not divisible by groups = {self.groups}")
+        pad = self.pads
+        for axis, size, kernel, dilation in (
+            ("height", self.height + pad.top + pad.bottom, self.kernel[0], self.dilation[0]),
+            ("width", self.width + pad.left + pad.right, self.kernel[1], self.dilation[1]),
+        ):
+            if (reach := dilation * (kernel - 1) + 1) > size:
+                raise AlphaflopsError(f"kernel reaches over {reach} but the padded {axis} is {size}: pad or shrink it")
+
+    @property
+    def pads(self) -> Padding:
+        """Zeros on each side, with ``"same"`` resolved."""
+        if self.padding != "same":
+            p1, p2 = self.padding
+            return Padding(p1, p1, p2, p2)
+        total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        return Padding(total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """Shape ``(batch, out_channels, height, width)`` of the output."""
+        table = {name: np.asarray([value]) for name, value in self.row().items()}
+        h, w = output_size(table)
+        return self.batch, self.out_channels, int(h[0]), int(w[0])
+
+    def row(self) -> dict[str, Any]:
+        """Describe the layer by the columns in `COLUMNS`."""
+        return {
+            "kind": "conv2d",
+            "batch": self.batch,
+            "height": self.height,
+            "width": self.width,
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "k1": self.kernel[0],
+            "k2": self.kernel[1],
+            "stride1": self.stride[0],
+            "stride2": self.stride[1],
+            "pad_top": self.pads.top,
+            "pad_bottom": self.pads.bottom,
+            "pad_left": self.pads.left,
+            "pad_right": self.pads.right,
+            "dilation1": self.dilation[0],
+            "dilation2": self.dilation[1],
+            "groups": self.groups,
+            "bias": self.bias,
+            "dtype_bytes": self.dtype_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class Dense(_Counts):
+    """A dense (fully connected) layer, sizes only.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of one input and one output vector.
+    batch : int
+        Vectors per call.
+    bias : bool
+        Whether a bias is added. The paper counts none.
+    dtype_bytes : int
+        Bytes per number: 4 for fp32.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a size is not a positive integer.
+    """
+
+    in_features: int
+    out_features: int
+    batch: int = 1
+    bias: bool = False
+    dtype_bytes: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("in_features", "out_features", "batch", "dtype_bytes"):
+            _at_least(name, getattr(self, name), 1)
+
+    @property
+    def output_shape(self) -> tuple[int, int]:
+        """Shape ``(batch, out_features)`` of the output."""
+        return self.batch, self.out_features
+
+    def row(self) -> dict[str, Any]:
+        """Describe the layer by the columns in `COLUMNS`."""
+        as_conv = Conv2d(1, 1, self.in_features, self.out_features, batch=self.batch)
+        return as_conv.row() | {"kind": "dense", "bias": self.bias, "dtype_bytes": self.dtype_bytes}
+
+
+Layer: TypeAlias = Conv2d | Dense
+
+
+def from_row(row: Mapping[str, Any]) -> Layer:
+    """Rebuild a spec from the columns in `COLUMNS`; the inverse of ``layer.row()``.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the kind is unknown, a size is bad, or the padding is uneven in a way no spec can say.
+    """
+    n = {name: int(row[name]) for name in COLUMNS if name not in ("kind", "bias")}
+    if row["kind"] == "dense":
+        return Dense(n["in_channels"], n["out_channels"], n["batch"], bool(row["bias"]), n["dtype_bytes"])
+    if row["kind"] != "conv2d":
+        raise AlphaflopsError(f"kind is {row['kind']!r}: expected 'conv2d' or 'dense'")
+    kernel, stride, dilation = (n["k1"], n["k2"]), (n["stride1"], n["stride2"]), (n["dilation1"], n["dilation2"])
+    wanted = Padding(n["pad_top"], n["pad_bottom"], n["pad_left"], n["pad_right"])
+    even = wanted.top == wanted.bottom and wanted.left == wanted.right
+    layer = Conv2d(
+        n["height"],
+        n["width"],
+        n["in_channels"],
+        n["out_channels"],
+        kernel,
+        n["batch"],
+        stride,
+        (wanted.top, wanted.left) if even else "same",
+        dilation,
+        n["groups"],
+        bool(row["bias"]),
+        n["dtype_bytes"],
+    )
+    if layer.pads != wanted:
+        raise AlphaflopsError(f"padding {tuple(wanted)} is neither even nor 'same' for kernel {kernel}")
+    return layer
+
+
+def to_table(layers: Iterable[Layer]) -> dict[str, NDArray[Any]]:
+    """Gather specs into arrays keyed by `COLUMNS` (wrap in ``pandas.DataFrame`` for a table)."""
+    rows = [layer.row() for layer in layers]
+    return {name: np.asarray([row[name] for row in rows]) for name in COLUMNS}
+
+
+def _float(table: Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table[name], dtype=np.float64)
+
+
+def output_size(table: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Height and width of the output of each layer, two arrays of shape ``(n,)``."""
+    sizes = []
+    for size, k, stride, before, after, dilation in _axes(table):
+        sizes.append((size + before + after - dilation * (k - 1) - 1) // stride + 1)
+    return sizes[0], sizes[1]
+
+
+def _axes(table: Table) -> list[list[NDArray[np.int64]]]:
+    names = (
+        ("height", "k1", "stride1", "pad_top", "pad_bottom", "dilation1"),
+        ("width", "k2", "stride2", "pad_left", "pad_right", "dilation2"),
+    )
+    return [[np.asarray(table[name], dtype=np.int64) for name in axis] for axis in names]
+
+
+def _channel_pairs(table: Table) -> NDArray[np.float64]:
+    return _float(table, "in_channels") / _float(table, "groups") * _float(table, "out_channels")
+
+
+def macs(table: Table) -> NDArray[np.float64]:
+    """Multiply–accumulate pairs of each layer, padding included (MAC); exact below 2**53."""
+    h, w = output_size(table)
+    return _float(table, "batch") * h * w * _channel_pairs(table) * _float(table, "k1") * _float(table, "k2")
+
+
+def flops(table: Table) -> NDArray[np.float64]:
+    """Floating-point operations of each layer, ``2 * macs`` (FLOP)."""
+    return 2 * macs(table)
+
+
+def params(table: Table) -> NDArray[np.float64]:
+    """Weights and biases of each layer (numbers)."""
+    weights = _channel_pairs(table) * _float(table, "k1") * _float(table, "k2")
+    return weights + np.asarray(table["bias"], dtype=bool) * _float(table, "out_channels")
+
+
+def bytes_moved(table: Table) -> NDArray[np.float64]:
+    """Input, parameters and output of each layer, moved once each (bytes)."""
+    h, w = output_size(table)
+    inputs = _float(table, "height") * _float(table, "width") * _float(table, "in_channels")
+    outputs = _float(table, "out_channels") * h * w
+    return (_float(table, "batch") * (inputs + outputs) + params(table)) * _float(table, "dtype_bytes")
+
+
+def valid_macs(table: Table) -> NDArray[np.float64]:
+    """Multiply–accumulate pairs whose input is data rather than padding (MAC).
+
+    Along one axis, tap ``k`` of output ``o`` reads input ``o * stride + k * dilation - padding``. Padding makes some
+    of those fall outside; the product of the two axes' remaining taps, times batch and channels, is exact.
+    """
+    taps = [_taps_on_data(*axis, out) for axis, out in zip(_axes(table), output_size(table), strict=True)]
+    return _float(table, "batch") * _channel_pairs(table) * taps[0] * taps[1]
+
+
+def _taps_on_data(
+    size: NDArray[np.int64],
+    kernel: NDArray[np.int64],
+    stride: NDArray[np.int64],
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    dilation: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    total = np.array(kernel * out, dtype=np.float64)
+    padded = np.flatnonzero(before + after)
+    if padded.size == 0:
+        return total
+    size, kernel, stride, before, dilation, out = (
+        a[padded] for a in (size, kernel, stride, before, dilation, out)
+    )
+    count = np.zeros(padded.size)
+    for k in range(int(kernel.max())):
+        first = np.maximum(-((k * dilation - before) // stride), 0)  # ceil((before - k·dilation) / stride)
+        last = np.minimum((size - 1 + before - k * dilation) // stride, out - 1)
+        count += np.where(k < kernel, np.maximum(last - first + 1, 0), 0)
+    total[padded] = count
+    return total
+
+
+def as_dict(layer: Layer) -> dict[str, Any]:
+    """Give the fields of a spec by name, for printing."""
+    return asdict(layer)
