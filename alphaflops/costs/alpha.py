@@ -1,0 +1,155 @@
+r"""The paper's correction of FLOPs, with the constants of its authors and of the 2026 replication.
+
+.. math::
+    \alpha_K(S) = \left(\frac{S_K + \beta_K\,(S - S_K)}{S}\right)^{\gamma_K},
+    \qquad S_K = \ln K + 1,
+    \qquad \text{α-FLOPs} = \alpha_K(S)\cdot\text{FLOPs}
+
+where :math:`K` is the kernel's area for the authors and its side for the replication.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import AlphaflopsError
+from ..layers import Table, macs, output_size
+
+
+@dataclass(frozen=True)
+class AlphaConstants:
+    """Constants of the α-FLOPs formula, with where they come from.
+
+    Parameters
+    ----------
+    beta_1, gamma_1, scale_1 : float
+        β, γ (no unit) and scale (ms per million MAC) for 1×1 kernels and dense layers.
+    beta_k, gamma_k, scale_k : float
+        The same for larger kernels.
+    side : bool
+        Whether :math:`S_K` uses the kernel's side rather than its area.
+    source : str
+        File and commit, or the run, that the constants come from.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a constant is not finite or not positive.
+    """
+
+    beta_1: float
+    gamma_1: float
+    scale_1: float
+    beta_k: float
+    gamma_k: float
+    scale_k: float
+    side: bool
+    source: str
+
+    def __post_init__(self) -> None:
+        for name in ("beta_1", "gamma_1", "scale_1", "beta_k", "gamma_k", "scale_k"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value <= 0:
+                raise AlphaflopsError(f"{name} is {value}: the formula needs a finite, positive number")
+
+
+PAPER_T2000 = AlphaConstants(
+    beta_1=0.02,
+    gamma_1=0.99,
+    scale_1=0.0375,
+    beta_k=0.001,
+    gamma_k=0.56,
+    scale_k=0.0375,
+    side=False,
+    source="github.com/asperti/alpha_flops_dataset @ eecef84, make_plots.py, beta_gamma and final",
+)
+"""The authors' constants: Quadro T2000, fp32, milliseconds per million MAC."""
+
+REPLICATION_RTX4090 = AlphaConstants(
+    beta_1=0.00972514,
+    gamma_1=1.1779239,
+    scale_1=0.00549217,
+    beta_k=0.00785036,
+    gamma_k=1.0601711,
+    scale_k=0.00401956,
+    side=True,
+    source="github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py, alpha_model",
+)
+"""The replication's constants: RTX 4090, PyTorch 2.9.1, milliseconds per million MAC."""
+
+
+def spatial_size(table: Table) -> NDArray[np.float64]:
+    """Positions that a layer computes independently, the formula's S.
+
+    ``S = batch · height · width`` of the output. The paper has batch 1 in every convolution, and its Figure 6 takes
+    the batch of a dense layer as S; this reading covers both. Groups do not enter S: they only lower the MACs.
+    """
+    h, w = output_size(table)
+    return np.asarray(table["batch"], dtype=np.float64) * h * w
+
+
+def kernel_area(table: Table) -> NDArray[np.float64]:
+    """Kernel area K = k1 · k2 of each layer, 1 for dense layers."""
+    return np.asarray(table["k1"], dtype=np.float64) * np.asarray(table["k2"], dtype=np.float64)
+
+
+def alpha(s: ArrayLike, k: ArrayLike, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
+    r"""Correction factor :math:`\alpha_K(S)` of the paper, its equation for α-FLOPs.
+
+    Parameters
+    ----------
+    s : array_like
+        Spatial size S ≥ 1, see `spatial_size`.
+    k : array_like
+        Kernel area K ≥ 1; broadcast against `s`. Constants fitted on the side use :math:`\ln\sqrt K`.
+    constants : AlphaConstants
+        β, γ for K = 1 and K > 1.
+
+    Returns
+    -------
+    ndarray
+        Factor without unit: in (0, 1] where S ≥ S_K, above 1 where a large kernel meets a smaller input; tends to
+        :math:`\beta_K^{\gamma_K}` as S grows.
+
+    Raises
+    ------
+    AlphaflopsError
+        If S or K is below 1 or not finite.
+    """
+    s, k = np.asarray(s, dtype=np.float64), np.asarray(k, dtype=np.float64)
+    for name, values in (("S", s), ("K", k)):
+        if not np.all(np.isfinite(values) & (values >= 1)):
+            bad = values[~(np.isfinite(values) & (values >= 1))].flat[0]
+            raise AlphaflopsError(f"{name} is {bad}: the formula needs finite sizes of at least 1")
+    one = k == 1
+    s_k = np.log(k) * (0.5 if constants.side else 1.0) + 1
+    beta, gamma = np.where(one, constants.beta_1, constants.beta_k), np.where(one, constants.gamma_1, constants.gamma_k)
+    return np.asarray(((s_k + beta * (s - s_k)) / s) ** gamma)
+
+
+def published_ms(table: Table, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
+    """Time that the published formula predicts for each layer (ms).
+
+    ``scale · α_K(S) · macs / 10⁶``: the released scripts count multiply–accumulates, not 2 FLOPs for each.
+    """
+    k = kernel_area(table)
+    scale = np.where(k == 1, constants.scale_1, constants.scale_k)
+    return scale * alpha(spatial_size(table), k, constants) * macs(table) / 1e6
+
+
+def alpha_flops(table: Table, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
+    """α-FLOPs of each layer, ``α_K(S) · 2 · macs`` (FLOP)."""
+    return alpha(spatial_size(table), kernel_area(table), constants) * 2 * macs(table)
+
+
+def summary(row: dict[str, Any]) -> dict[str, float]:
+    """Give α, α-FLOPs (FLOP) and the published time (ms) of the single layer described by a row."""
+    table = {name: np.asarray([value]) for name, value in row.items()}
+    return {
+        "alpha": float(alpha(spatial_size(table), kernel_area(table))[0]),
+        "alpha_flops": float(alpha_flops(table)[0]),
+        "published_ms": float(published_ms(table)[0]),
+    }

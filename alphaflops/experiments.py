@@ -1,0 +1,276 @@
+"""The layers that the paper and its 2026 replication measured, as data, and the profiles that a user can run.
+
+Sources: figures of arXiv 2107.11949; the grids of github.com/asperti/alpha_flops_dataset @ eecef84, data.pickle; and
+github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import AlphaflopsError
+from .layers import Conv2d, Dense, Layer, to_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROFILES = ("smoke", "quick", "paper", "fine")
+"""smoke: seconds, quick: minutes, paper: all 721 points of the paper, fine: the replication's dense grids."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a figure: a label, and a swept value with its layer at each point."""
+
+    label: str
+    points: tuple[tuple[int, Layer], ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One plot of the paper or of the replication.
+
+    Parameters
+    ----------
+    name : str
+        The plot's name in the authors' data set with its typos mended, or ``replication_A`` to ``replication_G``.
+    figure : str
+        Figures of the paper that show it, or the replication's letter.
+    title, x_label : str
+        What is swept, in words, and the axis label.
+    lines : tuple of Line
+    """
+
+    name: str
+    figure: str
+    title: str
+    x_label: str
+    lines: tuple[Line, ...]
+
+
+def _line(label: str, xs: Iterable[int], layer: Callable[[int], Layer]) -> Line:
+    return Line(label, tuple((x, layer(x)) for x in xs))
+
+
+SIZES = (400, 500, 800, 1100, 1600, 2200, 3200, 4500, 6400, 9000, 12800)
+STEPS = (10, *range(20, 641, 20))
+KERNELS_OVER_SIZE = (*range(1, 20), 21, 22, 24, 26, 28)
+
+PAPER = (
+    Experiment(
+        "conv_fixed_progressive",
+        "1, 3",
+        "Dense and convolutional layers of equal FLOPs",
+        "width s of the dense layer",
+        (
+            _line("dense", SIZES, lambda s: Dense(s, s)),
+            _line("conv 1×2", SIZES, lambda s: Conv2d(1, 2, s, s // 2)),
+            _line("conv 2×2, s → s/4", SIZES, lambda s: Conv2d(2, 2, s, s // 4)),
+            _line("conv 2×2, s/2 → s/2", SIZES, lambda s: Conv2d(2, 2, s // 2, s // 2)),
+            _line("conv 4×4", SIZES, lambda s: Conv2d(4, 4, s // 4, s // 4)),
+        ),
+    ),
+    Experiment(
+        "conv_K_vs_C",
+        "2a, 2c, 4a",
+        "The kernel grows, the channels shrink, FLOPs stay",
+        "kernel side K",
+        tuple(
+            _line(f"C·K = {ck}", range(1, 29), lambda k, ck=ck: Conv2d(10, 10, ck // k, ck // k, k))
+            for ck in (1500, 2100, 3000, 4500)
+        ),
+    ),
+    Experiment(
+        "conv_K_vs_S",
+        "2b, 2d, 4b",
+        "The kernel grows, the input shrinks, FLOPs stay",
+        "kernel side K",
+        tuple(
+            _line(f"C = {c}", KERNELS_OVER_SIZE, lambda k, c=c: Conv2d(300 // k, 300 // k, c, c, k))
+            for c in (50, 70, 100, 150)
+        ),
+    ),
+    Experiment(
+        "increasing_W",
+        "5a",
+        "The input gets wider",
+        "width W",
+        tuple(_line(f"Cin = {c}", STEPS, lambda w, c=c: Conv2d(100, w, c, 100, 3)) for c in (50, 100, 150)),
+    ),
+    Experiment(
+        "increasing_Cout",
+        "5b",
+        "More output channels, 3×3 kernel",
+        "output channels",
+        tuple(_line(f"Cin = {c}", STEPS, lambda n, c=c: Conv2d(100, 100, c, n, 3)) for c in (50, 100, 150)),
+    ),
+    Experiment(
+        "increasing_Cout_with_K1",
+        "5c",
+        "More output channels, 1×1 kernel",
+        "output channels",
+        tuple(_line(f"input 300×{w}", STEPS, lambda n, w=w: Conv2d(300, w, 50, n)) for w in (100, 200, 300)),
+    ),
+    Experiment(
+        "increasing_Cin",
+        "5d",
+        "More input channels",
+        "input channels",
+        tuple(
+            _line(f"K = {k}", range(100, 1001, 100), lambda c, k=k: Conv2d(10, 10, c, 1000, k)) for k in (1, 3, 5)
+        ),
+    ),
+    Experiment(
+        "increasing_batch",
+        "6",
+        "Dense layers with a growing batch",
+        "batch",
+        (
+            *(
+                _line(f"{n}×{n}", (1, *range(2, 65, 2)), lambda b, n=n: Dense(n, n, b))
+                for n in (6400, 9050, 11085)
+            ),
+            _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
+        ),
+    ),
+)
+"""The paper's plots: 29 lines, 721 points."""
+
+REPLICATION = (
+    Experiment(
+        "replication_A",
+        "A",
+        "Convolutional layers of equal FLOPs",
+        "scale",
+        (
+            _line("1×2", (2**i for i in range(9)), lambda s: Conv2d(1, 2, 100 * s, 50 * s, bias=True)),
+            _line("2×2", (2**i for i in range(9)), lambda s: Conv2d(2, 2, 50 * s, 50 * s, bias=True)),
+            _line("4×4", (2**i for i in range(9)), lambda s: Conv2d(4, 4, 25 * s, 25 * s, bias=True)),
+        ),
+    ),
+    Experiment(
+        "replication_B",
+        "B",
+        "The kernel grows, the input shrinks",
+        "kernel side K",
+        tuple(
+            _line(
+                f"C = {c}", range(1, 31), lambda k, c=c: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True)
+            )
+            for c in (50, 70, 100, 150)
+        ),
+    ),
+    Experiment(
+        "replication_C",
+        "C",
+        "The kernel grows, the channels shrink",
+        "kernel side K",
+        tuple(
+            _line(
+                f"C·K = {ck}", range(1, 31), lambda k, ck=ck: Conv2d(10, 10, round(ck / k), round(ck / k), k, bias=True)
+            )
+            for ck in (1500, 2100, 3000, 4500)
+        ),
+    ),
+    Experiment(
+        "replication_D",
+        "D",
+        "The input gets wider, one column at a time",
+        "width W",
+        tuple(
+            _line(f"Cin = {c}", range(1, 650), lambda w, c=c: Conv2d(100, w, c, 100, 3, bias=True))
+            for c in (50, 100, 150)
+        ),
+    ),
+    Experiment(
+        "replication_E",
+        "E",
+        "Output channels one by one, 3×3 kernel",
+        "output channels",
+        tuple(
+            _line(f"Cin = {c}", range(1, 650), lambda n, c=c: Conv2d(100, 100, c, n, 3, bias=True))
+            for c in (50, 100, 150)
+        ),
+    ),
+    Experiment(
+        "replication_F",
+        "F",
+        "Output channels one by one, 1×1 kernel",
+        "output channels",
+        tuple(
+            _line(f"H = {h}", range(1, 650), lambda n, h=h: Conv2d(h, 100, 50, n, bias=True)) for h in (100, 200, 300)
+        ),
+    ),
+    Experiment(
+        "replication_G",
+        "G",
+        "Input channels one by one",
+        "input channels",
+        tuple(
+            _line(f"K = {k}", range(1, 1000), lambda c, k=k: Conv2d(10, 10, c, 1000, k, bias=True)) for k in (1, 3, 5)
+        ),
+    ),
+)
+"""The replication's experiments A to G, with the bias that its layers carry: 25 lines, 9105 points."""
+
+QUICK_POINTS, SMOKE_POINTS = 6, 2
+
+
+def _thinned(line: Line, profile: str) -> Line:
+    if profile == "smoke":  # the cheapest layers, so that a check of the whole chain takes seconds
+        return Line(line.label, tuple(sorted(line.points, key=lambda point: point[1].macs)[:SMOKE_POINTS]))
+    if profile == "quick":  # evenly spread, both ends kept
+        last = len(line.points) - 1
+        kept = sorted({round(i * last / (QUICK_POINTS - 1)) for i in range(QUICK_POINTS)})
+        return Line(line.label, tuple(line.points[i] for i in kept))
+    return line
+
+
+def select(profile: str) -> tuple[Experiment, ...]:
+    """Give the experiments of a profile, with its points only.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the profile is unknown.
+    """
+    if profile not in PROFILES:
+        raise AlphaflopsError(f"profile {profile!r} is unknown: choose one of {', '.join(PROFILES)}")
+    chosen = REPLICATION if profile == "fine" else PAPER
+    return tuple(
+        Experiment(e.name, e.figure, e.title, e.x_label, tuple(_thinned(line, profile) for line in e.lines))
+        for e in chosen
+    )
+
+
+def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
+    """Lay experiments out as one table: `row, experiment, figure, line, x` and the layer's columns."""
+    import pandas as pd
+
+    keys, layers = [], []
+    for experiment in experiments:
+        for line in experiment.lines:
+            for x, layer in line.points:
+                keys.append((len(keys), experiment.name, experiment.figure, line.label, x))
+                layers.append(layer)
+    head = pd.DataFrame(keys, columns=["row", "experiment", "figure", "line", "x"])
+    return head.join(pd.DataFrame(to_table(layers)))
+
+
+def grid(profile: str) -> "pd.DataFrame":
+    """Table of a profile's layers in the order of the figures; see `table` and `select`."""
+    return table(select(profile))
+
+
+def find(name: str) -> Experiment:
+    """Give one experiment of the paper or the replication by name.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is none of that name.
+    """
+    by_name = {e.name: e for e in (*PAPER, *REPLICATION)}
+    if name not in by_name:
+        raise AlphaflopsError(f"experiment {name!r} is unknown: choose one of {', '.join(by_name)}")
+    return by_name[name]
