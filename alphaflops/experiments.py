@@ -92,28 +92,28 @@ PAPER = (
     ),
     Experiment(
         "increasing_W",
-        "5a",
+        "5",
         "The input gets wider",
         "width W",
         tuple(_line(f"Cin = {c}", STEPS, lambda w, c=c: Conv2d(100, w, c, 100, 3)) for c in (50, 100, 150)),
     ),
     Experiment(
         "increasing_Cout",
-        "5b",
+        "5",
         "More output channels, 3×3 kernel",
         "output channels",
         tuple(_line(f"Cin = {c}", STEPS, lambda n, c=c: Conv2d(100, 100, c, n, 3)) for c in (50, 100, 150)),
     ),
     Experiment(
         "increasing_Cout_with_K1",
-        "5c",
+        "5",
         "More output channels, 1×1 kernel",
         "output channels",
         tuple(_line(f"input 300×{w}", STEPS, lambda n, w=w: Conv2d(300, w, 50, n)) for w in (100, 200, 300)),
     ),
     Experiment(
         "increasing_Cin",
-        "5d",
+        "5",
         "More input channels",
         "input channels",
         tuple(
