@@ -96,6 +96,25 @@ def available(name: str) -> bool:
     return name in bundled() or (name in known and _local(known[name]) is not None)
 
 
+def inventory() -> list[dict[str, Any]]:
+    """Describe each of `names`: name, machine, origin, points (None until it is here), where it is."""
+    entries: list[dict[str, Any]] = []
+    for name, source in sources().items():
+        local = _local(source)
+        points = len(load(name).table) if local else None
+        where = str(local) if local else "downloaded on first use"
+        entries.append(
+            {"name": name, "machine": source.device, "origin": "upstream", "points": points, "where": where}
+        )
+    for name in bundled():
+        run = load(name)
+        where = str(runs_folder() / name)
+        entries.append(
+            {"name": name, "machine": run.machine, "origin": "measured", "points": len(run.table), "where": where}
+        )
+    return entries
+
+
 def _from_csv(path: Path) -> Run:
     table = read_table(path)
     meta = {

@@ -8,7 +8,7 @@ Every count exists twice: as a property of a frozen spec (`Conv2d`, `Dense`) and
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -380,8 +380,3 @@ def _taps_on_data(
         count += np.where(k < kernel, np.maximum(last - first + 1, 0), 0)
     total[padded] = count
     return total
-
-
-def as_dict(layer: Layer) -> dict[str, Any]:
-    """Give the fields of a spec by name, for printing."""
-    return asdict(layer)

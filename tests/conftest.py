@@ -1,0 +1,87 @@
+"""Fixtures shared by the tests."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alphaflops import cli, datasets, experiments
+from alphaflops.records import FORMAT_VERSION, Run
+
+
+@pytest.fixture
+def paper() -> Run:
+    """The authors' data set; tests that need it are skipped where it cannot be had."""
+    if not datasets.available("paper-t2000"):
+        pytest.skip("paper-t2000 is neither in a mirror nor downloaded: set ALPHAFLOPS_MIRROR or run `alphaflops runs`")
+    return datasets.load("paper-t2000")
+
+
+@pytest.fixture
+def meta() -> dict[str, Any]:
+    """The least metadata that a run needs."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "run_id": "made-up",
+        "origin": "measured",
+        "title": "A run made up for a test",
+        "device": "cpu",
+        "machine": {"name": "no machine"},
+        "protocol": {"name": "none"},
+    }
+
+
+@pytest.fixture
+def run(meta: dict[str, Any]) -> Run:
+    """A small run whose times are one millisecond per million MAC."""
+    grid = experiments.grid("smoke")
+    from alphaflops.layers import macs
+
+    return Run(meta, grid.assign(latency_ms=macs(grid) / 1e6))
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path) -> Path:
+    """The small run, written."""
+    return run.write(tmp_path / "run")
+
+
+class Outcome:
+    """What a command printed and returned."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        """What was printed, read as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line in this process: ``command("layer", "dense", ...)``."""
+
+    def call(*args: object) -> Outcome:
+        code = cli.main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def refused(command: Any) -> Any:
+    """Run a command that must fail with exit code 2 and one line on stderr; give that line."""
+
+    def call(*args: object) -> str:
+        outcome = command(*args)
+        assert outcome.code == 2, outcome.out
+        assert outcome.out == ""
+        lines = outcome.err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        return str(lines[0])
+
+    return call

@@ -1,0 +1,86 @@
+"""The paper's formula: hand values, limits, properties, and the authors' data."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphaflops import AlphaflopsError, Conv2d, Dense
+from alphaflops.costs.alpha import (
+    PAPER_T2000,
+    REPLICATION_RTX4090,
+    AlphaConstants,
+    alpha,
+    alpha_flops,
+    kernel_area,
+    published_ms,
+    spatial_size,
+)
+from alphaflops.layers import to_table
+
+sizes = st.floats(1, 1e7)
+areas = st.integers(1, 900)
+
+
+def test_by_hand():
+    # K = 9: S_K = ln 9 + 1 = 3.19722; (3.19722 + 0.001·(100 − 3.19722)) / 100 = 0.0329403; ^0.56 = 0.147886
+    assert alpha(100, 9) == pytest.approx(0.147886, abs=1e-6)
+    # K = 1: S_K = 1; (1 + 0.02·(100 − 1)) / 100 = 0.0298; ^0.99 = 0.0308648
+    assert alpha(100, 1) == pytest.approx(0.0298**0.99)
+    # the paper's dense layer: 0.0375 ms per million MAC · 163.84 = 6.144 ms
+    assert published_ms(to_table([Dense(12800, 12800)]))[0] == pytest.approx(6.144)
+
+
+def test_a_dense_layer_is_not_corrected():
+    assert alpha(1, 1) == 1
+
+
+def test_replication_uses_the_side_of_the_kernel():
+    s_k = math.log(3) + 1  # side 3, not area 9
+    c = REPLICATION_RTX4090
+    assert alpha(400, 9, c) == pytest.approx(((s_k + c.beta_k * (400 - s_k)) / 400) ** c.gamma_k)
+
+
+def test_limit_for_large_inputs():
+    assert alpha(1e15, 9) == pytest.approx(0.001**0.56)
+    assert alpha(1e15, 1) == pytest.approx(0.02**0.99)
+
+
+@given(sizes, areas)
+def test_between_zero_and_one_beyond_s_k(s, k):
+    s_k = math.log(k) + 1
+    assert 0 < alpha(max(s, s_k), k) <= 1 + 1e-12
+
+
+@given(sizes, st.floats(1, 10), areas)
+def test_never_grows_with_s(s, factor, k):
+    assert alpha(s * factor, k) <= alpha(s, k) * (1 + 1e-12)
+
+
+def test_what_s_and_k_mean_in_a_table():
+    table = to_table([Conv2d(10, 20, 4, 6, (3, 5), batch=2, groups=2), Dense(8, 8, batch=64)])
+    assert spatial_size(table).tolist() == [400, 64]
+    assert kernel_area(table).tolist() == [15, 1]
+    assert alpha_flops(table)[1] == pytest.approx(alpha(64, 1) * 2 * 8 * 8 * 64)
+
+
+@pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf])
+def test_impossible_sizes_are_refused(bad):
+    with pytest.raises(AlphaflopsError, match="S is"):
+        alpha([4, bad], 9)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0, -0.5])
+def test_impossible_constants_are_refused(bad):
+    with pytest.raises(AlphaflopsError, match="beta_k is"):
+        AlphaConstants(0.02, 1, 1, bad, 1, 1, side=False, source="nowhere")
+
+
+def test_on_the_authors_data(paper):
+    predicted, measured = published_ms(paper.layers, PAPER_T2000), paper.time_ms().to_numpy()
+    error = np.abs(predicted - measured) / measured * 100
+    assert len(error) == 721
+    assert error.mean() == pytest.approx(21.626, abs=1e-3)
+    assert np.median(error) == pytest.approx(12.674, abs=1e-3)

@@ -1,0 +1,131 @@
+"""Upstream files: right bytes only, read without trusting them, with the right meaning of each axis."""
+
+import dataclasses
+import hashlib
+import pickle
+
+import pytest
+
+from alphaflops import AlphaflopsError, datasets, load
+from alphaflops.layers import Conv2d, Dense, from_row
+
+
+PAPER = datasets.sources()["paper-t2000"]
+
+
+def pretend(monkeypatch, tmp_path, content: bytes, reader="paper"):
+    """Offer a file with the right hash for its content in a mirror, and give its name."""
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    source = dataclasses.replace(
+        PAPER,
+        name="pretended",
+        reader=reader,
+        mirror_path="file",
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    monkeypatch.setenv(datasets.MIRROR, str(tmp_path))
+    monkeypatch.setattr(datasets, "sources", lambda: {"pretended": source})
+    return "pretended"
+
+
+class Exploit:
+    def __reduce__(self):
+        return (print, ("owned",))
+
+
+def test_a_pickle_that_asks_for_more_than_arrays_is_refused(monkeypatch, tmp_path, capsys):
+    name = pretend(monkeypatch, tmp_path, pickle.dumps({"plots": Exploit()}))
+    with pytest.raises(AlphaflopsError, match=r"asks for builtins\.print: only NumPy arrays"):
+        load(name)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({"plots": [{}]})])
+def test_other_content_is_refused(monkeypatch, tmp_path, content):
+    with pytest.raises(AlphaflopsError):
+        load(pretend(monkeypatch, tmp_path, content))
+
+
+def test_other_layers_than_the_papers_are_refused(monkeypatch, tmp_path):
+    name = pretend(monkeypatch, tmp_path, pickle.dumps({"plots": []}))
+    with pytest.raises(AlphaflopsError, match="'conv_fixed_progressive' is missing"):
+        load(name)
+
+
+@pytest.mark.parametrize("reader", ["neusight-conv", "neusight-dense"])
+def test_other_tables_are_refused(monkeypatch, tmp_path, reader):
+    name = pretend(monkeypatch, tmp_path, b"a,b\n1,2\n", reader)
+    with pytest.raises(AlphaflopsError, match="is no NeuSight table"):
+        load(name)
+
+
+def test_neusight_rows(monkeypatch, tmp_path):
+    head = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
+    run = load(pretend(monkeypatch, tmp_path, head + b"2.5,38,893,326,3,5,1,1\n", "neusight-conv"))
+    assert from_row(run.table.iloc[0]) == Conv2d(5, 5, 893, 326, 3, batch=38, padding=1)
+    assert run.time_ms().tolist() == [2.5]
+    run = load(pretend(monkeypatch, tmp_path, b"Latency,B,M,N,K\n0.5,2,58,13,141\n", "neusight-dense"))
+    assert from_row(run.table.iloc[0]) == Dense(141, 13, batch=116)  # 2 · 58 rows
+    assert "mean of the 5 fastest of 25" in run.meta["protocol"]["name"]
+
+
+def test_a_wrong_hash_is_refused(monkeypatch, tmp_path):
+    name = pretend(monkeypatch, tmp_path, b"right")
+    (tmp_path / "file").write_bytes(b"wrong")
+    with pytest.raises(AlphaflopsError, match="has sha256"):
+        load(name)
+
+
+def test_a_file_out_of_reach_is_one_clear_error(monkeypatch, tmp_path):
+    name = pretend(monkeypatch, tmp_path, b"gone")
+    (tmp_path / "file").unlink()
+    monkeypatch.setenv("ALPHAFLOPS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pooch.retrieve", lambda *_args, **_keys: (_ for _ in ()).throw(ConnectionError("no route")))
+    assert not datasets.available(name)
+    with pytest.raises(AlphaflopsError, match="connect to the network or point ALPHAFLOPS_MIRROR"):
+        load(name)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AlphaflopsError, match="run 'paper-t3000' is unknown: give a folder, a CSV file or one of paper"):
+        load("paper-t3000")
+
+
+def test_registry_is_complete():
+    for name, source in datasets.sources().items():
+        assert source.name == name
+        assert len(source.sha256) == 64
+        assert source.commit in source.url
+        assert source.url.startswith("https://")
+        assert source.licence == "MIT"
+
+
+def test_the_authors_axes(paper):
+    table = paper.table
+    wide = table[table["experiment"] == "increasing_W"]
+    assert (wide["width"] == wide["x"]).all()
+    assert (wide["height"] == 100).all()
+    batches = table[table["experiment"] == "increasing_batch"]
+    assert (batches["batch"] == batches["x"]).all()
+    assert (batches["height"] == 1).all()
+    assert set(batches["kind"]) == {"dense"}
+    # the time that the paper's table gives for the dense layer of 327.68 million FLOPs
+    dense = table[(table["line"] == "dense") & (table["x"] == 12800)]
+    assert dense["latency_ms"].item() == pytest.approx(6.392, abs=5e-4)
+
+
+def test_the_paper_calls_some_layers_twice(paper):
+    again = paper.table[paper.table.duplicated(["kind", *paper.layers.columns[1:]], keep=False)]
+    groups = again.groupby(list(paper.layers.columns))["latency_ms"]
+    assert groups.ngroups == 6
+    assert ((groups.max() / groups.min()) - 1).max() == pytest.approx(0.064, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [n for n in datasets.sources() if n != "paper-t2000"])
+def test_every_reachable_set_loads(name):
+    if not datasets.available(name):
+        pytest.skip(f"{name} is neither in a mirror nor downloaded")
+    run = load(name)
+    assert run.id == name
+    assert len(run.table) > 1000

@@ -1,0 +1,37 @@
+"""Imports go down only, and importing the package loads nothing heavy."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_package_is_shipped():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {p.parent.relative_to(ROOT).as_posix().replace("/", ".") for p in ROOT.glob("alphaflops/**/__init__.py")}
+    assert folders | {"alphaflops.data"} == set(packages)
+
+
+def test_imports_go_down_only():
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_is_light():
+    code = (
+        "import sys, alphaflops; heavy = {'torch', 'matplotlib', 'pandas', 'numpy', 'scipy'} & set(sys.modules);"
+        "print(*sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_every_exported_name_is_there():
+    import alphaflops
+
+    for name in alphaflops.__all__:
+        assert getattr(alphaflops, name) is not None
+    assert set(alphaflops.__all__) <= set(dir(alphaflops))
