@@ -33,7 +33,7 @@ def env(as_json: bool) -> None:
     Example:
       alphaflops env
     """
-    from ..machine import environment
+    from ..bare import environment
 
     facts = environment()
     if as_json:

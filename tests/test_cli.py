@@ -1,0 +1,121 @@
+"""Commands as a user types them: output, exit codes, and one line for every mistake."""
+
+import pytest
+
+from alphaflops import Run, datasets
+from alphaflops.cli import COMMANDS
+
+
+def test_layer_conv2d(command):
+    conv = ("--height", 10, "--width", 10, "--cin", 100, "--cout", 50, "--kernel", 3)
+    found = command("layer", "conv2d", *conv, "--json").json
+    assert found == {
+        "macs": 4_500_000,
+        "flops": 9_000_000,
+        "params": 45_000,
+        "bytes_moved": 240_000,
+        "valid_macs": 3_920_000,
+        "alpha": pytest.approx(0.147886, abs=1e-6),
+        "alpha_flops": pytest.approx(0.147886 * 9e6, rel=1e-5),
+        "published_ms": pytest.approx(0.0375 * 0.147886 * 4.5, rel=1e-5),
+    }
+
+
+def test_layer_dense(command):
+    found = command("layer", "dense", "--batch", 1, "--in", 12800, "--out", 12800, "--json").json
+    assert found["flops"] == 327_680_000
+    assert found["alpha"] == 1
+    assert found["published_ms"] == pytest.approx(6.144)
+
+
+def test_layer_for_people(command):
+    outcome = command("layer", "conv2d", "--height", 9, "--width", 9, "--cin", 2, "--cout", 2, "--kernel", "3,1")
+    assert outcome.code == 0
+    assert "macs          972" in outcome.out  # 81 positions · 4 channel pairs · 3 taps
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("layer", "dense", "--in", "0", "--out", "4"), "in_features is 0: must be at least 1"),
+        (("layer", "dense", "--in", "-4", "--out", "4"), "in_features is -4"),
+        (("layer", "dense", "--in", "x", "--out", "4"), "'x' is not a valid integer"),
+        (("layer", "dense", "--out", "4"), "Missing option '--in'"),
+        (
+            ("layer", "conv2d", "--height", "4", "--width", "4", "--cin", "3", "--cout", "3", "--kernel", "a"),
+            "kernel is 'a': give one integer",
+        ),
+        (
+            ("layer", "conv2d", "--height", "4", "--width", "4", "--cin", "3", "--cout", "3", "--groups", "2"),
+            "not divisible by groups = 2",
+        ),
+        (
+            ("layer", "conv2d", "--height=4", "--width=4", "--cin=3", "--cout=3", "--kernel=9", "--padding=1"),
+            "padded height is 6",
+        ),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("score", "nonsense", "--model", "macs"), "run 'nonsense' is unknown"),
+        (("measure", "--device", "cuda:7", "--profile", "smoke", "--out", "x"), "device 'cuda:7' is not on this machine"),
+        (("measure", "--profile", "slow", "--out", "x"), "'slow' is not one of"),
+        (("measure",), "give either --out DIR"),
+        (("verify", "/nowhere"), "holds no run"),
+    ],
+)
+def test_mistakes_are_one_line(refused, args, message):
+    assert message in refused(*args)
+
+
+def test_existing_output_is_not_touched(refused, folder):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert "exists" in refused("measure", "--device", "cpu", "--profile", "smoke", "--out", folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_runs(command):
+    entries = command("runs", "--json").json
+    assert [e["name"] for e in entries] == datasets.names()
+    for entry in entries:
+        assert set(entry) == {"name", "machine", "origin", "points", "where"}
+        if entry["origin"] == "measured":
+            assert entry["points"] == len(datasets.load(entry["name"]).table)
+    assert "paper-t2000" in command("runs").out
+
+
+def test_env_tells_versions_and_nothing_personal(command):
+    import getpass
+    import platform
+    from pathlib import Path
+
+    outcome = command("env", "--json")
+    assert outcome.json["alphaflops"]
+    assert outcome.json["torch"]
+    for private in (platform.node(), str(Path.home()), f"/{getpass.getuser()}/"):
+        assert private not in outcome.out
+
+
+def test_every_command_explains_itself_with_an_example(command):
+    for name in COMMANDS:
+        text = command(name, "--help").out
+        assert "Example" in text or name == "layer", name
+
+
+def test_measure_a_little_and_verify(command, refused, tmp_path):
+    out = tmp_path / "run"
+    args = ("--device", "cpu", "--threads", 1, "--profile", "smoke", "--experiment", "increasing_Cin")
+    found = command("measure", *args, "--out", out, "--json").json
+    assert found["layers"] == 6
+    run = Run.read(out)
+    assert (run.time_ms("latency") > 0).all()
+    assert (run.time_ms("throughput") > 0).all()
+    assert "every byte as written" in command("verify", out).out
+    (out / "measurements.csv").write_bytes((out / "measurements.csv").read_bytes().replace(b"1", b"2", 1))
+    assert "measurements.csv does not match its checksum" in refused("verify", out)
+
+
+def test_a_folder_without_permission(refused, tmp_path, monkeypatch):
+    def denied(*_args, **_keys):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", denied)
+    line = refused("measure", "--device", "cpu", "--profile", "smoke", "--out", tmp_path / "locked" / "run")
+    assert "Permission denied" in line or "permission" in line
