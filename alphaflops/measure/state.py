@@ -1,0 +1,236 @@
+"""What the device and the machine were doing while a row was timed: clocks, heat, power, and other people's work."""
+
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+FOREIGN_CORES = 0.25
+"""Cores kept busy by others above which a row is flagged, plus `FOREIGN_SHARE` of all cores."""
+
+FOREIGN_SHARE = 0.01
+"""Share of the machine's cores that background work may keep busy unflagged."""
+
+CLOCK_SHARE = 0.75
+"""A clock under this share of the best of the run counts as throttled (as nvbench does)."""
+
+WINDOW_S = 0.5
+"""Shortest span over which other work is judged (s): the kernel counts busy time in ticks of 10 ms per core."""
+
+THROTTLE_BITS = {
+    0x4: "power-cap",
+    0x8: "hardware-slowdown",
+    0x20: "thermal-software",
+    0x40: "thermal-hardware",
+    0x80: "power-brake",
+}
+"""Bits of NVML's clock event reasons that slow work down; idle, application and display clocks are left out."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of the device over one row; None where the machine does not tell.
+
+    Attributes
+    ----------
+    temperature_c, power_w, sm_clock_mhz, cpu_mhz : float or None
+        Temperature (°C), power (W), GPU and CPU clock (MHz) at the end of the row; CPU power is the row's mean.
+    load : float or None
+        Cores kept busy by anything but this process, stolen time included (number).
+    throttle : str
+        Reasons for slowing down, joined by ``+``; empty when there are none.
+    flags : tuple of str
+        ``throttled`` and ``foreign-load`` where they apply.
+    """
+
+    temperature_c: float | None = None
+    power_w: float | None = None
+    sm_clock_mhz: float | None = None
+    cpu_mhz: float | None = None
+    load: float | None = None
+    throttle: str = ""
+    flags: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Give the columns of the table (without the flags)."""
+        names = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "throttle")
+        return {name: getattr(self, name) for name in names}
+
+
+class Sensors(Protocol):
+    """Readings of one instant, behind which a test can put a planted machine."""
+
+    def busy_s(self) -> float | None:
+        """Busy time of all cores since boot, stolen time included (s)."""
+
+    def own_s(self) -> float:
+        """Busy time of this process on all cores (s)."""
+
+    def now_s(self) -> float:
+        """Monotonic time (s)."""
+
+    def read(self) -> dict[str, Any]:
+        """Clocks, temperature, power or energy, and throttle reasons now."""
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+class CpuSensors:
+    """Readings from ``/proc`` and ``/sys`` (Linux), from psutil elsewhere where it is installed."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._temperature = self._find_temperature()
+        self._rapl = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]*"))
+        self._rapl = [d for d in self._rapl if d.name.count(":") == 1 and _number(d / "energy_uj")]
+        self._tick = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
+
+    def _find_temperature(self) -> Path | None:
+        for name in sorted((self._root / "sys/class/hwmon").glob("hwmon*/name")):
+            with suppress(OSError):
+                if name.read_text().strip() in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
+                    return name.parent / "temp1_input"
+        return None
+
+    def busy_s(self) -> float | None:
+        """Busy time of all cores since boot, stolen time included (s)."""
+        try:
+            fields = (self._root / "proc/stat").read_text().split("\n", 1)[0].split()
+        except OSError:
+            return self._busy_psutil()
+        user, nice, system, _idle, _wait, irq, softirq, steal = (int(v) for v in fields[1:9])
+        return (user + nice + system + irq + softirq + steal) * self._tick
+
+    @staticmethod
+    def _busy_psutil() -> float | None:
+        try:
+            import psutil
+        except ImportError:
+            return None
+        times = psutil.cpu_times()
+        return float(times.user + times.system + getattr(times, "nice", 0.0))
+
+    def own_s(self) -> float:
+        """Busy time of this process on all cores (s)."""
+        return time.process_time()
+
+    def now_s(self) -> float:
+        """Monotonic time (s)."""
+        return time.perf_counter()
+
+    def read(self) -> dict[str, Any]:
+        """Clock (MHz), temperature (°C), energy counter (J) and the count of thermal throttle events."""
+        cpus = self._root / "sys/devices/system/cpu"
+        clocks = [v / 1000 for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq") if (v := _number(p))]
+        if not clocks:
+            with suppress(OSError):
+                lines = (self._root / "proc/cpuinfo").read_text().splitlines()
+                clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
+        events = [_number(p) for p in cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
+        heat = _number(self._temperature) if self._temperature else None
+        joules = [_number(d / "energy_uj") for d in self._rapl]
+        return {
+            "cpu_mhz": max(clocks, default=None),
+            "temperature_c": None if heat is None else heat / 1000,
+            "joules": sum(v for v in joules if v) / 1e6 if joules else None,
+            "throttle_events": sum(v for v in events if v) if events else None,
+        }
+
+
+class GpuSensors(CpuSensors):
+    """CPU readings plus NVML's for one handle (clock, temperature, power, reasons, other processes)."""
+
+    def __init__(self, library: Any, handle: Any) -> None:
+        super().__init__()
+        self._library, self._handle = library, handle
+
+    def _ask(self, name: str, *args: Any) -> Any:
+        try:
+            return getattr(self._library, name)(self._handle, *args)
+        except Exception:  # NVML answers "not supported" field by field; such a field is None
+            return None
+
+    def read(self) -> dict[str, Any]:
+        """Clocks (MHz), temperature (°C), power (W), throttle bits and the number of compute processes."""
+        power = self._ask("nvmlDeviceGetPowerUsage")
+        processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        return {
+            "cpu_mhz": super().read()["cpu_mhz"],
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", getattr(self._library, "NVML_CLOCK_SM", 1)),
+            "temperature_c": self._ask("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
+            "power_w": None if power is None else power / 1000,
+            "throttle_bits": self._ask("nvmlDeviceGetCurrentClocksThrottleReasons"),
+            "processes": None if processes is None else len(processes),
+        }
+
+
+@dataclass
+class Watch:
+    """Watches one row after another; keeps what it needs to compare (best clock, recent busy times)."""
+
+    sensors: Sensors
+    cores: int = 1
+    _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
+    _best: dict[str, float] = field(default_factory=dict)
+    _start: dict[str, Any] = field(default_factory=dict)
+    _began: float = 0.0
+
+    def begin(self) -> None:
+        """Note the state before a row."""
+        self._began = self.sensors.now_s()
+        busy = self.sensors.busy_s()
+        if busy is not None:
+            self._recent.append((self._began, busy, self.sensors.own_s()))
+            while len(self._recent) > 1 and self._recent[1][0] <= self._began - WINDOW_S:
+                self._recent.popleft()
+        self._start = self.sensors.read()
+
+    def end(self) -> State:
+        """Read the state after a row and judge it against the row's beginning and the run so far."""
+        now = self.sensors.read()
+        span = self.sensors.now_s() - self._began
+        reasons = [name for bit, name in THROTTLE_BITS.items() if (now.get("throttle_bits") or 0) & bit]
+        if (now.get("throttle_events") or 0) > (self._start.get("throttle_events") or 0):
+            reasons.append("thermal")
+        clock = "sm_clock_mhz" if now.get("sm_clock_mhz") else "cpu_mhz"
+        if now.get(clock):
+            self._best[clock] = max(self._best.get(clock, 0.0), now[clock])
+            if now[clock] < CLOCK_SHARE * self._best[clock]:
+                reasons.append("low-clock")
+        load = self._foreign()
+        limit = FOREIGN_CORES + FOREIGN_SHARE * self.cores
+        crowded = (load is not None and load > limit) or (now.get("processes") or 0) > 1
+        flags = ("throttled",) * bool(reasons) + ("foreign-load",) * crowded
+        return State(
+            temperature_c=now.get("temperature_c"),
+            power_w=now.get("power_w") or _mean_power(self._start.get("joules"), now.get("joules"), span),
+            sm_clock_mhz=now.get("sm_clock_mhz"),
+            cpu_mhz=now.get("cpu_mhz"),
+            load=None if load is None else round(load, 3),
+            throttle="+".join(reasons),
+            flags=flags,
+        )
+
+    def _foreign(self) -> float | None:
+        now, busy = self.sensors.now_s(), self.sensors.busy_s()
+        if busy is None or not self._recent:
+            return None
+        old = [entry for entry in self._recent if entry[0] <= now - WINDOW_S]
+        if not old:
+            return None
+        then, busy_then, own_then = old[-1]
+        return max(0.0, (busy - busy_then - (self.sensors.own_s() - own_then)) / (now - then))
+
+
+def _mean_power(before: float | None, after: float | None, span_s: float) -> float | None:
+    if before is None or after is None or after <= before or span_s <= 0:
+        return None
+    return (after - before) / span_s
