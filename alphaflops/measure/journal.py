@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
+from ..records import replace_file
 
 JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
@@ -89,19 +90,38 @@ def read(folder: Path) -> Contents:
         size += len(line)
         values.append(value)
     if not values:
-        raise AlphaflopsError(f"{path} has no sound header: nothing was measured, remove {folder}")
+        raise AlphaflopsError(f"{path} is damaged in its first line: it cannot be resumed")
     return Contents(values[0], tuple(values[1:]), size, digest, size < len(raw))
 
 
 class Journal:
     """An open journal; `append` returns when the line is on disk."""
 
-    def __init__(self, folder: Path, size: int = 0, digest: str = "") -> None:
+    def __init__(self, folder: Path, size: int, digest: str) -> None:
         self.path = folder / JOURNAL_FILE
         self._size, self._digest = size, digest
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(self.path, os.O_RDWR)
+        except OSError as error:
+            raise AlphaflopsError(f"{self.path} cannot be written: {error.strerror}") from error
         os.ftruncate(self._file, size)
         os.lseek(self._file, size, os.SEEK_SET)
+
+    @classmethod
+    def begin(cls, folder: Path, header: dict[str, Any]) -> "Journal":
+        """Start a journal with its header: after a kill there is a whole header or no journal.
+
+        Raises
+        ------
+        AlphaflopsError
+            If it cannot be written.
+        """
+        digest, line = _encode("", header)
+        try:
+            replace_file(folder / JOURNAL_FILE, line)
+        except OSError as error:
+            raise AlphaflopsError(f"{folder / JOURNAL_FILE} cannot be written: {error.strerror}") from error
+        return cls(folder, len(line), digest)
 
     def append(self, value: dict[str, Any]) -> None:
         """Add one line and wait until it is on disk.
@@ -148,7 +168,8 @@ def create(folder: Path) -> None:
     """
     if (folder / JOURNAL_FILE).exists():
         raise AlphaflopsError(f"{folder} holds an unfinished run: continue it with --resume {folder}")
-    if folder.exists() and (not folder.is_dir() or any(p.name != LOCK_FILE for p in folder.iterdir())):
+    left_over = (LOCK_FILE, JOURNAL_FILE + ".part")
+    if folder.exists() and (not folder.is_dir() or any(p.name not in left_over for p in folder.iterdir())):
         raise AlphaflopsError(f"{folder} exists already: choose another folder or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,7 @@ class Protocol:
     blocks_smallest, blocks_largest : int
         Fewest and most pipelined blocks (throughput) of a row.
     block_ms : float
-        Least length of a block in ms; a block holds at least `block_calls` calls.
-    block_calls : int
-        Fewest calls in a block.
+        Least length of a block in ms; a layer slower than that has blocks of one call.
     warmup_s, latency_s, throughput_s : float
         Caps on time per row (s). Slow layers go on past a cap until they have an interval, up to `OVERTIME` caps.
     repeats, warmups : int
@@ -52,10 +50,9 @@ class Protocol:
     blocks_smallest: int = 7
     blocks_largest: int = 60
     block_ms: float = 5.0
-    block_calls: int = 2
-    warmup_s: float = 0.3
-    latency_s: float = 0.7
-    throughput_s: float = 0.4
+    warmup_s: float = 0.2
+    latency_s: float = 0.8
+    throughput_s: float = 0.5
     repeats: int = 0
     warmups: int = 0
     memory_share: float = 0.8
@@ -85,8 +82,8 @@ FIXED = {"per-call": (2000, 0), "pipelined": (50, 10)}
 PROTOCOLS = ("adaptive", *FIXED)
 
 PROFILES = {
-    "smoke": {"tolerance": 0.02, "latency_s": 0.1, "throughput_s": 0.1, "warmup_s": 0.1, "sentinel_s": 2.0},
-    "quick": {"tolerance": 0.02, "latency_s": 0.3, "throughput_s": 0.2, "sentinel_s": 10.0},
+    "smoke": {"tolerance": 0.02, "latency_s": 0.1, "throughput_s": 0.07, "warmup_s": 0.05, "sentinel_s": 2.0},
+    "quick": {"tolerance": 0.02, "latency_s": 0.4, "throughput_s": 0.25, "sentinel_s": 8.0},
     "paper": {},
     "fine": {},
 }

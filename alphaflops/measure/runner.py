@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+HEAT_S = 0.5
+"""Work before the first reading of the sentinel: libraries initialise and clocks rise meanwhile (s)."""
+
+
 class Interrupted(AlphaflopsError):
     """The user stopped the run; it can be resumed."""
 
@@ -76,10 +80,10 @@ def run(
     settings = options.settings()
     journals.create(out)
     with journals.locked(out), ExitStack() as stack:
+        journals.create(out)  # again, now that nobody else can write
         device = device or stack.enter_context(opened(name, settings, options.threads))
         head = headers.build(grid, options, name, out)
-        with journals.Journal(out) as journal:
-            journal.append(head)
+        with journals.Journal.begin(out, head) as journal:
             _measure(device, settings, head, (), journal, progress or Quiet())
         return finish(out)
 
@@ -177,6 +181,11 @@ def _measure(
     def elapsed() -> float:
         return before + max(device.clock_ns() - began, 0) / 1e9
 
+    def heat() -> None:
+        while elapsed() - before < HEAT_S:
+            if time_layer(device, SENTINEL, _sentinel_settings(settings), ("latency",)).status != "ok":
+                return
+
     def sentinel() -> float:
         timing = time_layer(device, SENTINEL, _sentinel_settings(settings), ("latency",))
         if timing.status == "ok":
@@ -188,6 +197,7 @@ def _measure(
         meter = stack.enter_context(open_meter(device)) if head["meta"]["energy"] else None
         progress.start(len(rows), len(done))
         stack.callback(progress.close)
+        heat()
         last = sentinel()
         for place, key in enumerate(head["order"]):
             if key in done:
@@ -207,9 +217,11 @@ def _measure(
             journal.append(entry)
             done[key] = entry
             latency = summarise(np.asarray(timing.latency_ns) / 1e6, settings) if timing.latency_ns else None
-            progress.row(f"{rows[key]['experiment']} {rows[key]['line']}, x = {rows[key]['x']}", latency, elapsed() - before)
+            label = f"{rows[key]['experiment']} {rows[key]['line']}, x = {rows[key]['x']}"
+            progress.row(label, latency, elapsed() - before)
         sentinel()
-        journal.append({"type": "end", "elapsed_s": round(elapsed(), 3), "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        journal.append({"type": "end", "elapsed_s": round(elapsed(), 3), "finished": finished})
 
 
 def _sentinel_settings(settings: Protocol) -> Protocol:

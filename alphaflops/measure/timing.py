@@ -129,7 +129,7 @@ def _adaptive(device: Device, call: Call, settings: Protocol, quantities: Sequen
         converged &= done
     if "throughput" in quantities:
         typical = float(np.median(latency or warm))
-        length = max(settings.block_calls, round(settings.block_ms * 1e6 / typical))
+        length = max(1, round(settings.block_ms * 1e6 / typical))
         throughput, done = _collect(
             device,
             lambda n: [ns / length for ns in clock.keep([device.block_ns(call, length) for _ in range(n)])],

@@ -1,0 +1,304 @@
+"""Runs survive what happens to long runs: kills, full disks, damaged files, second writers, bad clocks."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_device import BackwardsClock, FakeDevice
+from filelock import FileLock
+
+from alphaflops import experiments, measure
+from alphaflops.errors import AlphaflopsError
+from alphaflops.measure import journal
+from alphaflops.records import Run
+
+HERE = Path(__file__).parent
+GRID = experiments.grid("smoke").iloc[:8]
+OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", seed=3)
+
+
+class Stopping(FakeDevice):
+    """Raises an exception while it prepares its `nth` layer."""
+
+    def __init__(self, nth, error=KeyboardInterrupt):
+        super().__init__()
+        self.nth, self.error = nth, error
+
+    def prepare(self, layer):
+        if len(self.prepared) == self.nth:
+            raise self.error
+        return super().prepare(layer)
+
+
+def unfinished(folder, rows=4):
+    """Leave a run in `folder` with its first few rows."""
+    warm = FakeDevice()
+    measure.run(GRID.iloc[:1], OPTIONS, folder.with_name("probe"), device=warm)
+    before_first_row = len(warm.prepared) - 2  # the row itself and the last sentinel
+    with pytest.raises(measure.Interrupted, match=f"stopped after {rows} of 8 layers.*--resume"):
+        measure.run(GRID, OPTIONS, folder, device=Stopping(before_first_row + rows))
+    return journal.read(folder)
+
+
+def test_fifty_kills_lose_and_repeat_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "killed_runs.py"), str(tmp_path), "50"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows, order = found["whole"]
+    assert len(found["trials"]) == 50
+    for trial in found["trials"]:
+        assert trial["rows"] == rows
+        assert trial["order"] == order
+        assert trial["kept_same"]
+        assert trial["problems"] == []
+        assert trial["files"] == ["SHA256SUMS", "measurements.csv", "run.json", "samples.npz"]
+    assert len({trial["kept"] for trial in found["trials"]}) > 10  # the kills did hit many moments
+
+
+def test_interrupted_run_resumes_in_the_same_order(tmp_path):
+    whole = measure.run(GRID, OPTIONS, tmp_path / "whole", device=FakeDevice())
+    kept = unfinished(tmp_path / "run")
+    run = measure.resume(tmp_path / "run", device=FakeDevice(seed=9))
+    assert run.table[["row", "order"]].equals(whole.table[["row", "order"]])
+    for entry in kept.entries:
+        if entry["type"] == "row":
+            assert run.samples[f"latency_{entry['row']}"] == pytest.approx(np.array(entry["latency_ns"]) / 1e6)
+    assert len(run.meta["resumed"]) == 1
+    assert run.meta["resumed"][0]["different"] == {}
+
+
+def test_resume_of_nothing(tmp_path):
+    with pytest.raises(AlphaflopsError, match="no unfinished run"):
+        measure.resume(tmp_path)
+    measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+    with pytest.raises(AlphaflopsError, match="no unfinished run"):
+        measure.resume(tmp_path / "run")
+
+
+def test_torn_last_line_is_measured_again(tmp_path):
+    folder = tmp_path / "run"
+    unfinished(folder)
+    path = folder / journal.JOURNAL_FILE
+    path.write_bytes(path.read_bytes()[:-40])
+    assert journal.read(folder).torn
+    assert "cut short" in measure.verify(folder).problems[0]
+    run = measure.resume(folder, device=FakeDevice())
+    assert sorted(run.table["row"]) == sorted(GRID["row"])
+
+
+def test_damaged_middle_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    unfinished(folder)
+    path = folder / journal.JOURNAL_FILE
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(AlphaflopsError, match=r"journal\.jsonl is damaged in line \d+"):
+        measure.resume(folder, device=FakeDevice())
+    assert path.read_bytes() == raw
+
+
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+def test_verify_finds_any_changed_byte(tmp_path, state):
+    folder = tmp_path / "run"
+    if state == "finished":
+        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+    else:
+        unfinished(folder)
+    found = measure.verify(folder)
+    assert (found.state, found.problems) == (state, ())
+    assert found.rows == (8 if state == "finished" else 4)
+    rng = np.random.default_rng(0)
+    for path in sorted(folder.iterdir()):
+        raw = path.read_bytes()
+        for place in rng.integers(len(raw), size=60) if raw else []:
+            changed = bytearray(raw)
+            changed[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(changed)
+            problems = measure.verify(folder).problems
+            assert problems
+            # a digest changed in SHA256SUMS and a changed file look the same: the file of that digest is named
+            assert path.name == "SHA256SUMS" or path.name in " ".join(problems)
+        path.write_bytes(raw)
+
+
+def test_verify_names_a_missing_file_and_an_empty_folder(tmp_path):
+    folder = tmp_path / "run"
+    measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+    (folder / "measurements.csv").unlink()
+    assert "measurements.csv" in measure.verify(folder).problems[0]
+    for nothing in (tmp_path / "none", tmp_path):
+        with pytest.raises(AlphaflopsError, match="holds no run"):
+            measure.verify(nothing)
+
+
+def test_full_disk_is_one_error_and_nothing_lost(tmp_path, monkeypatch):
+    folder, real, written = tmp_path / "run", os.write, []
+
+    def write(file, data):
+        written.append(len(data))
+        if len(written) == 6:
+            real(file, data[: len(data) // 2])  # a part still fits
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, data)
+
+    monkeypatch.setattr(journal.os, "write", write)
+    with pytest.raises(AlphaflopsError, match="No space left on device; the rows so far are intact.*--resume"):
+        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+    monkeypatch.undo()
+    assert not journal.read(folder).torn
+    assert measure.verify(folder).problems == ()
+    assert sorted(measure.resume(folder, device=FakeDevice()).table["row"]) == sorted(GRID["row"])
+
+
+def test_disk_full_at_the_very_end(tmp_path, monkeypatch):
+    def no_room(run, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Run, "write_files", no_room)
+    with pytest.raises(AlphaflopsError, match="all layers are measured and kept"):
+        measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+    monkeypatch.undo()
+    device = FakeDevice()
+    run = measure.resume(tmp_path / "run", device=device)
+    assert len(run.table) == 8
+
+
+def test_two_writers(tmp_path):
+    folder = tmp_path / "run"
+    unfinished(folder)
+    with FileLock(folder / journal.LOCK_FILE), pytest.raises(AlphaflopsError, match="being written by another process"):
+        measure.resume(folder, device=FakeDevice())
+
+
+def test_existing_folders_are_left_alone(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(AlphaflopsError, match="exists already"):
+        measure.run(GRID, OPTIONS, tmp_path / "full", device=FakeDevice())
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+    unfinished(tmp_path / "run")
+    with pytest.raises(AlphaflopsError, match="unfinished run: continue it with --resume"):
+        measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AlphaflopsError, match="cannot be made"):
+        measure.run(GRID, OPTIONS, tmp_path / "file" / "run", device=FakeDevice())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder(tmp_path):
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(AlphaflopsError, match="cannot be"):
+        measure.run(GRID, OPTIONS, folder / "run", device=FakeDevice())
+    with pytest.raises(AlphaflopsError, match="cannot be written"):
+        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+
+
+def test_other_machine_is_refused_by_key(tmp_path):
+    folder = tmp_path / "run"
+    unfinished(folder)
+    before = (folder / journal.JOURNAL_FILE).read_bytes()
+    with pytest.raises(AlphaflopsError, match=r"protocol\.tolerance was 0\.02 and is now 0\.05"):
+        measure.resume(folder, {"tolerance": 0.05}, device=FakeDevice())
+    with pytest.raises(AlphaflopsError, match=r"machine\.name was .*1 thread.* and is now"):
+        measure.resume(folder, {"threads": 2}, device=FakeDevice())
+    assert (folder / journal.JOURNAL_FILE).read_bytes() == before
+    run = measure.resume(
+        folder, {"tolerance": 0.05, "allow_different": ("protocol.tolerance",)}, device=FakeDevice()
+    )
+    assert run.meta["resumed"][0]["different"] == {"protocol.tolerance": [0.02, 0.05]}
+
+
+def test_check_same_names_driver_and_versions():
+    base = {
+        "device": "cuda",
+        "machine": {"gpu": {"driver": "570", "shared": False}},
+        "software": {"torch": "2.6"},
+        "protocol": {"tf32": False},
+        "profile": "paper",
+        "seed": 0,
+    }
+    for part, value in (
+        ("machine", {"gpu": {"driver": "571", "shared": False}}),
+        ("software", {"torch": "2.7"}),
+        ("protocol", {"tf32": True}),
+    ):
+        (key,) = measure.differences(base, {**base, part: value})
+        assert key.startswith(part)
+        with pytest.raises(AlphaflopsError, match=key):
+            measure.check_same(base, {**base, part: value})
+        assert measure.check_same(base, {**base, part: value}, [part])
+    assert measure.differences(base, {**base, "machine": {"gpu": {"driver": "570", "shared": True}}}) == {}
+
+
+def test_clock_going_backwards(tmp_path):
+    bad = BackwardsClock(bad=range(0, 10**6, 37), seed=1)
+    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=bad)
+    assert (run.table["latency_ms"] > 0).all()
+    assert run.table["flags"].str.contains("clock").sum() >= 1
+    stopped = BackwardsClock(bad=range(10**6))
+    run = measure.run(GRID, OPTIONS, tmp_path / "stopped", device=stopped)
+    assert (run.table["status"] == "error").all()
+    assert run.table["message"].str.contains("clock stood still or went backwards").all()
+
+
+def test_failing_layers_become_rows(tmp_path):
+    device = FakeDevice()
+    sizes = {len(GRID)}
+
+    def fail(layer):
+        sizes.add(layer.bytes_moved)
+        if layer.row()["kind"] == "dense":
+            return RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED") if layer.row()["width"] == 4 else None
+
+    device.fail = fail
+    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=device)
+    assert len(run.table) == 8
+    dense = run.table["kind"] == "dense"
+    assert (run.table.loc[dense, "status"] == "out-of-memory").all()
+    assert dense.any()
+    wide = run.table["width"] == 4
+    assert (run.table.loc[wide, "status"] == "error").all()
+    assert run.table.loc[wide, "message"].str.contains("CUDNN_STATUS_EXECUTION_FAILED").all()
+    assert run.table.loc[~(dense | wide), "latency_ms"].notna().all()
+    assert run.ok.table["status"].eq("ok").all()
+
+
+def test_layer_beyond_the_memory_is_not_tried(tmp_path):
+    device = FakeDevice()
+    device.memory = 2**20
+    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=device)
+    too_big = run.table["status"] == "out-of-memory"
+    assert too_big.any()
+    assert run.table.loc[too_big, "message"].str.contains("needs at least").all()
+
+
+def test_dead_device_ends_the_run_resumably(tmp_path):
+    class Dying(Stopping):
+        def prepare(self, layer):
+            try:
+                return super().prepare(layer)
+            except RuntimeError:
+                self.dead = True
+                raise
+
+    device = Dying(520, RuntimeError("CUDA error: an illegal memory access was encountered"))
+    with pytest.raises(AlphaflopsError, match="stopped answering"):
+        measure.run(experiments.grid("paper"), OPTIONS, tmp_path / "run", device=device)
+    assert measure.verify(tmp_path / "run").rows > 400

@@ -1,0 +1,179 @@
+"""What is planted is flagged, what is clean is not: throttling, foreign load, drift."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fake_device import FakeDevice, lognormal
+
+from alphaflops import experiments, measure
+from alphaflops.measure.sentinel import judge, trend_p
+from alphaflops.measure.state import CpuSensors, GpuSensors, Watch
+
+GRID = experiments.grid("smoke")
+OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke")
+
+
+def measured(tmp_path, device, grid=GRID):
+    return measure.run(grid, OPTIONS, tmp_path / "run", device=device)
+
+
+def test_throttled_rows_are_flagged(tmp_path):
+    device = FakeDevice(base_ms=2.0)
+    real, count = device.prepare, []
+
+    def prepare(layer):
+        count.append(layer)
+        slow = len(count) % 5 == 0
+        device.sensors.readings["sm_clock_mhz"] = 900.0 if slow else 1500.0  # 60 % of the best, under 75 %
+        return real(layer)
+
+    device.prepare = prepare
+    run = measured(tmp_path, device)
+    throttled = run.table["flags"].str.contains("throttled")
+    assert throttled.equals(run.table["sm_clock_mhz"] == 900)
+    assert 5 < throttled.sum() < 20
+    assert (run.table.loc[throttled, "throttle"] == "low-clock").all()
+    assert measure.summary(run)["throttled"] == throttled.sum()
+
+
+@pytest.mark.parametrize(("bits", "reason"), [(0x40, "thermal-hardware"), (0x4, "power-cap"), (0x1, ""), (0x2, "")])
+def test_throttle_reasons_of_nvml(bits, reason):
+    device = FakeDevice()
+    device.sensors.readings["throttle_bits"] = bits
+    watch = Watch(device.sensors)
+    watch.begin()
+    state = watch.end()
+    assert state.throttle == reason
+    assert ("throttled" in state.flags) == bool(reason)
+
+
+def test_foreign_load_is_flagged(tmp_path):
+    device = FakeDevice(base_ms=5.0)
+    device.sensors.foreign_cores = 0.8
+    run = measured(tmp_path, device)
+    assert run.table["load"].dropna().to_numpy() == pytest.approx(0.8, abs=0.01)
+    assert run.table["flags"].str.contains("foreign-load").mean() > 0.9
+
+
+def test_another_process_on_the_gpu_is_foreign_load():
+    device = FakeDevice()
+    device.sensors.readings["processes"] = 2
+    watch = Watch(device.sensors)
+    watch.begin()
+    assert watch.end().flags == ("foreign-load",)
+
+
+def test_planted_drift_is_found(tmp_path):
+    found = 0
+    for seed in range(20):
+        device = FakeDevice(seed=seed, base_ms=4.0, speed=lambda s: 1 + 0.12 * min(s / 10, 1))
+        run = measure.run(GRID, OPTIONS, tmp_path / str(seed), device=device)
+        found += run.meta["sentinel"]["verdict"] == "drifted"
+        assert run.meta["sentinel"]["moved"] > 0.03
+    assert found == 20
+
+
+def test_clean_runs_are_not_flagged(tmp_path):
+    false_rows = false_verdicts = 0
+    for seed in range(60):
+        device = FakeDevice(lognormal(0.03), seed=seed, base_ms=4.0)
+        run = measure.run(GRID, OPTIONS, tmp_path / str(seed), device=device)
+        false_verdicts += run.meta["sentinel"]["verdict"] != "steady"
+        false_rows += run.table["flags"].str.contains("throttled|foreign-load").any()
+    assert false_rows == 0
+    assert false_verdicts <= 3  # 5 % of 60
+
+
+def test_verdict_on_many_clean_sequences():
+    rng = np.random.default_rng(3)
+    verdicts = [judge(list(rng.lognormal(0, 0.02, rng.integers(6, 60)))).verdict for _ in range(2000)]
+    assert np.mean([v != "steady" for v in verdicts]) < 0.05
+
+
+def test_verdict_by_hand():
+    assert judge([1, 2, 3]).verdict == "too few readings"
+    assert judge([]).median_ms is None
+    # 1.00, 1.01 … 1.08: thirds have medians 1.01 and 1.07, overall 1.04; all 36 pairs rise
+    rising = judge([1 + i / 100 for i in range(9)])
+    assert rising.moved == pytest.approx(0.06 / 1.04, abs=1e-5)
+    assert rising.verdict == "drifted"
+    assert judge([1, 1, 1.3, 1, 1, 1]).verdict == "unsteady"
+
+
+def test_trend_p_agrees_with_kendall():
+    from scipy.stats import norm
+
+    # 4 readings rising: S = 6, variance 4·3·13/18 = 8.667, z = 5 / 2.944
+    assert trend_p([1, 2, 3, 4]) == pytest.approx(2 * norm.sf(5 / np.sqrt(8 + 2 / 3)))
+
+
+def files(root, **contents):
+    for name, text in contents.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_cpu_sensors_read_proc_and_sys(tmp_path):
+    cpu = "sys__devices__system__cpu__cpu0__"
+    files(
+        tmp_path,
+        proc__stat="cpu  100 10 50 9999 7 1 2 37 0 0\ncpu0 1 1 1\n",
+        **{
+            cpu + "cpufreq__scaling_cur_freq": "3200000\n",
+            cpu + "thermal_throttle__core_throttle_count": "4\n",
+            "sys__class__hwmon__hwmon0__name": "k10temp\n",
+            "sys__class__hwmon__hwmon0__temp1_input": "55500\n",
+        },
+    )
+    domain = tmp_path / "sys/class/powercap/intel-rapl:0"
+    domain.mkdir(parents=True)
+    (domain / "energy_uj").write_text("7000000\n")
+    sensors = CpuSensors(tmp_path)
+    # 100 + 10 + 50 + 1 + 2 + 37 (stolen) ticks of 10 ms; idle and waiting left out
+    assert sensors.busy_s() == pytest.approx(2.0)
+    assert sensors.read() == {
+        "cpu_mhz": 3200.0,
+        "temperature_c": 55.5,
+        "joules": 7.0,
+        "throttle_events": 4.0,
+    }
+
+
+def test_cpu_clock_from_cpuinfo_and_nothing_at_all(tmp_path):
+    files(tmp_path, proc__cpuinfo="processor: 0\ncpu MHz\t\t: 2596.5\n")
+    assert CpuSensors(tmp_path).read()["cpu_mhz"] == 2596.5
+    empty = CpuSensors(tmp_path / "empty").read()
+    assert set(empty.values()) == {None}
+
+
+def test_cpu_power_and_thermal_events_over_a_row():
+    device = FakeDevice()
+    device.sensors.readings = {"joules": 10.0, "throttle_events": 1}
+    watch = Watch(device.sensors)
+    watch.begin()
+    device.now_ns += 2_000_000_000
+    device.sensors.readings = {"joules": 70.0, "throttle_events": 2}
+    state = watch.end()
+    assert state.power_w == pytest.approx(30.0)
+    assert state.throttle == "thermal"
+
+
+def test_gpu_sensors_survive_unsupported_fields():
+    def refuse(*_):
+        raise RuntimeError("Not Supported")
+
+    library = SimpleNamespace(
+        nvmlDeviceGetPowerUsage=lambda _h: 71_500,
+        nvmlDeviceGetClockInfo=lambda _h, _what: 1740,
+        nvmlDeviceGetTemperature=refuse,
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda _h: 0x20,
+        nvmlDeviceGetComputeRunningProcesses=lambda _h: [1],
+    )
+    read = GpuSensors(library, object()).read()
+    assert read["power_w"] == 71.5
+    assert read["sm_clock_mhz"] == 1740
+    assert read["temperature_c"] is None
+    assert read["throttle_bits"] == 0x20
+    assert read["processes"] == 1

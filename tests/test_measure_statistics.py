@@ -1,0 +1,104 @@
+"""The stated interval holds, under the real stop rule and for laws with skew and outliers."""
+
+from itertools import pairwise
+from math import comb, isnan
+
+import numpy as np
+import pytest
+from fake_device import FakeDevice, lognormal
+
+from alphaflops.layers import Dense
+from alphaflops.measure.protocol import for_profile
+from alphaflops.measure.statistics import CONFIDENCE_USED, SMALLEST, _ranks, estimate, next_look, settled
+from alphaflops.measure.timing import time_layer
+
+LAWS = {
+    "lognormal 5 %": (lognormal(0.05), 1.0),
+    "lognormal 2 %": (lognormal(0.02), 1.0),
+    # 1 + 0.05 · exponential: a floor and a tail to the right; its median is 1 + 0.05 · ln 2
+    "skewed": (lambda rng, n: 1 + rng.exponential(0.05, n), 1 + 0.05 * np.log(2)),
+    # Pareto with exponent 1.2 has no variance; the median of 1 + 0.03 · Pareto is 1 + 0.03 · (2^(1/1.2) − 1)
+    "heavy tail": (lambda rng, n: 1 + 0.03 * rng.pareto(1.2, n), 1 + 0.03 * (2 ** (1 / 1.2) - 1)),
+}
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+@pytest.mark.parametrize("law", LAWS)
+def test_interval_covers_the_true_median(law, profile):
+    noise, true_median = LAWS[law]
+    settings = for_profile(profile)
+    device = FakeDevice(noise, seed=20211949)
+    layer, rows, covered, narrow = Dense(8, 8), 2000, 0, 0
+    for _ in range(rows):
+        timing = time_layer(device, layer, settings, ("latency",))
+        found = estimate(np.asarray(timing.latency_ns) / 1e6)
+        covered += found.low <= true_median <= found.high
+        narrow += found.half_width <= settings.tolerance
+        assert timing.converged == (found.half_width <= settings.tolerance)
+    assert 0.93 <= covered / rows <= 0.97
+    assert narrow / rows > 0.95  # the stop rule, not the cap, ended these rows
+
+
+def test_throughput_interval_covers_too():
+    settings = for_profile("paper")
+    device = FakeDevice(lognormal(0.02), seed=7)
+    covered = 0
+    for _ in range(2000):
+        timing = time_layer(device, Dense(8, 8), settings, ("throughput",))
+        found = estimate(np.asarray(timing.throughput_ns) / 1e6)
+        covered += found.low <= 1.0 <= found.high
+    assert 0.93 <= covered / 2000 <= 0.97
+
+
+def test_interval_of_six_is_smallest_to_nearly_largest():
+    # P(median outside [min, max] of 6) = 2 / 2^6 = 3.1 %, just less than the 3.5 % allowed
+    found = estimate([3, 1, 2, 6, 5, 4])
+    assert found.median == 3.5
+    assert 1 <= found.low < 1.2
+    assert 5.8 < found.high <= 6
+    assert isnan(estimate([1, 2, 3, 4, 5]).low)
+    assert SMALLEST == 6
+
+
+@pytest.mark.parametrize("n", [6, 10, 17, 100, 999])
+def test_rank_brackets_the_level(n):
+    d, inner = _ranks(n, CONFIDENCE_USED)
+
+    def level(rank):
+        return 1 - 2 * sum(comb(n, i) for i in range(rank)) / 2**n
+
+    assert 0 <= inner <= 1
+    assert level(d + 1) < CONFIDENCE_USED <= level(d)
+
+
+def test_ranks_of_large_samples_join_the_exact_ones():
+    exact, _ = _ranks(1000, CONFIDENCE_USED)
+    assert abs(_ranks(1001, CONFIDENCE_USED)[0] - exact) <= 1
+
+
+def test_interval_is_the_same_in_any_order_and_scales():
+    x = np.random.default_rng(0).gamma(2, size=50)
+    found, again = estimate(x), estimate(x[::-1] * 10)
+    assert again.low == pytest.approx(10 * found.low)
+    assert again.high == pytest.approx(10 * found.high)
+    assert found.n == 50
+
+
+def test_no_samples_no_numbers():
+    found = estimate([])
+    assert isnan(found.median)
+    assert not found.within(1.0)
+
+
+def test_looks_are_few():
+    looks = [14]
+    while looks[-1] < 1000:
+        looks.append(next_look(looks[-1]))
+    assert all(b > a for a, b in pairwise(looks))
+    assert len(looks) < 15
+
+
+def test_settled_waits_for_the_fall_to_end():
+    assert not settled([9, 8, 7, 6, 5, 4])
+    assert not settled([1, 1])
+    assert settled([9, 5, 4, 4.1, 4, 3.9, 4, 4, 4.1])
