@@ -103,9 +103,7 @@ def inventory() -> list[dict[str, Any]]:
         local = _local(source)
         points = len(load(name).table) if local else None
         where = str(local) if local else "downloaded on first use"
-        entries.append(
-            {"name": name, "machine": source.device, "origin": "upstream", "points": points, "where": where}
-        )
+        entries.append({"name": name, "machine": source.device, "origin": "upstream", "points": points, "where": where})
     for name in bundled():
         run = load(name)
         where = str(runs_folder() / name)
@@ -186,7 +184,9 @@ def _read_plots(path: Path) -> dict[str, list[Any]]:
     try:
         with path.open("rb") as handle:
             content = _ArraysOnly(handle).load()
-        return {plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in content["plots"]}
+        return {
+            plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in content["plots"]
+        }
     except AlphaflopsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -214,7 +214,9 @@ def read_paper(source: Source, path: Path) -> Run:
         for line, points in zip(experiment.lines, plot, strict=True):
             wanted = np.array([_file_order(experiment.name, layer) for _, layer in line.points])
             if points.shape != (len(line.points), 7) or not np.array_equal(points[:, :6], wanted):
-                raise AlphaflopsError(f"{path}: line {line.label!r} of {experiment.name} has other layers than the paper")
+                raise AlphaflopsError(
+                    f"{path}: line {line.label!r} of {experiment.name} has other layers than the paper"
+                )
             times.extend(points[:, 6])
     table = experiments.grid("paper").assign(latency_ms=times)
     return Run(_meta(source, "mean of 2000 executions, TensorFlow, versions not stated"), table)
@@ -239,9 +241,13 @@ def read_neusight_conv(source: Source, path: Path) -> Run:
     AlphaflopsError
         If columns or values are not what they should be.
     """
-    raw = _read_columns(path, ("B", "Input_Channel", "Output_Channel", "Kernel_Szie", "Input_Size", "Stride", "Padding"))
+    raw = _read_columns(
+        path, ("B", "Input_Channel", "Output_Channel", "Kernel_Szie", "Input_Size", "Stride", "Padding")
+    )
     sizes = raw[["Input_Size", "Input_Channel", "Output_Channel", "Kernel_Szie", "B", "Stride", "Padding"]]
-    specs = (Conv2d(n, n, cin, cout, k, b, stride, pad) for n, cin, cout, k, b, stride, pad in sizes.itertuples(index=False))
+    specs = (
+        Conv2d(n, n, cin, cout, k, b, stride, pad) for n, cin, cout, k, b, stride, pad in sizes.itertuples(index=False)
+    )
     return _neusight(source, raw, specs)
 
 

@@ -116,9 +116,7 @@ PAPER = (
         "5",
         "More input channels",
         "input channels",
-        tuple(
-            _line(f"K = {k}", range(100, 1001, 100), lambda c, k=k: Conv2d(10, 10, c, 1000, k)) for k in (1, 3, 5)
-        ),
+        tuple(_line(f"K = {k}", range(100, 1001, 100), lambda c, k=k: Conv2d(10, 10, c, 1000, k)) for k in (1, 3, 5)),
     ),
     Experiment(
         "increasing_batch",
@@ -126,10 +124,7 @@ PAPER = (
         "Dense layers with a growing batch",
         "batch",
         (
-            *(
-                _line(f"{n}×{n}", (1, *range(2, 65, 2)), lambda b, n=n: Dense(n, n, b))
-                for n in (6400, 9050, 11085)
-            ),
+            *(_line(f"{n}×{n}", (1, *range(2, 65, 2)), lambda b, n=n: Dense(n, n, b)) for n in (6400, 9050, 11085)),
             _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
         ),
     ),
@@ -154,9 +149,7 @@ REPLICATION = (
         "The kernel grows, the input shrinks",
         "kernel side K",
         tuple(
-            _line(
-                f"C = {c}", range(1, 31), lambda k, c=c: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True)
-            )
+            _line(f"C = {c}", range(1, 31), lambda k, c=c: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True))
             for c in (50, 70, 100, 150)
         ),
     ),

@@ -55,7 +55,10 @@ def test_layer_for_people(command):
         ),
         (("nonsense",), "No such command 'nonsense'"),
         (("score", "nonsense", "--model", "macs"), "run 'nonsense' is unknown"),
-        (("measure", "--device", "cuda:7", "--profile", "smoke", "--out", "x"), "device 'cuda:7' is not on this machine"),
+        (
+            ("measure", "--device", "cuda:7", "--profile", "smoke", "--out", "x"),
+            "device 'cuda:7' is not on this machine",
+        ),
         (("measure", "--profile", "slow", "--out", "x"), "'slow' is not one of"),
         (("measure",), "give either --out DIR"),
         (("verify", "/nowhere"), "holds no run"),

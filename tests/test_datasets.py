@@ -9,7 +9,6 @@ import pytest
 from alphaflops import AlphaflopsError, datasets, load
 from alphaflops.layers import Conv2d, Dense, from_row
 
-
 PAPER = datasets.sources()["paper-t2000"]
 
 
@@ -88,7 +87,9 @@ def test_a_file_out_of_reach_is_one_clear_error(monkeypatch, tmp_path):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(AlphaflopsError, match="run 'paper-t3000' is unknown: give a folder, a CSV file or one of paper"):
+    with pytest.raises(
+        AlphaflopsError, match="run 'paper-t3000' is unknown: give a folder, a CSV file or one of paper"
+    ):
         load("paper-t3000")
 
 

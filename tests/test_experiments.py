@@ -64,8 +64,10 @@ def test_short_profiles_are_part_of_the_paper_and_cover_every_line(profile):
 def test_quick_keeps_both_ends_of_each_line():
     paper, quick = experiments.grid("paper"), experiments.grid("quick")
     ends = ["min", "max"]
-    assert quick.groupby(["experiment", "line"])["x"].agg(ends).equals(
-        paper.groupby(["experiment", "line"])["x"].agg(ends)
+    assert (
+        quick.groupby(["experiment", "line"])["x"]
+        .agg(ends)
+        .equals(paper.groupby(["experiment", "line"])["x"].agg(ends))
     )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-
 run_option = click.option(
     "--run", "runs", multiple=True, metavar="RUN", help="Show this run beside the paper's (repeatable): name or folder."
 )

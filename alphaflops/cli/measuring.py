@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from .. import bare, measure as timing
+from .. import bare
+from .. import measure as timing
 from ..errors import AlphaflopsError
 from .output import print_json
 
@@ -19,9 +20,9 @@ def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
         if option.metavar:
             settings["metavar"] = option.metavar
         text = option.help if option.default in (None, (), False) else f"{option.help} [{option.default}]"
-        function = click.option(option.flag, option.name, default=None, multiple=option.multiple, help=text, **settings)(
-            function
-        )
+        function = click.option(
+            option.flag, option.name, default=None, multiple=option.multiple, help=text, **settings
+        )(function)
     return function
 
 

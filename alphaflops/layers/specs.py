@@ -1,46 +1,17 @@
-"""Layer specifications and what can be counted from their sizes alone.
-
-Counting convention: ``macs`` counts multiply–accumulate pairs and includes the taps that meet padding;
-``flops = 2 * macs``. Bias additions are not counted. Nothing here touches a device.
-
-Every count exists twice: as a property of a frozen spec (`Conv2d`, `Dense`) and as a function over a table of layers
-(`macs`, `params`, …), which takes any mapping from the names in `COLUMNS` to arrays, such as a pandas DataFrame.
-"""
+"""One layer: frozen specs of a convolution and of a dense layer, sizes only, nothing that touches a device."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .errors import AlphaflopsError
-
-COLUMNS = (
-    "kind",
-    "batch",
-    "height",
-    "width",
-    "in_channels",
-    "out_channels",
-    "k1",
-    "k2",
-    "stride1",
-    "stride2",
-    "pad_top",
-    "pad_bottom",
-    "pad_left",
-    "pad_right",
-    "dilation1",
-    "dilation2",
-    "groups",
-    "bias",
-    "dtype_bytes",
-)
-"""Columns that describe one layer in a table; a dense layer is a 1×1 convolution over a 1×1 input."""
+from ..errors import AlphaflopsError
+from . import counts
+from .counts import COLUMNS
 
 Pair: TypeAlias = int | tuple[int, int]
-Table: TypeAlias = Mapping[str, ArrayLike]
 
 
 class Padding(NamedTuple):
@@ -81,7 +52,7 @@ class _Counts:
     @property
     def macs(self) -> int:
         """Multiply–accumulate pairs, padding included (MAC)."""
-        return self._one(macs)
+        return self._one(counts.macs)
 
     @property
     def flops(self) -> int:
@@ -91,17 +62,17 @@ class _Counts:
     @property
     def params(self) -> int:
         """Weights, and biases where the layer has them (numbers)."""
-        return self._one(params)
+        return self._one(counts.params)
 
     @property
     def bytes_moved(self) -> int:
         """Input, weights and output moved once each: the least traffic possible (bytes)."""
-        return self._one(bytes_moved)
+        return self._one(counts.bytes_moved)
 
     @property
     def valid_macs(self) -> int:
         """Multiply–accumulate pairs whose input is data rather than padding (MAC)."""
-        return self._one(valid_macs)
+        return self._one(counts.valid_macs)
 
 
 @dataclass(frozen=True)
@@ -184,7 +155,7 @@ class Conv2d(_Counts):
     def output_shape(self) -> tuple[int, int, int, int]:
         """Shape ``(batch, out_channels, height, width)`` of the output."""
         table = {name: np.asarray([value]) for name, value in self.row().items()}
-        h, w = output_size(table)
+        h, w = counts.output_size(table)
         return self.batch, self.out_channels, int(h[0]), int(w[0])
 
     def row(self) -> dict[str, Any]:
@@ -296,87 +267,3 @@ def to_table(layers: Iterable[Layer]) -> dict[str, NDArray[Any]]:
     """Gather specs into arrays keyed by `COLUMNS` (wrap in ``pandas.DataFrame`` for a table)."""
     rows = [layer.row() for layer in layers]
     return {name: np.asarray([row[name] for row in rows]) for name in COLUMNS}
-
-
-def _float(table: Table, name: str) -> NDArray[np.float64]:
-    return np.asarray(table[name], dtype=np.float64)
-
-
-def output_size(table: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Height and width of the output of each layer, two arrays of shape ``(n,)``."""
-    sizes = []
-    for size, k, stride, before, after, dilation in _axes(table):
-        sizes.append((size + before + after - dilation * (k - 1) - 1) // stride + 1)
-    return sizes[0], sizes[1]
-
-
-def _axes(table: Table) -> list[list[NDArray[np.int64]]]:
-    names = (
-        ("height", "k1", "stride1", "pad_top", "pad_bottom", "dilation1"),
-        ("width", "k2", "stride2", "pad_left", "pad_right", "dilation2"),
-    )
-    return [[np.asarray(table[name], dtype=np.int64) for name in axis] for axis in names]
-
-
-def _channel_pairs(table: Table) -> NDArray[np.float64]:
-    return _float(table, "in_channels") / _float(table, "groups") * _float(table, "out_channels")
-
-
-def macs(table: Table) -> NDArray[np.float64]:
-    """Multiply–accumulate pairs of each layer, padding included (MAC); exact below 2**53."""
-    h, w = output_size(table)
-    return _float(table, "batch") * h * w * _channel_pairs(table) * _float(table, "k1") * _float(table, "k2")
-
-
-def flops(table: Table) -> NDArray[np.float64]:
-    """Floating-point operations of each layer, ``2 * macs`` (FLOP)."""
-    return 2 * macs(table)
-
-
-def params(table: Table) -> NDArray[np.float64]:
-    """Weights and biases of each layer (numbers)."""
-    weights = _channel_pairs(table) * _float(table, "k1") * _float(table, "k2")
-    return weights + np.asarray(table["bias"], dtype=bool) * _float(table, "out_channels")
-
-
-def bytes_moved(table: Table) -> NDArray[np.float64]:
-    """Input, parameters and output of each layer, moved once each (bytes)."""
-    h, w = output_size(table)
-    inputs = _float(table, "height") * _float(table, "width") * _float(table, "in_channels")
-    outputs = _float(table, "out_channels") * h * w
-    return (_float(table, "batch") * (inputs + outputs) + params(table)) * _float(table, "dtype_bytes")
-
-
-def valid_macs(table: Table) -> NDArray[np.float64]:
-    """Multiply–accumulate pairs whose input is data rather than padding (MAC).
-
-    Along one axis, tap ``k`` of output ``o`` reads input ``o * stride + k * dilation - padding``. Padding makes some
-    of those fall outside; the product of the two axes' remaining taps, times batch and channels, is exact.
-    """
-    taps = [_taps_on_data(*axis, out) for axis, out in zip(_axes(table), output_size(table), strict=True)]
-    return _float(table, "batch") * _channel_pairs(table) * taps[0] * taps[1]
-
-
-def _taps_on_data(
-    size: NDArray[np.int64],
-    kernel: NDArray[np.int64],
-    stride: NDArray[np.int64],
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
-    dilation: NDArray[np.int64],
-    out: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    total = np.array(kernel * out, dtype=np.float64)
-    padded = np.flatnonzero(before + after)
-    if padded.size == 0:
-        return total
-    size, kernel, stride, before, dilation, out = (
-        a[padded] for a in (size, kernel, stride, before, dilation, out)
-    )
-    count = np.zeros(padded.size)
-    for k in range(int(kernel.max())):
-        first = np.maximum(-((k * dilation - before) // stride), 0)  # ceil((before - k·dilation) / stride)
-        last = np.minimum((size - 1 + before - k * dilation) // stride, out - 1)
-        count += np.where(k < kernel, np.maximum(last - first + 1, 0), 0)
-    total[padded] = count
-    return total
