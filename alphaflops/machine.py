@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "numpy", "pandas", "triton", "zeus", "nvidia-ml-py", "psutil")
 """Distributions whose versions go into a record (None where absent)."""
 
+ENVIRONMENT = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "KMP_AFFINITY",
+    "GOMP_CPU_AFFINITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUDA_LAUNCH_BLOCKING",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "CUBLAS_WORKSPACE_CONFIG",
+)
+"""Environment variables that change timings; the ones that are set go into a record."""
+
 CACHE_BYTES_UNKNOWN = 64 * 2**20
 """Last-level cache assumed where the system does not tell (bytes)."""
 
@@ -111,7 +125,7 @@ def _blas(config: str) -> str | None:
 
 
 def describe_software() -> dict[str, Any]:
-    """Describe Python, the system and the libraries that matter to timing, by version."""
+    """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
     from importlib.metadata import PackageNotFoundError
 
     versions: dict[str, Any] = {}
@@ -129,6 +143,7 @@ def describe_software() -> dict[str, Any]:
     versions["blas"] = _blas(torch.__config__.show())
     versions["python"] = platform.python_version()
     versions["system"] = f"{platform.system()} {platform.release()}"
+    versions["environment"] = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     return versions
 
 

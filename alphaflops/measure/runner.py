@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FIXED_AT_START = ("experiments", "title", "run_id")
+"""Options that only a new run can take."""
+
 HEAT_S = 0.5
 """Work before the first reading of the sentinel: libraries initialise and clocks rise meanwhile (s)."""
 
@@ -108,12 +111,15 @@ def resume(
         As `run`; also if the folder holds no unfinished run, the journal is damaged, or machine, driver, libraries or
         protocol differ from the run's (the key is named).
     """
-    out = Path(out)
+    out, changes = Path(out), dict(changes or {})
+    for name in FIXED_AT_START:
+        if name in changes:
+            raise AlphaflopsError(f"{name} cannot change while a run is resumed: leave it out or start a new run")
     if not (out / journals.JOURNAL_FILE).exists():
         raise AlphaflopsError(f"{out} holds no unfinished run: nothing to resume")
     with journals.locked(out), ExitStack() as stack:
         found = journals.read(out)
-        options = replace(MeasureOptions(**_tuples(found.header["options"])), **dict(changes or {}))
+        options = replace(MeasureOptions(**_tuples(found.header["options"])), **changes)
         settings = options.settings()
         name = device.name if device else choose(options.device)
         device = device or stack.enter_context(opened(name, settings, options.threads))
@@ -213,7 +219,7 @@ def _measure(
             entry["throughput_ns"] = [round(ns, 1) for ns in timing.throughput_ns]
             entry |= state.record() | {"flags": [*timing.flags, *state.flags]}
             if meter is not None and timing.status == "ok":
-                entry["energy"] = meter.measure(layer, float(np.median(timing.throughput_ns)) / 1e9)
+                entry["energy"] = meter.measure(layer, float(np.median(timing.throughput_ns or timing.latency_ns)) / 1e9)
             journal.append(entry)
             done[key] = entry
             latency = summarise(np.asarray(timing.latency_ns) / 1e6, settings) if timing.latency_ns else None

@@ -1,0 +1,267 @@
+"""torch devices: what is computed, timed and refused; CUDA's path through a stand-in, as no GPU is needed to test."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from alphaflops import layers as specs
+from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import Conv2d, Dense
+from alphaflops.measure import devices
+from alphaflops.measure.protocol import Protocol, for_profile
+from alphaflops.measure.timing import time_layer
+
+torch = pytest.importorskip("torch")
+FAST = Protocol(warmup_s=0.001, latency_s=0.01, throughput_s=0.01, block_ms=0.1)
+
+
+@pytest.fixture
+def cpu():
+    with devices.opened("cpu", FAST, 1) as device:
+        yield device
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Dense(7, 5, 3),
+        Dense(7, 5, bias=True),
+        Conv2d(5, 6, 4, 8, 3),
+        Conv2d(5, 6, 4, 8, (2, 4)),
+        Conv2d(9, 8, 4, 8, 3, stride=2, padding=1, dilation=2, groups=4, bias=True, batch=2),
+        Dense(6, 4, dtype_bytes=8),
+    ],
+)
+def test_a_call_computes_the_layer(cpu, layer):
+    out = cpu.prepare(layer)()
+    assert tuple(out.shape) == layer.output_shape
+    assert out.dtype == {4: torch.float32, 8: torch.float64}[layer.dtype_bytes]
+    assert not out.requires_grad
+    assert out.abs().min() > 0  # random inputs, never zeros
+
+
+def test_pools_are_random_and_grow(cpu):
+    small = cpu._random("weights", (10, 10), torch.float32)
+    large = cpu._random("weights", (3, devices.BLOCK), torch.float32)
+    again = cpu._random("weights", (10, 10), torch.float32)
+    assert small.std() == pytest.approx(1, abs=0.3)
+    assert torch.equal(large[0], large[2])  # repeated blocks
+    assert large[0].std() == pytest.approx(1, abs=0.01)
+    assert again.data_ptr() == large.data_ptr()
+    cpu.forget()
+    assert not cpu._pools
+
+
+def test_real_timings_are_plausible(cpu):
+    timing = time_layer(cpu, Dense(64, 64), FAST)
+    assert timing.status == "ok"
+    assert 100 < np.median(timing.latency_ns) < 1e9
+    assert timing.block_calls >= 1
+    assert timing.warmups >= 2
+    assert len(timing.throughput_ns) >= 6
+
+
+def test_cold_cache_flushes_before_each_call(monkeypatch):
+    with devices.opened("cpu", for_profile("smoke", cold_cache=True), 1) as device:
+        flushed = []
+        monkeypatch.setattr(device, "flush", lambda: flushed.append(1))
+        call = device.prepare(Dense(4, 4))
+        device.calls_ns(call, 3)
+        assert len(flushed) == 3
+        device.block_ns(call, 4)
+        assert len(flushed) == 7
+        monkeypatch.undo()
+        monkeypatch.setattr(device, "cache_bytes", lambda: 2**16)
+        device.flush()
+        assert device._cold.numel() * 4 == 2**17  # twice the cache
+
+
+def test_switches_are_set_and_restored():
+    before = torch.get_num_threads(), torch.backends.cudnn.benchmark, devices._set_tf32(torch, False)
+    with devices.opened("cpu", for_profile("smoke", tf32=True, cudnn_benchmark=True), 1):
+        assert torch.get_num_threads() == 1
+        assert torch.backends.cudnn.benchmark
+        assert torch.is_inference_mode_enabled()
+        assert set(devices._set_tf32(torch, True)) <= {"tf32", True}
+    assert torch.get_num_threads() == before[0]
+    assert torch.backends.cudnn.benchmark == before[1]
+    assert set(devices._set_tf32(torch, False)) <= {"ieee", False}
+    assert not torch.is_inference_mode_enabled()
+    devices._restore_tf32(torch, before[2])
+
+
+def test_absent_device_lists_the_present():
+    with pytest.raises(AlphaflopsError, match=r"device 'cuda:7' is not on this machine: choose from auto, .*cpu"):
+        devices.choose("cuda:7")
+    with pytest.raises(AlphaflopsError, match="device 'tpu'"):
+        devices.choose("tpu")
+    assert devices.choose("cpu") == "cpu"
+    assert devices.choose("auto") == devices.available()[0]
+
+
+def test_no_silent_fallback_from_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(AlphaflopsError, match="device 'cuda' is not on this machine"):
+        devices.choose("cuda")
+
+
+def test_threads_must_be_positive():
+    with pytest.raises(AlphaflopsError, match="threads is 0"), devices.opened("cpu", FAST, 0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out-of-memory", "CUDA out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out-of-memory", "can't"),
+        (MemoryError(), "out-of-memory", "MemoryError"),
+        (NotImplementedError("no floating type of 3 bytes"), "unsupported", "3 bytes"),
+        (RuntimeError('"addmm" not implemented for \'Half\''), "unsupported", "Half"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), "unsupported", "CUDNN"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR\nmore"), "error", "INTERNAL_ERROR"),
+    ],
+)
+def test_errors_become_statuses(cpu, error, status, message):
+    found = cpu.explain(error)
+    assert found[0] == status
+    assert message in found[1]
+    assert "\n" not in found[1]
+
+
+def test_messages_hold_no_paths(cpu):
+    assert "/home" not in cpu.explain(RuntimeError("failed in /home/someone/lib/x.so: bad"))[1]
+
+
+def test_unsupported_width_becomes_a_row(cpu):
+    timing = time_layer(cpu, Dense(4, 4, dtype_bytes=3), FAST)
+    assert (timing.status, timing.latency_ns) == ("unsupported", ())
+
+
+class FakeCuda:
+    """Counts what the CUDA path asks for; every call of the layer takes 2 ms, a launch 0.1 ms of host time."""
+
+    def __init__(self):
+        self.gpu_ms, self.log, self.reserved, self.allocated = 0.0, [], 10, 4
+
+    class _Event:
+        def __init__(self, owner):
+            self.owner, self.at = owner, None
+
+        def record(self):
+            self.at = self.owner.gpu_ms
+            self.owner.log.append("record")
+
+        def synchronize(self):
+            self.owner.log.append("wait")
+
+        def elapsed_time(self, other):
+            return other.at - self.at
+
+    def Event(self, enable_timing):  # noqa: N802 - torch's name
+        assert enable_timing
+        return self._Event(self)
+
+    def device(self, name):
+        from contextlib import nullcontext
+
+        assert name == "cuda:1"
+        return nullcontext()
+
+    def synchronize(self, name):
+        self.log.append("synchronize")
+
+    def empty_cache(self):
+        self.log.append("empty_cache")
+
+    def mem_get_info(self, name):
+        return 100, 200
+
+    def memory_reserved(self, name):
+        return self.reserved
+
+    def memory_allocated(self, name):
+        return self.allocated
+
+    def get_device_properties(self, name):
+        return SimpleNamespace(L2_cache_size=2**20)
+
+
+@pytest.fixture
+def cuda():
+    device = devices.CudaDevice("cuda:1", FAST, SimpleNamespace())
+    device.torch = SimpleNamespace(cuda=FakeCuda())
+    return device
+
+
+def test_cuda_block_is_timed_between_two_events(cuda):
+    fake = cuda.torch.cuda
+
+    def call():
+        fake.gpu_ms += 2.0
+        fake.log.append("call")
+
+    assert cuda.block_ns(call, 3) == 6_000_000
+    assert fake.log == ["synchronize", "record", "call", "call", "call", "record", "wait"]
+
+
+def test_cuda_cold_block_leaves_the_flush_out(cuda, monkeypatch):
+    fake = cuda.torch.cuda
+    cuda.settings = for_profile("smoke", cold_cache=True)
+
+    def call():
+        fake.gpu_ms += 2.0
+
+    def flush():
+        fake.gpu_ms += 50.0
+
+    monkeypatch.setattr(cuda, "flush", flush)
+    assert cuda.block_ns(call, 3) == 6_000_000
+
+
+def test_cuda_calls_are_synchronised_on_both_sides(cuda):
+    fake = cuda.torch.cuda
+    times = cuda.calls_ns(lambda: fake.log.append("call"), 2)
+    assert fake.log == ["synchronize", "call", "synchronize"] * 2
+    assert len(times) == 2
+    assert all(t > 0 for t in times)
+
+
+def test_cuda_memory_and_release(cuda):
+    assert cuda.free_bytes() == 100 + 10 - 4
+    assert cuda.cache_bytes() == 2**20
+    cuda.release()
+    assert cuda.torch.cuda.log == ["empty_cache"]
+
+
+def test_dead_context_is_noticed(cuda, monkeypatch):
+    assert cuda.alive()
+
+    def fail(_name):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(cuda.torch.cuda, "synchronize", fail)
+    assert not cuda.alive()
+
+
+def test_fixed_protocols_take_what_they_say(cpu):
+    per_call = time_layer(cpu, Dense(8, 8), for_profile("paper", "per-call"))
+    assert (len(per_call.latency_ns), per_call.warmups, per_call.throughput_ns) == (2000, 0, ())
+    pipelined = time_layer(cpu, Dense(8, 8), for_profile("paper", "pipelined"))
+    assert (pipelined.block_calls, pipelined.warmups, len(pipelined.throughput_ns)) == (50, 10, 1)
+
+
+def test_even_kernel_warns_nobody(cpu, recwarn, caplog):
+    with caplog.at_level(logging.WARNING):
+        cpu.prepare(Conv2d(6, 6, 2, 2, 4))()
+    assert not recwarn.list
+
+
+def test_every_layer_of_the_smoke_profile_can_be_built(cpu):
+    from alphaflops import experiments
+
+    for row in experiments.grid("smoke").to_dict(orient="records"):
+        layer = specs.from_row(row)
+        assert tuple(cpu.prepare(layer)().shape) == layer.output_shape

@@ -1,0 +1,141 @@
+"""Joules per call: windows, wrap-around, net of idle, and an honest None."""
+
+from types import SimpleNamespace
+
+import pytest
+from fake_device import FakeDevice, lognormal
+
+from alphaflops import experiments, measure
+from alphaflops.layers import Dense
+from alphaflops.measure import energy
+
+
+class FakeWindow:
+    """A device of 20 W at rest and 100 W at work, on the fake clock."""
+
+    source = "counter"
+
+    def __init__(self, device):
+        self.device, self.idle_s, self.began = device, 0.0, 0.0
+
+    def begin(self):
+        self.began, self.idle_s = self.device.now_ns / 1e9, 0.0
+
+    def sleep(self, seconds):
+        self.device.now_ns += round(seconds * 1e9)
+        self.idle_s += seconds
+
+    def end(self):
+        busy = self.device.now_ns / 1e9 - self.began - self.idle_s
+        return 20 * self.idle_s + 100 * busy
+
+
+def test_net_and_gross_per_call():
+    device = FakeDevice(lognormal(1e-9), base_ms=10.0)
+    window = FakeWindow(device)
+    found = energy.Meter(device, window, sleep=window.sleep).measure(Dense(4, 4), 0.01)
+    # 100 W for 10 ms = 1 J gross; without 20 W of idling, 0.8 J
+    assert found["energy_gross_j"] == pytest.approx(1.0, rel=1e-3)
+    assert found["energy_j"] == pytest.approx(0.8, rel=1e-3)
+    assert found["energy_source"] == "counter"
+    # 2 s idle + at least 5 s work + 2 s cooling + 2 s idle
+    assert device.now_ns / 1e9 >= 11
+
+
+def test_absent_counter_is_none_with_the_reason(tmp_path):
+    found = energy.Meter(FakeDevice(), None, "no counter here").measure(Dense(4, 4), 0.01)
+    assert found == {"energy_j": None, "energy_gross_j": None, "energy_source": "none: no counter here"}
+    assert energy.rapl_window(tmp_path) == (None, "no RAPL counter on this machine")
+
+
+def rapl(root, value, wrap=1_000_000):
+    domain = root / "intel-rapl:0"
+    domain.mkdir(exist_ok=True)
+    (root / "intel-rapl:0:0").mkdir(exist_ok=True)  # a sub-domain, counted in its parent already
+    (domain / "energy_uj").write_text(f"{value}\n")
+    (domain / "max_energy_range_uj").write_text(f"{wrap}\n")
+
+
+def test_rapl_counts_and_wraps(tmp_path):
+    rapl(tmp_path, 900_000)
+    window, reason = energy.rapl_window(tmp_path)
+    assert reason == ""
+    window.begin()
+    rapl(tmp_path, 950_000)
+    assert window.end() == pytest.approx(0.05)
+    rapl(tmp_path, 100_000)  # 1 000 000 − 900 000 + 100 000 µJ
+    assert window.end() == pytest.approx(0.2)
+
+
+def test_rapl_that_says_nothing(tmp_path):
+    rapl(tmp_path, 0)
+    assert "zero" in energy.rapl_window(tmp_path)[1]
+    (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+    assert "not readable" in energy.rapl_window(tmp_path)[1]
+
+
+def refuse(*_):
+    raise RuntimeError("Not Supported")
+
+
+def test_nvml_prefers_the_counter():
+    readings = iter([1000, 2000, 5500])
+    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings))
+    window, _ = energy.nvml_window(library, object())
+    window.begin()
+    assert window.end() == pytest.approx(3.5)  # mJ
+    assert window.source == "counter"
+
+
+def test_nvml_samples_where_there_is_no_counter(monkeypatch):
+    monkeypatch.setattr(energy, "SAMPLE_S", 0.001)
+    library = SimpleNamespace(
+        nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=lambda _h: 50_000
+    )
+    window, _ = energy.nvml_window(library, object())
+    import time
+
+    start = time.perf_counter()
+    window.begin()
+    time.sleep(0.05)
+    joules = window.end()
+    assert joules == pytest.approx(50 * (time.perf_counter() - start), rel=0.2)
+    assert window.source == "sampled"
+
+
+def test_nvml_without_anything():
+    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=refuse)
+    window, reason = energy.nvml_window(library, object())
+    assert window is None
+    assert "neither" in reason
+
+
+def test_zeus_window_reads_its_gpu():
+    calls = []
+    monitor = SimpleNamespace(
+        begin_window=calls.append, end_window=lambda name: SimpleNamespace(gpu_energy={3: 12.5})
+    )
+    window = energy.ZeusWindow(monitor, 3)
+    window.begin()
+    assert window.end() == 12.5
+    assert calls == ["alphaflops"]
+
+
+def test_chosen_layers_span_the_grid():
+    grid = experiments.grid("paper")
+    chosen = energy.choose_rows(grid)
+    assert 55 <= len(chosen) <= 60
+    assert set(chosen["experiment"]) == set(grid["experiment"])
+    assert chosen["row"].is_monotonic_increasing
+    assert chosen.equals(energy.choose_rows(grid))
+    assert len(energy.choose_rows(grid.iloc[:5])) <= 5
+
+
+def test_energy_run_has_the_columns(tmp_path):
+    options = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", energy=True)
+    device = FakeDevice()
+    device.kind = "npu"
+    run = measure.run(experiments.grid("smoke").iloc[:3], options, tmp_path / "run", device=device)
+    assert run.table["energy_j"].isna().all()
+    assert (run.table["energy_source"] == "none: no energy counter is known for npu").all()
+    assert run.meta["energy"] is True
