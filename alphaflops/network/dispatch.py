@@ -1,0 +1,158 @@
+"""Record every operator that PyTorch dispatches, with the module that was running.
+
+Loaded by `alphaflops.network.trace` only, since it needs torch at import time. It builds on the same two pieces as
+``torch.utils.flop_counter``: a dispatch mode, and formulas of shapes by operator.
+"""
+
+from collections import Counter
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torch.utils.module_tracker import ModuleTracker
+
+from .families import bytes_touched, family_of
+from .formulas import FORMULAS, Arguments, Repeated
+from .operations import COUNTED, Operation
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [t for item in value for t in _tensors(item)]
+    return []
+
+
+def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    names = [argument.name for argument in func._schema.arguments]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> tuple[int, list[Repeated]]:
+    """MACs and layers of one call; an operator that only PyTorch's registry knows has MACs but no layer."""
+    formula = FORMULAS.get(func._overloadpacket.__name__)
+    if formula is None:
+        return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2, []
+    layers = formula(_arguments(func, args, kwargs))
+    return sum(one.layer.macs * one.count for one in layers), layers
+
+
+class Recorder(TorchDispatchMode):
+    """Dispatch mode that lists the operators of one call.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Network whose modules are named.
+    backward : bool
+        Whether a backward pass follows, whose operators need PyTorch's `ModuleTracker` to be placed.
+
+    Attributes
+    ----------
+    operations : list of Operation
+        What was dispatched, without views and allocations.
+    running : list of (str, str, int, tuple)
+        Path, class, call number and inputs of the modules that are running, innermost last.
+    ran : set of str
+        Paths of the modules that ran at least one operator.
+    """
+
+    def __init__(self, model: torch.nn.Module, backward: bool) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.running: list[tuple[str, str, int, Any]] = []
+        self.ran: set[str] = set()
+        self._names = {module: name for name, module in model.named_modules()}
+        self._root = type(model).__name__
+        self._types = {name: type(module).__name__ for module, name in self._names.items()}
+        self._calls: Counter[str] = Counter()
+        self._tracker = ModuleTracker() if backward else None
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> "Recorder":
+        if self._tracker:
+            self._tracker.__enter__()
+        self._handles = [register_module_forward_pre_hook(self._begin), register_module_forward_hook(self._end)]
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for handle in self._handles:
+            handle.remove()
+        if self._tracker:
+            self._tracker.__exit__(kind, error, trace)
+
+    def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
+        name = self._names.get(module)
+        if name is not None:
+            self._calls[name] += 1
+            self.running.append((name, type(module).__name__, self._calls[name], inputs))
+
+    def _end(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if module in self._names:
+            self.running.pop()
+
+    def _where(self, phase: str) -> tuple[str, str, int]:
+        if phase == "forward" or self._tracker is None:
+            return self.running[-1][:3] if self.running else ("", self._root, 1)
+        innermost = max(self._tracker.parents - {"Global"}, key=lambda path: path.count("."), default=self._root)
+        name = innermost.partition(".")[2]
+        return name, self._types.get(name, self._root), self._calls[name]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            return func(*args, **kwargs) if func in flop_registry else NotImplemented
+        packet = func._overloadpacket
+        name = packet.__name__
+        counted = name in FORMULAS or packet in flop_registry
+        family = COUNTED if counted else family_of(name, func.tags)
+        if family == "unknown":
+            out = self._decompose(func, args, kwargs)
+            if out is not NotImplemented:
+                return out
+        out = func(*args, **kwargs)
+        if family != "free":
+            self._record(func, name, family, args, kwargs, out)
+        return out
+
+    def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        super().__enter__()  # the mode is off during dispatch; the hooks of our own __enter__ are not wanted twice
+        try:
+            # The compiled kernel is what a real call runs; `decompose` prefers a Python one that may differ.
+            if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
+            return func.decompose(*args, **kwargs)
+        finally:
+            super().__exit__(None, None, None)
+
+    def _record(
+        self, func: Any, name: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> None:
+        inputs, outputs = _tensors(args) + _tensors(list(kwargs.values())), _tensors(out)
+        if not func._schema.is_mutable and outputs and family != COUNTED:
+            storages = {t.untyped_storage()._cdata for t in inputs}
+            if all(t.untyped_storage()._cdata in storages for t in outputs):
+                return  # a view
+        phase = "forward" if torch._C._current_graph_task_id() == -1 else "backward"
+        module, kind, call = self._where(phase)
+        macs, layers = _count(func, args, kwargs, out) if family == COUNTED else (0, [])
+        moved = bytes_touched(name, inputs, outputs)
+        if not moved and not macs:
+            return
+        self.ran.add(module)
+        shape = tuple(outputs[0].shape) if outputs else ()
+        self.operations.append(
+            Operation(module, kind, call, name, family, phase, macs, moved, tuple(layers), shape)  # type: ignore[arg-type]
+        )

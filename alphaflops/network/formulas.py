@@ -1,0 +1,266 @@
+"""What each operator multiplies: from the arguments of one dispatched call to layer specifications.
+
+Counting convention: a formula gives layers whose ``macs`` count multiply–accumulate pairs, taps on padding included;
+bias, scaling, masks and softmax count nothing, and a causal mask saves nothing. Each formula reads shapes only, so it
+works on tensors without data.
+
+Some operators have no layer of their own in `alphaflops.layers`; they become an equivalent one with the same products:
+
+=====================  ==========================================================================================
+operator               layer
+=====================  ==========================================================================================
+1-D convolution        `Conv2d` of height 1
+3-D convolution        `Conv2d` with the kernel's depth folded into the input channels, one input per output slice
+transposed             `Conv2d` that it is the gradient of: its input and output change places
+matrix product M·K·N   `Dense` from K to N features on M vectors; batched products are repeated
+attention              two products per head, scores and values; five per head in a fused backward pass
+LSTM, GRU, RNN         input weights once over all steps, recurrent and projection weights once per step
+convolution backward   the forward layer, once for each gradient that is asked for
+=====================  ==========================================================================================
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple, TypeAlias
+
+from ..layers import Conv2d, Dense, Layer
+
+
+class Repeated(NamedTuple):
+    """One layer and how many times an operator runs it; `proxy` marks an equivalent rather than the layer itself."""
+
+    layer: Layer
+    count: int = 1
+    proxy: bool = False
+
+
+Arguments: TypeAlias = Mapping[str, Any]
+Formula: TypeAlias = Callable[[Arguments], list[Repeated]]
+
+FORMULAS: dict[str, Formula] = {}
+"""Formula by operator name, without namespace and overload."""
+
+
+def formula(*names: str) -> Callable[[Formula], Formula]:
+    """Register a formula for the named operators."""
+
+    def register(function: Formula) -> Formula:
+        FORMULAS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def _product(m: int, k: int, n: int, width: int, count: int = 1, bias: bool = False) -> list[Repeated]:
+    return [Repeated(Dense(k, n, m, bias, width), count)] if m * k * n * count else []
+
+
+@formula("mm", "_scaled_mm", "_int_mm")
+def _mm(a: Arguments) -> list[Repeated]:
+    (m, k), n = a["self"].shape, a["mat2"].shape[1]
+    return _product(m, k, n, a["self"].itemsize)
+
+
+@formula("addmm", "_addmm_activation")
+def _addmm(a: Arguments) -> list[Repeated]:
+    (m, k), n = a["mat1"].shape, a["mat2"].shape[1]
+    return _product(m, k, n, a["mat1"].itemsize, bias=a["self"].dim() == 1)
+
+
+@formula("bmm")
+def _bmm(a: Arguments) -> list[Repeated]:
+    (b, m, k), n = a["self"].shape, a["mat2"].shape[2]
+    return _product(m, k, n, a["self"].itemsize, b)
+
+
+@formula("baddbmm", "addbmm")
+def _baddbmm(a: Arguments) -> list[Repeated]:
+    (b, m, k), n = a["batch1"].shape, a["batch2"].shape[2]
+    return _product(m, k, n, a["batch1"].itemsize, b)
+
+
+@formula("mv")
+def _mv(a: Arguments) -> list[Repeated]:
+    m, k = a["self"].shape
+    return _product(1, k, m, a["self"].itemsize)
+
+
+@formula("addmv")
+def _addmv(a: Arguments) -> list[Repeated]:
+    m, k = a["mat"].shape
+    return _product(1, k, m, a["mat"].itemsize)
+
+
+@formula("dot", "vdot")
+def _dot(a: Arguments) -> list[Repeated]:
+    return _product(1, a["self"].numel(), 1, a["self"].itemsize)
+
+
+def _each(value: int | Sequence[int], n: int) -> list[int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return values * n if len(values) == 1 else values
+
+
+def _conv_layer(a: Arguments) -> list[Repeated]:
+    x, weight = a["input"], a["weight"]
+    n = weight.dim() - 2
+    stride, padding, dilation = (_each(a[name], n) for name in ("stride", "padding", "dilation"))
+    groups, transposed = a.get("groups", 1), a.get("transposed", False)
+    size, kernel = list(x.shape[2:]), list(weight.shape[2:])
+    if transposed:
+        extra = _each(a.get("output_padding", 0), n)
+        size = [
+            (i - 1) * s - 2 * p + d * (k - 1) + 1 + e
+            for i, s, p, d, k, e in zip(size, stride, padding, dilation, kernel, extra, strict=True)
+        ]
+        cin, cout = weight.shape[1] * groups, weight.shape[0]
+    else:
+        cin, cout = x.shape[1], weight.shape[0]
+    batch = x.shape[0]
+    if x.numel() == 0 or weight.numel() == 0:
+        return []
+    if n == 1:
+        size, kernel, stride, padding, dilation = (
+            [fill, *v] for fill, v in zip((1, 1, 1, 0, 1), (size, kernel, stride, padding, dilation), strict=True)
+        )
+    elif n == 3:
+        slices = (size[0] + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+        batch, cin = batch * slices, cin * kernel[0]
+        size, kernel, stride, padding, dilation = (v[1:] for v in (size, kernel, stride, padding, dilation))
+    layer = Conv2d(
+        size[0],
+        size[1],
+        cin,
+        cout,
+        (kernel[0], kernel[1]),
+        batch,
+        (stride[0], stride[1]),
+        (padding[0], padding[1]),
+        (dilation[0], dilation[1]),
+        groups,
+        a.get("bias") is not None,
+        x.itemsize,
+    )
+    return [Repeated(layer, proxy=n == 3 or transposed)]
+
+
+@formula("convolution", "_convolution", "cudnn_convolution", "_slow_conv2d_forward", "convolution_overrideable")
+def _convolution(a: Arguments) -> list[Repeated]:
+    return _conv_layer(a)
+
+
+@formula("convolution_backward")
+def _convolution_backward(a: Arguments) -> list[Repeated]:
+    gradients = sum(bool(wanted) for wanted in list(a["output_mask"])[:2])
+    return [Repeated(one.layer, gradients, True) for one in _conv_layer({**a, "bias": None}) if gradients]
+
+
+def _attention(heads: int, queries: int, keys: int, qk: int, v: int, width: int) -> list[Repeated]:
+    return _product(queries, qk, keys, width, heads) + _product(queries, keys, v, width, heads)
+
+
+@formula(
+    "scaled_dot_product_attention",
+    "_scaled_dot_product_attention_math",
+    "_scaled_dot_product_attention_math_for_mps",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+)
+def _sdpa(a: Arguments) -> list[Repeated]:
+    q, k, v = a["query"], a["key"], a["value"]
+    heads = prod(q.shape[:-2])
+    return _attention(heads, q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1], q.itemsize)
+
+
+@formula(
+    "_scaled_dot_product_flash_attention_backward",
+    "_scaled_dot_product_flash_attention_for_cpu_backward",
+    "_scaled_dot_product_efficient_attention_backward",
+    "_scaled_dot_product_cudnn_attention_backward",
+    "_scaled_dot_product_fused_attention_overrideable_backward",
+)
+def _sdpa_backward(a: Arguments) -> list[Repeated]:
+    q, k, v = a["query"], a["key"], a["value"]
+    heads, queries, keys, width = prod(q.shape[:-2]), q.shape[-2], k.shape[-2], q.itemsize
+    scores = _product(queries, q.shape[-1], keys, width, heads)  # recomputed; then the gradients of q and k
+    values = _product(queries, v.shape[-1], keys, width, heads)  # gradients of the scores and of v
+    return scores * 3 + values * 2
+
+
+@formula("_native_multi_head_attention")
+def _multi_head(a: Arguments) -> list[Repeated]:
+    batch, queries, embed = a["query"].shape
+    heads, width, keys = a["num_head"], a["query"].itemsize, a["key"].shape[1]
+    return [
+        *_product(batch * queries, embed, 3 * embed, width, bias=True),
+        *_attention(batch * heads, queries, keys, embed // heads, embed // heads, width),
+        *_product(batch * queries, embed, embed, width, bias=True),
+    ]
+
+
+@formula("_transformer_encoder_layer_fwd")
+def _encoder_layer(a: Arguments) -> list[Repeated]:
+    src = a["src"]
+    inner = _multi_head({"query": src, "key": src, "num_head": a["num_heads"]})
+    vectors, width = src.shape[0] * src.shape[1], src.itemsize
+    for weight in (a["ffn_weight_1"], a["ffn_weight_2"]):
+        inner += _product(vectors, weight.shape[1], weight.shape[0], width, bias=True)
+    return inner
+
+
+def _recurrent(rows: int, steps: Counter[int], weights: Sequence[Any], width: int) -> list[Repeated]:
+    """Products of one layer and direction; `steps` counts the steps by the batch that each of them has."""
+    first, *others = weights
+    out = _product(rows, first.shape[1], first.shape[0], width)
+    for weight in others:
+        for batch, count in steps.items():
+            out += _product(batch, weight.shape[1], weight.shape[0], width, count)
+    return out
+
+
+def _steps(a: Arguments, data: Any) -> Counter[int]:
+    sizes = a.get("batch_sizes")
+    if sizes is not None and len(sizes):
+        return Counter(int(size) for size in sizes)
+    if data.dim() == 2:
+        return Counter({1: data.shape[0]})
+    length, batch = (data.shape[1], data.shape[0]) if a.get("batch_first") else (data.shape[0], data.shape[1])
+    return Counter({batch: length})
+
+
+@formula("lstm", "gru", "rnn_tanh", "rnn_relu")
+def _rnn(a: Arguments) -> list[Repeated]:
+    data = a["input"] if "input" in a else a["data"]
+    runs = a["num_layers"] * (2 if a["bidirectional"] else 1)
+    per_run = len(a["params"]) // runs
+    out: list[Repeated] = []
+    for i in range(runs):
+        weights = [p for p in a["params"][i * per_run : (i + 1) * per_run] if p.dim() == 2]
+        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data.itemsize)
+    return out
+
+
+@formula("_cudnn_rnn")
+def _cudnn_rnn(a: Arguments) -> list[Repeated]:
+    data, stride = a["input"], a["weight_stride0"]
+    out: list[Repeated] = []
+    for i in range(0, len(a["weight"]), stride):
+        weights = [p for p in a["weight"][i : i + stride] if p.dim() == 2]
+        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data.itemsize)
+    return out
+
+
+@formula("mkldnn_rnn_layer")
+def _mkldnn_rnn(a: Arguments) -> list[Repeated]:
+    data = a["input"]
+    return _recurrent(prod(data.shape[:-1]), _steps(a, data), [a["weight0"], a["weight1"]], data.itemsize)
+
+
+@formula("mkldnn_rnn_layer_backward")
+def _mkldnn_rnn_backward(a: Arguments) -> list[Repeated]:
+    forward = _mkldnn_rnn({**a, "weight0": a["weight1"], "weight1": a["weight2"]})
+    return [Repeated(one.layer, 2 * one.count, True) for one in forward]
