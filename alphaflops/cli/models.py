@@ -1,0 +1,118 @@
+"""``alphaflops score``, ``fit`` and ``compare``: how well a cost formula predicts a run."""
+
+from pathlib import Path
+
+import click
+
+from ..costs import MODEL_NAMES
+from .output import json_option, print_json, print_pairs, print_table
+
+model_option = click.option(
+    "--model", required=True, type=click.Choice(MODEL_NAMES), help="Cost formula.", metavar="MODEL"
+)
+quantity_option = click.option(
+    "--quantity",
+    type=click.Choice(["latency", "throughput"]),
+    default="latency",
+    show_default=True,
+    help="Which time: one synchronised call, or a pipelined block divided by its length.",
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of folds and starts.")
+
+
+@click.command()
+@click.argument("run")
+@model_option
+@click.option(
+    "--cv",
+    type=click.Choice(["random", "figure"]),
+    default=None,
+    help="Score on held-out layers: 5 random folds, or one figure at a time.",
+)
+@quantity_option
+@seed_option
+@json_option
+def score(run: str, model: str, cv: str | None, quantity: str, seed: int, as_json: bool) -> None:
+    """Score a cost formula on a run: errors of predicted against measured times.
+
+    MODEL is one of params, macs, macs+t0, alpha-published, alpha-rtx4090, alpha, alpha+t0, roofline+t0,
+    alpha+t0+bytes, best, boosting.
+
+    \b
+    Examples:
+      alphaflops score paper-t2000 --model alpha-published
+      alphaflops score cpu-1core --model best --cv figure --json
+    """
+    from ..calibrate import score as scored
+    from ..datasets import load
+
+    found = scored(load(run), model, cv, quantity=quantity, seed=seed).as_dict()  # type: ignore[arg-type]
+    if as_json:
+        print_json(found)
+        return
+    per = found.pop("per_experiment")
+    parameters = found.pop("parameters")
+    print_pairs({name: "in sample" if value is None and name == "cv" else value for name, value in found.items()})
+    print_table(
+        "By experiment", ("experiment", "layers", "MAPE %", "median APE %"), [[k, *v.values()] for k, v in per.items()]
+    )
+    if parameters:
+        print_table("Parameters", ("name", "value"), list(parameters.items()))
+
+
+@click.command()
+@click.argument("run")
+@model_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write the calibration here."
+)
+@quantity_option
+@seed_option
+@json_option
+def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_json: bool) -> None:
+    """Fit a cost formula to a run and keep it as a calibration.
+
+    \b
+    Examples:
+      alphaflops fit cpu-1core --model best
+      alphaflops fit my-gpu --model best --out my-gpu.json
+    """
+    from ..calibrate import calibrate
+    from ..datasets import load
+
+    found = calibrate(load(run), model, quantity=quantity, seed=seed)
+    if out is not None:
+        found.write(out)
+    content = found.as_dict()
+    if as_json:
+        print_json(content)
+        return
+    rows = [
+        [n, *(p[key] for key in ("value", "low", "high", "unit", "meaning"))] for n, p in content["parameters"].items()
+    ]
+    print_table(f"{model} on {run}", ("parameter", "value", "low", "high", "unit", "meaning"), rows)
+    for kind, errors in content["scores"].items():
+        print_table(f"Errors, {kind}", ("measure", "value"), [[k, v] for k, v in errors.items() if v is not None])
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True)
+@quantity_option
+@json_option
+def compare(runs: tuple[str, ...], quantity: str, as_json: bool) -> None:
+    """Compare runs: speed on the layers they share, call overhead, and how each formula fares on each.
+
+    \b
+    Example:
+      alphaflops compare paper-t2000 cpu-1core cpu-allcores
+    """
+    from ..comparison import compare as compared
+    from ..datasets import load
+
+    rows = compared([load(run) for run in runs], quantity)
+    if as_json:
+        print_json(rows)
+        return
+    measures = [name for name in rows[0] if name != "run"]
+    cells = [[name, *("-" if row[name] is None else row[name] for row in rows)] for name in measures]
+    print_table(f"{quantity} beside {runs[0]}", ("", *(row["run"] for row in rows)), cells)
