@@ -1,0 +1,216 @@
+"""Fit a cost model to measured times: bounded, robust, from several starts, reproducible by seed."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..costs import CostModel, Features
+from ..errors import AlphaflopsError
+
+Array = NDArray[np.float64]
+
+SOFT: Final = 0.1
+"""Log residual at which the soft-L1 loss turns from squares to absolute values: about 10 % error."""
+PULL: Final = 0.01
+"""Weight of a parameter's start, as a residual over its whole log range: it decides only what the data leave open."""
+CANDIDATES: Final = 60
+SEARCH_ROWS: Final = 600
+EVALUATIONS: Final = 60
+STEP: Final = 1e-3
+AT_BOUND: Final = 1e-3
+UNSEEN: Final = 1e-4
+"""Root-mean-square change of log time per unit of a parameter's logarithm below which the data do not show it."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted parameters of a model.
+
+    Parameters
+    ----------
+    parameters : dict of str to float
+        Fitted values by name, in their units.
+    flags : tuple of str
+        What a reader must know: parameters at a bound or not shown by the data, constant times.
+    loss : float
+        Robust loss that was minimised (no unit).
+    """
+
+    parameters: dict[str, float]
+    flags: tuple[str, ...]
+    loss: float
+
+
+def check_times(times_ms: Any, what: str = "the run") -> Array:
+    """Give the times as an array.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a time is NaN, infinite, zero or negative, or there is none.
+    """
+    times = np.asarray(times_ms, dtype=np.float64)
+    bad = np.flatnonzero(~(np.isfinite(times) & (times > 0)))
+    if bad.size:
+        raise AlphaflopsError(f"{what}: time {times[bad[0]]} ms in row {bad[0]}: fits need finite, positive times")
+    if times.size == 0:
+        raise AlphaflopsError(f"{what} has no measured layers: nothing to fit")
+    return times
+
+
+def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 4) -> Fit:
+    """Fit by least squares on log residuals with a soft-L1 loss, in the logarithm of the parameters.
+
+    Parameters
+    ----------
+    model : CostModel
+        What to fit; a published formula comes back without parameters.
+    f : Features
+        Layers.
+    times_ms : ndarray
+        Measured times, shape ``(n,)`` (ms).
+    seed : int
+        Of the random starts.
+    starts : int
+        Local searches from the best random candidates, besides the one from the parameters' starts.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a time is not positive and finite, or there are fewer layers than parameters.
+    """
+    times = check_times(times_ms)
+    if not model.parameters:
+        return Fit({}, (), 0.0)
+    if len(times) < len(model.parameters):
+        raise AlphaflopsError(
+            f"{len(times)} layers cannot fix the {len(model.parameters)} parameters of {model.name!r}: measure more"
+        )
+    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), starts)
+    return Fit(_values(model, x), _flags(model, f, times, x), loss)
+
+
+def _bounds(model: CostModel) -> tuple[Array, Array, Array]:
+    low, high, start = (np.log([getattr(p, name) for p in model.parameters]) for name in ("low", "high", "start"))
+    return low, high, start
+
+
+def _values(model: CostModel, x: Array) -> dict[str, float]:
+    return {p.name: float(np.clip(np.exp(v), p.low, p.high)) for p, v in zip(model.parameters, x, strict=True)}
+
+
+def log_residuals(model: CostModel, f: Features, log_times: Array, x: Array) -> Array:
+    """Logarithm of predicted over measured time at log parameters ``x``, shape ``(n,)``."""
+    return np.asarray(np.log(model.formula(f, list(np.exp(x)))) - log_times)
+
+
+def _search(
+    model: CostModel, f: Features, log_times: Array, rng: np.random.Generator, starts: int
+) -> tuple[Array, float]:
+    low, high, start = _bounds(model)
+    rows = np.sort(rng.permutation(len(log_times))[:SEARCH_ROWS])
+    few, few_times = f.take(rows), log_times[rows]
+    candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
+    scores = [float(np.mean(np.abs(log_residuals(model, few, few_times, c)))) for c in candidates]
+    chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:starts])]
+    found = [_descend(model, few, few_times, x0) for x0 in chosen]
+    x, loss = min(found, key=lambda pair: pair[1])
+    return (x, loss) if len(rows) == len(log_times) else _descend(model, f, log_times, x)
+
+
+def _descend(model: CostModel, f: Features, log_times: Array, x0: Array) -> tuple[Array, float]:
+    from scipy.optimize import least_squares
+
+    low, high, start = _bounds(model)
+    margin = 1e-6 * (high - low)
+    weight = PULL * np.sqrt(len(log_times)) * SOFT / (high - low)
+
+    def residuals(x: Array) -> Array:
+        return np.concatenate([log_residuals(model, f, log_times, x), weight * (x - start)])
+
+    done = least_squares(
+        residuals,
+        np.clip(x0, low + margin, high - margin),
+        bounds=(low, high),
+        loss="soft_l1",
+        f_scale=SOFT,
+        diff_step=STEP,
+        max_nfev=EVALUATIONS,
+    )
+    return np.asarray(done.x), float(done.cost)
+
+
+def sensitivities(model: CostModel, f: Features, x: Array) -> Array:
+    """Change of log time per unit of each log parameter, shape ``(n, parameters)``, by central differences."""
+    columns = []
+    for i in range(len(x)):
+        step = np.zeros(len(x))
+        step[i] = STEP
+        up, down = (np.log(model.formula(f, list(np.exp(x + sign * step)))) for sign in (1, -1))
+        columns.append((up - down) / (2 * STEP))
+    return np.column_stack(columns)
+
+
+def _flags(model: CostModel, f: Features, times: Array, x: Array) -> tuple[str, ...]:
+    low, high, _ = _bounds(model)
+    seen = np.sqrt(np.mean(sensitivities(model, f, x) ** 2, axis=0)) > UNSEEN
+    flags = [f"{p.name} is not shown by these layers" for p, s in zip(model.parameters, seen, strict=True) if not s]
+    near = (x - low < AT_BOUND * (high - low)) | (high - x < AT_BOUND * (high - low))
+    flags += [f"{p.name} is at its bound" for p, n, s in zip(model.parameters, near, seen, strict=True) if n and s]
+    if np.ptp(np.log(times)) < 1e-6:
+        flags.append("all times are equal: they show no dependence on size")
+    if len(np.unique(f.kernel_area)) == 1:
+        flags.append(f"one kernel size only (area {f.kernel_area[0]:g}): nothing is known of others")
+    return tuple(flags)
+
+
+def bootstrap(
+    model: CostModel, f: Features, times_ms: Array, values: dict[str, float], *, draws: int = 200, seed: int = 0,
+    level: float = 0.9,
+) -> dict[str, tuple[float, float]]:  # fmt: skip
+    """Interval of each parameter by resampling layers, one robust Gauss-Newton step per draw.
+
+    Parameters
+    ----------
+    values : dict of str to float
+        The fitted parameters.
+    draws : int
+        Resamples of the layers.
+    level : float
+        Share of the draws inside the interval.
+
+    Returns
+    -------
+    dict
+        ``name -> (low, high)`` in the parameter's unit, cut at its bounds. A parameter at a bound or not shown by the
+        data gets its bounds.
+    """
+    if not model.parameters:
+        return {}
+    log_times = np.log(check_times(times_ms))
+    x = np.log([values[p.name] for p in model.parameters])
+    low, high, _ = _bounds(model)
+    jacobian, residuals = sensitivities(model, f, x), log_residuals(model, f, log_times, x)
+    weights = 1 / np.sqrt(1 + (residuals / SOFT) ** 2)
+    inside = (x - low > AT_BOUND * (high - low)) & (high - x > AT_BOUND * (high - low))
+    free = np.flatnonzero(inside & (np.sqrt(np.mean(jacobian**2, axis=0)) > UNSEEN))
+    found = {p.name: (p.low, p.high) for p in model.parameters}
+    if free.size == 0:
+        return found
+    rng = np.random.default_rng(seed)
+    j, n = jacobian[:, free], len(log_times)
+    ridge = np.diag(1e-9 * np.maximum(np.sum(j**2 * weights[:, None], axis=0), 1e-12))
+    steps = []
+    for _ in range(draws):
+        counts = np.bincount(rng.integers(0, n, n), minlength=n) * weights
+        steps.append(np.linalg.solve((j * counts[:, None]).T @ j + ridge, -(j * counts[:, None]).T @ residuals))
+    tails = np.quantile(np.array(steps), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    # The one-step mean is not zero where the fit stopped early or the pull acts: only the spread is used.
+    tails -= np.median(np.array(steps), axis=0)
+    for i, k in enumerate(free):
+        p = model.parameters[k]
+        ends = np.exp(np.clip(x[k] + tails[:, i], low[k], high[k]))
+        found[p.name] = (float(ends[0]), float(ends[1]))
+    return found

@@ -1,0 +1,151 @@
+"""Prediction intervals that hold region by region, and the region in which a calibration may be used."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..costs import Features
+from ..layers import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+LEVEL: Final = 0.9
+LEAST: Final = 40
+"""Layers below which a region is not split further."""
+PARTS: Final = 3
+CLASSES: Final = ("dense", "1x1", "larger")
+SIZES: Final = ("rows", "columns", "depth", "macs")
+HABITS: Final = ("groups", "stride1", "stride2", "dilation1", "dilation2", "dtype_bytes")
+SLACK: Final = 1.01
+
+
+def layer_class(f: Features) -> NDArray[np.str_]:
+    """Name the class of each layer: dense, 1x1 or larger kernels, shape ``(n,)``."""
+    return np.where(f.dense, CLASSES[0], np.where(f.pointwise, CLASSES[1], CLASSES[2]))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Interval of one region: layers of one class whose predicted time lies in a range.
+
+    Parameters
+    ----------
+    layer_class : str
+        One of `CLASSES`, or "all" for layers of a class that was not measured.
+    from_ms, to_ms : float
+        Range of predicted times (ms), the end not included; 0 and infinity at the ends.
+    low_factor, high_factor : float
+        Measured time over predicted time at the ends of the interval (no unit).
+    n : int
+        Held-out residuals behind it.
+    """
+
+    layer_class: str
+    from_ms: float
+    to_ms: float
+    low_factor: float
+    high_factor: float
+    n: int
+
+
+def _ends(log_ratio: Array, level: float) -> tuple[float, float]:
+    # Order statistics (n + 1)·q: what a new layer of the same kind obeys at least as often as asked.
+    ordered, n, tail = np.sort(log_ratio), len(log_ratio), (1 - level) / 2
+    below = max(int(np.floor((n + 1) * tail)) - 1, 0)
+    above = min(int(np.ceil((n + 1) * (1 - tail))) - 1, n - 1)
+    return float(np.exp(ordered[below])), float(np.exp(ordered[above]))
+
+
+def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LEVEL) -> tuple[Band, ...]:
+    """Conformal intervals from held-out predictions, one per region.
+
+    A region is a class of layers cut into up to three ranges of predicted time, as long as each keeps `LEAST` layers.
+
+    Parameters
+    ----------
+    f : Features
+        The layers.
+    held_out_ms, times_ms : ndarray
+        Predictions by models that did not see the layer, and measured times, shape ``(n,)`` (ms).
+    level : float
+        Share of new layers that the intervals should hold.
+    """
+    ratio, classes = np.log(times_ms / held_out_ms), layer_class(f)
+    found = [Band("all", 0.0, np.inf, *_ends(ratio, level), len(ratio))]
+    for name in CLASSES:
+        here = classes == name
+        if not here.any():
+            continue
+        parts = max(min(PARTS, int(here.sum()) // LEAST), 1)
+        inner = np.quantile(held_out_ms[here], np.arange(1, parts) / parts)
+        cuts = [0.0, *(float(c) for c in np.unique(inner)), np.inf]
+        for start, end in pairwise(cuts):
+            rows = here & (held_out_ms >= start) & (held_out_ms < end)
+            if rows.any():
+                found.append(Band(name, start, end, *_ends(ratio[rows], level), int(rows.sum())))
+    return tuple(found)
+
+
+def interval_ms(known: tuple[Band, ...], f: Features, predicted_ms: Array) -> tuple[Array, Array]:
+    """Low and high end of the interval of each layer, two arrays of shape ``(n,)`` (ms)."""
+    low, high = np.empty(len(f)), np.empty(len(f))
+    classes = layer_class(f)
+    for band in known:  # "all" comes first and is overwritten wherever a region is known
+        rows = _in_band(band, classes, predicted_ms)
+        low[rows], high[rows] = predicted_ms[rows] * band.low_factor, predicted_ms[rows] * band.high_factor
+    return low, high
+
+
+def _in_band(band: Band, classes: NDArray[np.str_], predicted_ms: Array) -> NDArray[np.bool_]:
+    of_class = np.full(len(classes), True) if band.layer_class == "all" else classes == band.layer_class
+    return np.asarray(of_class & (predicted_ms >= band.from_ms) & (predicted_ms < band.to_ms))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Sizes and settings that a calibration has seen.
+
+    Parameters
+    ----------
+    sizes : dict
+        ``class -> {size: (least, most)}`` for the `SIZES` of `alphaflops.costs.Features`.
+    habits : dict
+        ``column -> values seen`` for groups, strides, dilations and bytes per number.
+    """
+
+    sizes: Mapping[str, Mapping[str, tuple[float, float]]]
+    habits: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, f: Features, table: "pd.DataFrame") -> "Region":
+        """Give the region spanned by measured layers."""
+        classes = layer_class(f)
+        sizes = {
+            name: {s: (float(v[classes == name].min()), float(v[classes == name].max())) for s, v in _sizes(f)}
+            for name in CLASSES
+            if (classes == name).any()
+        }
+        return cls(sizes, {h: tuple(sorted({int(v) for v in table[h]})) for h in HABITS})
+
+    def outside(self, f: Features, table: Table) -> NDArray[np.bool_]:
+        """Whether each layer lies beyond what was measured, shape ``(n,)``."""
+        classes, out = layer_class(f), np.full(len(f), True)
+        for name, ranges in self.sizes.items():
+            inside = classes == name
+            for size, values in _sizes(f):
+                least, most = ranges[size]
+                inside = inside & (values >= least / SLACK) & (values <= most * SLACK)
+            out &= ~inside
+        for habit, seen in self.habits.items():
+            out |= ~np.isin(np.asarray(table[habit], dtype=np.int64), seen)
+        return out
+
+
+def _sizes(f: Features) -> Iterator[tuple[str, Any]]:
+    return ((size, getattr(f, size)) for size in SIZES)

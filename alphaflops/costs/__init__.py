@@ -1,0 +1,50 @@
+"""Cost models: layers in, milliseconds out; parameters with names, units and bounds."""
+
+from typing import Final
+
+from ..errors import AlphaflopsError
+from .best import Structure, make
+from .classic import CLASSIC
+from .features import Features, features
+from .forms import BEST, FORMS
+from .model import CostModel, Parameter
+
+BOOSTING: Final = "boosting"
+"""Name of the learned model, which has no formula and lives in `alphaflops.calibrate`."""
+ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*CLASSIC, BEST)}
+MODEL_NAMES: Final = (*ANALYTIC, BOOSTING)
+REFERENCES: Final = ("macs", "macs+t0", "roofline+t0")
+"""Models beside which every other is shown."""
+
+
+def model(name: str) -> CostModel:
+    """Give a cost model by name.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is no formula of that name.
+    """
+    if name == BOOSTING:
+        raise AlphaflopsError("model 'boosting' is learned and has no formula: fit it with calibrate")
+    if name not in ANALYTIC:
+        raise AlphaflopsError(f"model {name!r} is unknown: choose from {', '.join(MODEL_NAMES)}")
+    return ANALYTIC[name]
+
+
+__all__ = [
+    "ANALYTIC",
+    "BEST",
+    "BOOSTING",
+    "CLASSIC",
+    "FORMS",
+    "MODEL_NAMES",
+    "REFERENCES",
+    "CostModel",
+    "Features",
+    "Parameter",
+    "Structure",
+    "features",
+    "make",
+    "model",
+]
