@@ -1,0 +1,135 @@
+"""From runs to the tidy tables that are drawn and put into words."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import datasets, experiments, layers
+from ..costs.alpha import published_ms
+from ..errors import AlphaflopsError
+from ..records import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AUTHORS = "paper-t2000"
+"""The data set that every chapter shows first."""
+
+TABLE_MACS = 163_840_000
+"""Size of the layers in the paper's Figure 1a (MAC): 327.68 million FLOPs."""
+
+
+def reference_runs() -> list[str]:
+    """Names of the bundled runs that the book shows by default: our protocol on the paper's whole grid."""
+    names = [name for name in datasets.bundled() if _is_reference(datasets.load(name))]
+    first = ("cpu-1core", "cpu-allcores")
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def _is_reference(run: Run) -> bool:
+    return run.meta.get("profile") == "paper" and run.meta["protocol"].get("name", "adaptive") == "adaptive"
+
+
+def load(runs: Iterable[str | Path] = ()) -> tuple[Run, ...]:
+    """Load the authors' data, the bundled reference runs and further runs, rows without a time left out.
+
+    Parameters
+    ----------
+    runs : iterable of str or Path
+        Names of runs or data sets, run folders or CSV files to show beside the authors' data and `reference_runs`.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a run is unknown or damaged, or given twice.
+    """
+    wanted = dict.fromkeys([AUTHORS, *reference_runs(), *map(str, runs)])
+    loaded = [datasets.load(name) for name in wanted]
+    ids = [run.id for run in loaded]
+    for run_id in ids:
+        if ids.count(run_id) > 1:
+            raise AlphaflopsError(f"run {run_id!r} is given twice: name each run once")
+    return tuple(run.ok for run in loaded)
+
+
+def machines(runs: Sequence[Run]) -> dict[str, str]:
+    """Name each run's machine, with the run's id where two runs share a machine."""
+    names = [run.machine for run in runs]
+    return {run.id: run.machine if names.count(run.machine) == 1 else f"{run.machine} ({run.id})" for run in runs}
+
+
+def scale(run: Run) -> float:
+    """Factor that turns the published times into this machine's: 1 for the authors' data.
+
+    Elsewhere the formula's shape is compared, not its speed: the factor is the median of measured over published time
+    in all layers of the paper that the run holds.
+    """
+    if run.id == AUTHORS:
+        return 1.0
+    table = run.table[run.table["experiment"].isin([e.name for e in experiments.PAPER])]
+    return float((table["latency_ms"] / published_ms(table)).median())
+
+
+def sweep(runs: Sequence[Run], experiment: str) -> "pd.DataFrame":
+    """Gather one experiment of several runs.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs as given by `load`; those without this experiment are left out.
+    experiment : str
+        Name of an experiment of the paper.
+
+    Returns
+    -------
+    DataFrame
+        One row per run and layer: ``run, machine, line, x``, the layer's columns, ``macs`` (MAC), ``bytes`` (least
+        traffic), ``time_ms`` (measured latency), ``low_ms, high_ms`` (its interval, NaN where none is known),
+        ``scale`` and ``predicted_ms`` (published formula times the scale).
+
+    Raises
+    ------
+    AlphaflopsError
+        If the experiment is unknown or no run holds it.
+    """
+    import pandas as pd
+
+    wanted = experiments.find(experiment)
+    order = {line.label: i for i, line in enumerate(wanted.lines)}
+    names = machines(runs)
+    parts = []
+    for run in runs:
+        table = run.table[run.table["experiment"] == experiment]
+        table = table[table["line"].isin(list(order))]
+        if len(table):
+            parts.append(_measured(run, table, names[run.id]))
+    if not parts:
+        raise AlphaflopsError(f"no run holds {experiment!r}: measure a profile of the paper")
+    frame = pd.concat(parts, ignore_index=True)
+    frame["order"] = frame["line"].map(order)
+    return frame.sort_values(["order", "x"], kind="stable").drop(columns="order").reset_index(drop=True)
+
+
+def _measured(run: Run, table: "pd.DataFrame", machine: str) -> "pd.DataFrame":
+    factor = scale(run)
+    unknown = {name: float("nan") for name in ("latency_low_ms", "latency_high_ms") if name not in table}
+    table = table.assign(**unknown)
+    return table[["line", "x", *layers.COLUMNS]].assign(
+        run=run.id,
+        machine=machine,
+        macs=layers.macs(table),
+        bytes=layers.bytes_moved(table),
+        time_ms=table["latency_ms"],
+        low_ms=table["latency_low_ms"],
+        high_ms=table["latency_high_ms"],
+        scale=factor,
+        predicted_ms=factor * published_ms(table),
+    )
+
+
+def equal_flops(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Pick the layers of the paper's Figure 1a from the frame of ``conv_fixed_progressive``: 327.68 million FLOPs each.
+
+    A thinned run keeps both ends of every line, so this size is always among them.
+    """
+    return frame[frame["macs"] == TABLE_MACS].reset_index(drop=True)

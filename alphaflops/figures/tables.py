@@ -1,0 +1,118 @@
+"""Tables of the book as MyST text: numbered, captioned, numbers rounded."""
+
+from typing import TYPE_CHECKING
+
+from .. import datasets, findings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from ..records import Run
+
+
+def table(frame: "pd.DataFrame", caption: str, name: str) -> str:
+    """Write a table as a numbered MyST ``{table}``; cells are written as they are.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns in order; the index is not shown.
+    caption : str
+        What the table shows, with units.
+    name : str
+        Label for cross-references, ``tab-…``.
+    """
+    body = frame.to_markdown(index=False, disable_numparse=True)
+    return f"```{{table}} {caption}\n:name: {name}\n\n{body}\n```"
+
+
+def equal_flops_table(frame: "pd.DataFrame") -> str:
+    """Write the paper's Figure 1a, its table at 327.68 million FLOPs, with a column of times per machine.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `frames.equal_flops`.
+    """
+    times = frame.pivot(index="line", columns="machine", values="time_ms")
+    times = times.loc[list(dict.fromkeys(frame["line"])), list(dict.fromkeys(frame["machine"]))]
+    traffic = frame.groupby("line")["bytes"].first() / 1e6
+    shown = times.map(lambda value: findings.number(value, 3))
+    shown.insert(0, "traffic (MB)", [findings.number(traffic[line], 3) for line in shown.index])
+    flops = findings.number(2e-6 * frame["macs"].iloc[0], 5)
+    caption = f"Time (ms) of layers of {flops} million FLOPs each (the table in Figure 1 of the paper)."
+    return table(shown.rename_axis("layer").reset_index(), caption, "tab-equal-flops")
+
+
+
+def status_table(runs: "Sequence[Run]") -> str:
+    """Write which runs the book at hand shows: machine, protocol, layers."""
+    import pandas as pd
+
+    rows = [
+        {
+            "run": f"`{run.id}`",
+            "machine": run.machine,
+            "layers": findings.number(len(run.table), 9),
+            "software": _software(run),
+            "measured by": "this project" if run.meta["origin"] == "measured" else "the paper's authors",
+        }
+        for run in runs
+    ]
+    return table(pd.DataFrame(rows), "Measurements shown in this book.", "tab-status")
+
+
+def _software(run: "Run") -> str:
+    version = (run.meta.get("software") or {}).get("torch")
+    return f"PyTorch {version}" if version else "TensorFlow, version not stated"
+
+
+def sources_table() -> str:
+    """Write the registry of upstream files: data set, device, licence, commit, checksum."""
+    import pandas as pd
+
+    rows = [
+        {
+            "name": f"`{source.name}`",
+            "device": source.device,
+            "from": f"[{source.citation}]({source.url})",
+            "licence": source.licence,
+            "commit": f"`{source.commit[:7]}`",
+            "sha256": f"`{source.sha256[:12]}…`",
+        }
+        for source in datasets.sources().values()
+    ]
+    return table(pd.DataFrame(rows), "Upstream data sets, by URL, commit and checksum.", "tab-sources")
+
+
+def runs_table(runs: "Sequence[Run]") -> str:
+    """Write how our runs were measured, one column per run; a note where there are none."""
+    import pandas as pd
+
+    measured = [run for run in runs if run.meta["origin"] == "measured"]
+    if not measured:
+        return "No run of ours is bundled or named."
+    facts = pd.DataFrame({f"`{run.id}`": pd.Series(_facts(run)) for run in measured})
+    return table(facts.rename_axis("").reset_index(), "Our measurements, as recorded with them.", "tab-runs")
+
+
+def _facts(run: "Run") -> dict[str, str]:
+    meta, converged = run.meta, run.table.get("converged")
+    flags = run.table["flags"].ne("").sum() if "flags" in run.table else 0
+    settled = None if converged is None else f"{int(converged.astype(bool).sum())} of {len(run.table)}"
+    facts = {
+        "machine": run.machine,
+        "profile": meta.get("profile"),
+        "layers": len(run.table),
+        "rows that converged": settled,
+        "rows with a flag": flags,
+        "protocol": meta["protocol"].get("name"),
+        "tolerance": meta["protocol"].get("tolerance"),
+        "seed": meta.get("seed"),
+        "started": meta.get("started"),
+        **{f"{name} version": (meta.get("software") or {}).get(name) for name in ("python", "torch", "system")},
+        "sha256 of the table": f"{run.sha256[:12]}…",
+    }
+    return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}

@@ -1,0 +1,317 @@
+"""Say in words what a chapter's measurements show: a frame in, statistics and sentences out.
+
+Every sentence follows from the numbers of the frame at hand and its wording changes with them, so that a book rebuilt
+on another machine states what that machine did. Thresholds are the constants below.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import experiments
+from .costs.alpha import published_ms
+from .layers import macs, valid_macs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from .records import Run
+
+FLAT = 1.5
+"""Largest factor between the slowest and the fastest time per FLOP of a line that is still called flat."""
+
+TREND = 0.5
+"""Least rank correlation that is called a rise or a fall."""
+
+PROPORTIONAL = 0.8
+"""Least share of the growth in FLOPs that the growth in time must reach to be called proportional."""
+
+FLOOR = 2.0
+"""Least factor between measured and predicted time of the smallest layers that is called a floor."""
+
+ONE_RATE = 1.3
+"""Largest factor between the highest and the lowest traffic per second that is called one rate."""
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with that many significant digits and no exponent.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number.
+    digits : int
+        Significant digits kept.
+    """
+    if not math.isfinite(value) or value == 0:
+        return "0" if value == 0 else "not known"
+    rounded = float(f"{value:.{digits - 1}e}")
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(places, 0)}f}"
+
+
+def between(values: Iterable[float], digits: int = 2) -> str:
+    """Write the range of some numbers: ``"2.1 to 3.4"``, or one number where both ends read the same."""
+    listed = list(values)
+    low, high = number(min(listed), digits), number(max(listed), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """Join sentences as a Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def error(frame: "pd.DataFrame") -> "pd.Series[float]":
+    """Median absolute error of the dashed prediction per machine (percent of the measured time)."""
+    relative = (frame["predicted_ms"] / frame["time_ms"] - 1).abs() * 100
+    return relative.groupby(frame["machine"], sort=False).median()
+
+
+def extremes(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Compare the slowest and the fastest layer of each machine.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Layers of equal FLOPs, as given by `figures.equal_flops`.
+
+    Returns
+    -------
+    DataFrame
+        Per machine: ``slow, fast`` (lines), ``slow_ms, fast_ms``, ``factor``, ``predicted_factor`` (the formula's ratio of
+        the same two layers), ``low_gbs, high_gbs`` (least traffic over time, 10⁹ bytes per second).
+    """
+    import pandas as pd
+
+    rows = {}
+    for machine, part in frame.groupby("machine", sort=False):
+        slow, fast = part.loc[part["time_ms"].idxmax()], part.loc[part["time_ms"].idxmin()]
+        rate = part["bytes"] / part["time_ms"] / 1e6
+        rows[machine] = {
+            "slow": slow["line"],
+            "fast": fast["line"],
+            "slow_ms": slow["time_ms"],
+            "fast_ms": fast["time_ms"],
+            "factor": slow["time_ms"] / fast["time_ms"],
+            "predicted_factor": slow["predicted_ms"] / fast["predicted_ms"],
+            "low_gbs": rate.min(),
+            "high_gbs": rate.max(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def dense_against_conv(frame: "pd.DataFrame") -> list[str]:
+    """Say what layers of equal FLOPs cost; `frame` as for `extremes`."""
+    told = []
+    for machine, row in extremes(frame).iterrows():
+        told.append(
+            f"**{machine}**: {row['slow']} takes {number(row['slow_ms'], 3)} ms and {row['fast']} "
+            f"{number(row['fast_ms'], 3)} ms, {_factor(row['factor'])} for the same FLOPs. "
+            f"α-FLOPs put this factor at {number(row['predicted_factor'])}. {_rate(row['low_gbs'], row['high_gbs'])}"
+        )
+    return told
+
+
+def _factor(factor: float) -> str:
+    return f"a factor of {number(factor)}" if factor > FLAT else f"almost the same (a factor of {number(factor)})"
+
+
+def _rate(low: float, high: float) -> str:
+    if high / low <= ONE_RATE:
+        return f"All move their bytes at nearly one rate, {between((low, high), 3)} GB/s: traffic explains the order."
+    return f"They move their bytes at {between((low, high), 3)} GB/s: traffic alone does not explain the order."
+
+
+def floors(frame: "pd.DataFrame") -> list[str]:
+    """Say where the smallest layers of a sweep take far longer than predicted: the floor of a call's overhead."""
+    told = []
+    for machine, part in frame.groupby("machine", sort=False):
+        small = part[part["macs"] <= part["macs"].min() * 1.5]
+        measured, predicted = small["time_ms"].median(), small["predicted_ms"].median()
+        flops = number(2e-6 * small["macs"].median())
+        if measured >= FLOOR * predicted:
+            told.append(
+                f"**{machine}**: the smallest layers ({flops} million FLOPs) take {number(measured)} ms where the "
+                f"formula says {number(predicted)} ms. A call has a cost of its own, and the formula has no such term."
+            )
+        else:
+            told.append(
+                f"**{machine}**: the smallest layers ({flops} million FLOPs) take {number(measured)} ms against "
+                f"{number(predicted)} ms predicted: no floor shows."
+            )
+    return told
+
+
+def flatness(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Measure how far the lines of equal FLOPs are from flat.
+
+    Returns
+    -------
+    DataFrame
+        Per machine: ``low, high, median`` over the lines of the factor between the largest and the smallest time per MAC
+        along a line, and ``trend``, the median over the lines of the rank correlation of time per MAC with the swept value.
+    """
+    import pandas as pd
+
+    rows = {}
+    for machine, part in frame.groupby("machine", sort=False):
+        lines = [line for _, line in part.assign(cost=part["time_ms"] / part["macs"]).groupby("line", sort=False)]
+        factors = np.array([line["cost"].max() / line["cost"].min() for line in lines])
+        trends = [line["cost"].rank().corr(line["x"].rank()) for line in lines]
+        rows[machine] = {
+            "low": factors.min(),
+            "high": factors.max(),
+            "median": np.median(factors),
+            "trend": np.median(trends),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def kernels(frame: "pd.DataFrame") -> list[str]:
+    """Say whether lines of equal FLOPs are flat as the kernel grows, machine by machine."""
+    errors = error(frame)
+    told = []
+    for machine, row in flatness(frame).iterrows():
+        told.append(
+            f"**{machine}**: {_flat(row)}. The dashed formula misses by {number(errors[machine])} % (median)."
+        )
+    return told
+
+
+def _flat(row: "pd.Series[float]") -> str:
+    if row["high"] <= FLAT:
+        return f"the lines are flat, time per FLOP stays within a factor of {number(row['high'])}"
+    trend = "rises" if row["trend"] >= TREND else "falls" if row["trend"] <= -TREND else "goes up and down"
+    return (
+        f"time per FLOP {trend} with the kernel (rank correlation {number(row['trend'])}) and changes by a factor of "
+        f"{between((row['low'], row['high']))} along a line"
+    )
+
+
+def flattest(frame: "pd.DataFrame") -> str:
+    """Name the machines with the flattest and the least flat lines."""
+    spread = flatness(frame)["median"]
+    if len(spread) == 1:
+        return f"Only {spread.index[0]} is shown: its lines change by a factor of {number(spread.iloc[0])} (median)."
+    return (
+        f"The flattest lines are those of {spread.idxmin()} (time per FLOP changes by a factor of {number(spread.min())}, "
+        f"median over the lines), the least flat those of {spread.idxmax()} (a factor of {number(spread.max())})."
+    )
+
+
+def padding_share(frame: "pd.DataFrame") -> "pd.Series[float]":
+    """Share of counted products that touch data rather than padding, by the swept value (between 0 and 1)."""
+    import pandas as pd
+
+    columns = {name: frame[name] for name in frame.columns}
+    share = pd.Series(valid_macs(columns) / macs(columns))
+    return share.groupby(frame["x"].to_numpy()).median()
+
+
+def growth(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Compare the last point of every line with its first.
+
+    Returns
+    -------
+    DataFrame
+        Per machine and line: ``flops, time, predicted``, each as a factor.
+    """
+    import pandas as pd
+
+    rows = []
+    for (machine, line), part in frame.groupby(["machine", "line"], sort=False):
+        first, last = part.iloc[0], part.iloc[-1]
+        ratios = {name: last[column] / first[column] for name, column in _RATIOS.items()}
+        rows.append({"machine": machine, "line": line, **ratios})
+    return pd.DataFrame(rows)
+
+
+_RATIOS = {"flops": "macs", "time": "time_ms", "predicted": "predicted_ms"}
+
+
+def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
+    """Say how time grows along a sweep, machine by machine.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `figures.sweep`.
+    swept : str
+        What grows, in words: ``"the width"``.
+    """
+    errors = error(frame)
+    told = []
+    for machine, part in growth(frame).groupby("machine", sort=False):
+        share = (part["time"] / part["flops"]).median()
+        how = "in proportion to FLOPs" if share >= PROPORTIONAL else "more slowly than FLOPs"
+        told.append(
+            f"**{machine}**: {swept} multiplies FLOPs by {between(part['flops'])} and time by {between(part['time'])}: "
+            f"time grows {how}. The formula says {between(part['predicted'])}; its median error is "
+            f"{number(errors[machine])} %."
+        )
+    return told
+
+
+def scores(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Compare FLOPs and α-FLOPs as measures of time, over all layers of the paper that each run holds.
+
+    Returns
+    -------
+    DataFrame
+        Per machine: ``n`` (layers), ``macs_rank, alpha_rank`` (Spearman correlation with time) and ``macs_error,
+        alpha_error`` (median absolute error in percent, each measure times the one factor that makes the median of
+        predicted over measured time 1).
+    """
+    import pandas as pd
+
+    rows = {}
+    for run in runs:
+        table = run.table[run.table["experiment"].isin([e.name for e in experiments.PAPER])]
+        measures = {"macs": macs(table), "alpha": published_ms(table)}
+        row: dict[str, float] = {"n": len(table)}
+        for name, values in measures.items():
+            ratio = pd.Series(values / table["latency_ms"].to_numpy())
+            row[f"{name}_rank"] = pd.Series(values).rank().corr(table["latency_ms"].rank())
+            row[f"{name}_error"] = 100 * (ratio / ratio.median() - 1).abs().median()
+        rows[run.machine if run.machine not in rows else f"{run.machine} ({run.id})"] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def verdict(runs: "Sequence[Run]") -> list[str]:
+    """Say per machine whether α-FLOPs tell the time better than FLOPs, from `scores`."""
+    told = []
+    for machine, row in scores(runs).iterrows():
+        better = [row["alpha_rank"] > row["macs_rank"], row["alpha_error"] < row["macs_error"]]
+        words = {0: "do worse than FLOPs", 1: "do partly better than FLOPs", 2: "do better than FLOPs"}[sum(better)]
+        told.append(
+            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time {number(row['alpha_rank'])} "
+            f"against {number(row['macs_rank'])}; median error {number(row['alpha_error'])} % against "
+            f"{number(row['macs_error'])} %, each with one factor for the machine's speed."
+        )
+    return told
+
+
+def cheapest(frame: "pd.DataFrame") -> str:
+    """Say on which machine time grows least, and most, as FLOPs grow along a sweep."""
+    grown = growth(frame)
+    share = (grown["time"] / grown["flops"]).groupby(grown["machine"], sort=False).median()
+    if len(share) == 1:
+        return f"On {share.index[0]}, time grows {number(share.iloc[0])} times as much as FLOPs (median over the lines)."
+    return (
+        f"Time grows least on {share.idxmin()}, {number(share.min())} times as much as FLOPs, and most on "
+        f"{share.idxmax()}, {number(share.max())} times as much (medians over the lines)."
+    )
+
+
+def batch_reason(frame: "pd.DataFrame") -> str:
+    """Say how much of a dense layer's traffic is weights, which a batch shares."""
+    weights = frame["in_channels"] * frame["out_channels"] * frame["dtype_bytes"] / frame["bytes"]
+    return (
+        f"Weights are {number(100 * weights.min(), 3)} % or more of the bytes that these layers move, and a batch reads them "
+        "once: as long as moving bytes takes the time, further vectors cost little."
+    )

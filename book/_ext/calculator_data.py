@@ -1,0 +1,69 @@
+"""Give the calculator's page its numbers: published constants and calibrations, as a script that needs no request."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from alphaflops import paths
+from alphaflops.calibrate import read_calibration
+from alphaflops.calibrate.intervals import SLACK
+from alphaflops.costs import ANALYTIC
+from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090
+from alphaflops.costs.forms import CHOSEN
+from alphaflops.figures.style import MODELS as COLOURS
+
+SHOWN = ("macs+t0", "alpha", "best")
+"""Cost models whose formula the calculator knows, in the order in which it shows them."""
+
+TARGET = "calculator-data.js"
+
+
+def payload(folder: Path) -> dict:
+    """Gather what the calculator needs from a folder of calibrations."""
+    found = [(path, read_calibration(path)) for path in sorted(folder.glob("*.json"))]
+    shown = [_plain(path, entry) for path, entry in found if entry.model in SHOWN]
+    shown.sort(key=lambda entry: (entry["run"], SHOWN.index(entry["model"])))
+    return {
+        "published": [
+            {"name": "published", "machine": "Quadro T2000, the paper", **asdict(PAPER_T2000)},
+            {"name": "replication", "machine": "RTX 4090, the replication", **asdict(REPLICATION_RTX4090)},
+        ],
+        "structure": {**vars(CHOSEN), "fixed": dict(CHOSEN.fixed)},
+        "models": {name: {"title": ANALYTIC[name].title, "colour": COLOURS[name]} for name in SHOWN},
+        "calibrations": shown,
+    }
+
+
+def _plain(path: Path, entry) -> dict:
+    content = entry.as_dict()
+    return {
+        "file": path.name,
+        "model": entry.model,
+        "run": entry.run["id"],
+        "machine": entry.run["machine"],
+        "quantity": entry.run["quantity"],
+        "values": entry.values,
+        "level": entry.level,
+        "bands": content["bands"],
+        "region": content["region"] | {"slack": SLACK},
+        "mape_pct": entry.scores["random"]["mape_pct"],
+    }
+
+
+def script(folder: Path) -> str:
+    """Write the payload as a script; a page opened from a folder may not fetch JSON."""
+    data = json.dumps(payload(folder), ensure_ascii=False, allow_nan=False, sort_keys=True)
+    return f"window.ALPHAFLOPS_DATA = {data};\n"
+
+
+def write_data(app, exception):
+    """Write the script after a successful HTML build."""
+    if exception is None and app.builder.format == "html":
+        target = Path(app.outdir) / "_static" / TARGET
+        target.write_text(script(paths.data_folder() / "calibrations"), encoding="utf-8")
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("build-finished", write_data)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
