@@ -17,7 +17,7 @@ notebooks: .venv/.installed
 	$(BIN)/alphaflops update
 
 bench: .venv/.installed
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
