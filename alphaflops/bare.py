@@ -17,7 +17,8 @@ NOTE = "Only measuring works here: install the project for the other commands."
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="alphaflops", description="Time the layers of the paper on this machine.", epilog=NOTE)
+    about = "Time the layers of the paper on this machine."
+    parser = argparse.ArgumentParser(prog="alphaflops", description=about, epilog=NOTE)
     parser.add_argument("--version", action="version", version=f"alphaflops {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     timing = commands.add_parser(
@@ -83,7 +84,7 @@ def closing_line(found: dict[str, Any], folder: Path) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What a bug report needs: versions, processor, devices."""
+    """Gather what a bug report needs: versions, processor, devices."""
     versions = {}
     for name in LIBRARIES:
         try:

@@ -54,7 +54,8 @@ def _sysctl(name: str) -> str:
     import subprocess
 
     try:
-        return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True)
+        return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -190,6 +191,11 @@ def nvml_handle(library: Any, index: int) -> Any:
     return handles[0] if len(handles) == 1 else None
 
 
+def _counts_us(processes: list[Any], reserved_bytes: int) -> bool:
+    """Whether this process is among the GPU's; in a container its number there is another, so memory tells too."""
+    return reserved_bytes > 0 or any(process.pid == os.getpid() for process in processes)
+
+
 def describe_gpu(index: int) -> dict[str, Any]:
     """Describe ``cuda:index``: name, driver, memory (GiB), clocks (MHz), power limit (W), MIG and sharing.
 
@@ -224,7 +230,7 @@ def describe_gpu(index: int) -> dict[str, Any]:
             "memory_clock_max_mhz": _ask(library.nvmlDeviceGetMaxClockInfo, handle, library.NVML_CLOCK_MEM),
             "power_limit_w": None if limit is None else limit / 1000,
             "ecc": None if ecc is None else bool(ecc[0]),
-            "shared": None if others is None else any(p.pid != os.getpid() for p in others),
+            "shared": None if others is None else len(others) > _counts_us(others, torch.cuda.memory_reserved(index)),
         }
     return described
 

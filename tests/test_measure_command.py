@@ -12,7 +12,7 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import bare, experiments, measure
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measure import comparison, progress
+from alphaflops.measure import comparison, progress, runner
 from alphaflops.measure.options import DEFAULTS
 from alphaflops.measure.protocol import for_profile
 from alphaflops.measure.statistics import Estimate
@@ -69,7 +69,7 @@ def test_bare_commands_in_process(tmp_path, capsys, monkeypatch):
 
 
 def fake_run(grid, options, out, progress):
-    return measure.run(grid, options, out, progress, device=FakeDevice())
+    return runner.run(grid, options, out, progress, device=FakeDevice())
 
 
 @pytest.mark.parametrize(

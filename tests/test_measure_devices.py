@@ -119,7 +119,7 @@ def test_threads_must_be_positive():
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out-of-memory", "can't"),
         (MemoryError(), "out-of-memory", "MemoryError"),
         (NotImplementedError("no floating type of 3 bytes"), "unsupported", "3 bytes"),
-        (RuntimeError('"addmm" not implemented for \'Half\''), "unsupported", "Half"),
+        (RuntimeError("\"addmm\" not implemented for 'Half'"), "unsupported", "Half"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), "unsupported", "CUDNN"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR\nmore"), "error", "INTERNAL_ERROR"),
     ],

@@ -89,9 +89,7 @@ def test_nvml_prefers_the_counter():
 
 def test_nvml_samples_where_there_is_no_counter(monkeypatch):
     monkeypatch.setattr(energy, "SAMPLE_S", 0.001)
-    library = SimpleNamespace(
-        nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=lambda _h: 50_000
-    )
+    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=lambda _h: 50_000)
     window, _ = energy.nvml_window(library, object())
     import time
 
@@ -112,9 +110,7 @@ def test_nvml_without_anything():
 
 def test_zeus_window_reads_its_gpu():
     calls = []
-    monitor = SimpleNamespace(
-        begin_window=calls.append, end_window=lambda name: SimpleNamespace(gpu_energy={3: 12.5})
-    )
+    monitor = SimpleNamespace(begin_window=calls.append, end_window=lambda name: SimpleNamespace(gpu_energy={3: 12.5}))
     window = energy.ZeusWindow(monitor, 3)
     window.begin()
     assert window.end() == 12.5

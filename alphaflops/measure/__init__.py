@@ -1,7 +1,7 @@
 """Timing of layers as a benchmark laboratory would do it, and records that survive what happens to long runs.
 
-`run` measures a grid into a folder, `resume` finishes an interrupted one, `verify` checks every byte of either. `OPTIONS`
-lists what a user can choose; `from_values` turns choices into `MeasureOptions`.
+`run` measures a grid into a folder, `resume` finishes an interrupted one, `verify` checks every byte of either.
+`OPTIONS` lists what a user can choose; `from_values` turns choices into `MeasureOptions`.
 """
 
 from .devices import available, choose

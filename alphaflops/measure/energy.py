@@ -119,7 +119,7 @@ class ZeusWindow:
 
 
 def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
-    """Package counters of the processor, or None and why not."""
+    """Find the package counters of the processor, or None and why not."""
     domains = [d for d in sorted(root.glob("intel-rapl:*")) if d.name.count(":") == 1]
     if not domains:
         return None, "no RAPL counter on this machine"
@@ -134,7 +134,7 @@ def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
 
 
 def nvml_window(library: Any, handle: Any) -> tuple[Window | None, str]:
-    """The GPU's energy counter, else its power sensor, else None and why not."""
+    """Find the GPU's energy counter, else its power sensor, else None and why not."""
     with suppress(Exception):  # NVML: not supported before Volta
         library.nvmlDeviceGetTotalEnergyConsumption(handle)
         return Counter(lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle), 1e-3), ""

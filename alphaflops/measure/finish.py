@@ -1,7 +1,6 @@
 """From a complete journal to the files of a run, and the check that no byte of either has changed."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,8 +102,9 @@ def finish(folder: Path) -> Run:
             f"{folder} cannot be written: {error.strerror}; all layers are measured and kept, "
             f"make room and finish with --resume {folder}"
         ) from error
+    written = Run.read(folder)  # with its checksums, before the journal goes
     (folder / journals.JOURNAL_FILE).unlink()
-    return Run.read(folder)
+    return written
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,7 @@ def verify(folder: Path | str) -> Verification:
     problems = changed_files(folder) if folder.is_dir() and any(folder.glob("*")) else None
     if problems is None or not any((folder / name).exists() for name in ("run.json", "SHA256SUMS")):
         raise AlphaflopsError(f"{folder} holds no run: it has neither run.json nor {journals.JOURNAL_FILE}")
-    rows = 0
-    with suppress(AlphaflopsError):
-        rows = len(Run.read(folder).table)
+    rows = 0 if problems else len(Run.read(folder).table)
     return Verification(folder, "finished", rows, rows, tuple(problems))
 
 
@@ -170,14 +168,17 @@ def summary(run: Run) -> dict[str, Any]:
     """
     table = run.table
     flags = table["flags"].str.split(";") if "flags" in table else None
-    counted = {name: 0 if flags is None else int(flags.map(lambda f, n=name: n in f).sum())
-               for name in ("unconverged", "throttled", "foreign-load", "clock")}
+    counted = {
+        name: 0 if flags is None else sum(name in words for words in flags)
+        for name in ("unconverged", "throttled", "foreign-load", "clock")
+    }
     widths = {}
     for quantity in ("latency", "throughput"):
         half = (table[f"{quantity}_high_ms"] - table[f"{quantity}_low_ms"]) / 2 / table[f"{quantity}_ms"]
         middle = half.median()
         widths[f"{quantity}_half_width_pct"] = None if middle != middle else round(100 * float(middle), 3)
-    sentinel = {key: run.meta["sentinel"].get(key) for key in ("verdict", "readings", "median_ms", "moved", "spread", "p")}
+    names = ("verdict", "readings", "median_ms", "moved", "spread", "p")
+    sentinel = {name: run.meta["sentinel"].get(name) for name in names}
     return {
         "run": run.id,
         "title": run.meta["title"],

@@ -63,7 +63,7 @@ def build(grid: "pd.DataFrame", options: MeasureOptions, device: str, folder: Pa
         "sentinel": {"layer": SENTINEL.row()},
     }
     order = [int(row) for row in grid["row"]]
-    random.Random(options.seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    random.Random(options.seed).shuffle(order)
     rows = grid.to_dict(orient="records")
     return dict(plain({"meta": meta, "options": asdict(options), "rows": rows, "order": order}))
 

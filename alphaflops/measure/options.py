@@ -1,4 +1,4 @@
-"""The options of ``alphaflops measure``, once: the click command and the plain one of bare machines are built from it."""
+"""The options of ``alphaflops measure``, once, for the click command and for the plain one of bare machines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -116,7 +116,8 @@ class Option:
         return () if self.multiple else DEFAULTS[self.name]
 
 
-DEFAULTS = {field.name: field.default for field in fields(MeasureOptions)} | {"out": None, "resume": None, "json": False}
+DEFAULTS = {field.name: field.default for field in fields(MeasureOptions)}
+DEFAULTS |= {"out": None, "resume": None, "json": False}
 
 OPTIONS = (
     Option("device", str, "Where to measure: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE"),

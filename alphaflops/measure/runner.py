@@ -36,7 +36,7 @@ HEAT_S = 0.5
 """Work before the first reading of the sentinel: libraries initialise and clocks rise meanwhile (s)."""
 
 
-class Interrupted(AlphaflopsError):
+class Interrupted(AlphaflopsError):  # noqa: N818 - not an error: the user asked for it
     """The user stopped the run; it can be resumed."""
 
 
@@ -219,7 +219,8 @@ def _measure(
             entry["throughput_ns"] = [round(ns, 1) for ns in timing.throughput_ns]
             entry |= state.record() | {"flags": [*timing.flags, *state.flags]}
             if meter is not None and timing.status == "ok":
-                entry["energy"] = meter.measure(layer, float(np.median(timing.throughput_ns or timing.latency_ns)) / 1e9)
+                call_s = float(np.median(timing.throughput_ns or timing.latency_ns)) / 1e9
+                entry["energy"] = meter.measure(layer, call_s)
             journal.append(entry)
             done[key] = entry
             latency = summarise(np.asarray(timing.latency_ns) / 1e6, settings) if timing.latency_ns else None

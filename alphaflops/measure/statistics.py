@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import comb, erfc, isfinite, nan, sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 CONFIDENCE = 0.95
 """The stated level of every interval in a record."""

@@ -73,7 +73,8 @@ class _Clock:
         self.good += len(kept)
         self.bad += len(readings) - len(kept)
         if self.bad > max(5, BAD_CLOCK_SHARE * self.good):
-            raise ClockError(f"the clock stood still or went backwards in {self.bad} of {self.bad + self.good} readings")
+            total = self.bad + self.good
+            raise ClockError(f"the clock stood still or went backwards in {self.bad} of {total} readings")
         return kept
 
 
@@ -198,7 +199,7 @@ def _pipelined(device: Device, call: Call, settings: Protocol) -> Timing:
 
 
 def summarise(samples_ms: Sequence[float], settings: Protocol) -> Estimate:
-    """Reduce samples (ms) to what the protocol reports: the median with its interval, or the replication's plain mean."""
+    """Reduce samples (ms) to what the protocol reports: median and interval, or the replication's plain mean."""
     if settings.name == "adaptive" or len(samples_ms) == 0:
         return estimate(samples_ms)
     mean = float(np.mean(samples_ms))
