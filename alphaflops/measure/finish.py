@@ -177,7 +177,7 @@ def summary(run: Run) -> dict[str, Any]:
         half = (table[f"{quantity}_high_ms"] - table[f"{quantity}_low_ms"]) / 2 / table[f"{quantity}_ms"]
         middle = half.median()
         widths[f"{quantity}_half_width_pct"] = None if middle != middle else round(100 * float(middle), 3)
-    names = ("verdict", "readings", "median_ms", "moved", "spread", "p")
+    names = ("verdict", "readings", "median_ms", "moved", "spread", "worst", "p")
     sentinel = {name: run.meta["sentinel"].get(name) for name in names}
     return {
         "run": run.id,

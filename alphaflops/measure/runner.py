@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FIXED_AT_START = ("experiments", "title", "run_id")
 """Options that only a new run can take."""
 
-HEAT_S = 0.5
+HEAT_S = 1.5
 """Work before the first reading of the sentinel: libraries initialise and clocks rise meanwhile (s)."""
 
 

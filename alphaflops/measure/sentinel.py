@@ -22,7 +22,7 @@ DRIFT_P: Final = 0.05
 """Level of the Mann–Kendall test for a trend."""
 
 SPREAD_LIMIT: Final = 0.15
-"""Range of the readings (fraction of their median) above which the run is called unsteady."""
+"""Spread of the readings above which the run is called unsteady (fraction)."""
 
 FEWEST: Final = 6
 """Readings under which nothing is said about drift."""
@@ -43,7 +43,10 @@ class Verdict:
     moved : float or None
         Last third against first third of the readings, a fraction of the median; positive is slower.
     spread : float or None
-        Range of the readings, a fraction of the median.
+        From the 10 % to the 90 % quantile of the readings, a fraction of the median: one disturbed reading of many
+        does not count, a disturbed tenth does.
+    worst : float or None
+        Slowest reading above the median, a fraction of it.
     p : float or None
         Two-sided probability of as strong a trend in a steady machine (Mann–Kendall, normal approximation).
     """
@@ -53,6 +56,7 @@ class Verdict:
     median_ms: float | None = None
     moved: float | None = None
     spread: float | None = None
+    worst: float | None = None
     p: float | None = None
 
     def record(self) -> dict[str, Any]:
@@ -78,11 +82,12 @@ def judge(readings_ms: Sequence[float]) -> Verdict:
     median = float(np.median(readings_ms))
     third = n // 3
     moved = float(np.median(readings_ms[-third:]) - np.median(readings_ms[:third])) / median
-    spread = float(max(readings_ms) - min(readings_ms)) / median
+    spread = float(np.subtract(*np.quantile(readings_ms, (0.9, 0.1)))) / median
+    worst = max(readings_ms) / median - 1
     p = trend_p(readings_ms)
     verdict = "steady"
     if spread > SPREAD_LIMIT:
         verdict = "unsteady"
     if abs(moved) > DRIFT_LIMIT and p < DRIFT_P:
         verdict = "drifted"
-    return Verdict(verdict, n, round(median, 6), round(moved, 5), round(spread, 5), round(p, 5))
+    return Verdict(verdict, n, round(median, 6), round(moved, 5), round(spread, 5), round(worst, 5), round(p, 5))
