@@ -1,0 +1,224 @@
+"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..calibrate import Calibration, read_calibration
+from ..costs.alpha import alpha, kernel_area, spatial_size
+from ..errors import AlphaflopsError
+from ..layers import macs, to_table
+from ..network import Network, trace
+from ..network.inputs import Inputs, build, parse_shape
+from ..paths import data_folder
+from .operators import OperatorTable, operators_folder, read_operators
+from .predict import Predictor, total_interval
+from .report import Report, notes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Chosen: TypeAlias = Calibration | Path | str | None
+
+
+def calibrations() -> list[str]:
+    """Names of the bundled calibrations."""
+    return sorted(path.stem for path in (data_folder() / "calibrations").glob("*.json"))
+
+
+def find_calibration(chosen: Calibration | Path | str) -> Calibration:
+    """Take a calibration, its file, or the name of a bundled one.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is none; the message lists those present.
+    """
+    if isinstance(chosen, Calibration):
+        return chosen
+    for path in (Path(chosen), data_folder() / "calibrations" / f"{chosen}.json"):
+        if path.is_file():
+            return read_calibration(path)
+    here = ", ".join(calibrations()) or "none; `alphaflops fit RUN --out FILE` makes one"
+    raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
+
+
+def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
+    if isinstance(chosen, OperatorTable):
+        return chosen
+    path = Path(chosen) if chosen is not None else operators_folder() / f"{calibration.run['id']}.json"
+    return read_operators(path) if chosen is not None or path.is_file() else None
+
+
+def estimate(
+    model: "torch.nn.Module",
+    inputs: Inputs,
+    calibration: Chosen = None,
+    *,
+    training: bool = False,
+    dtypes: Sequence[str] = (),
+    operators: OperatorTable | Path | str | None = None,
+    energy: Chosen = None,
+    rho: float | None = None,
+) -> Report:
+    """Say what one call of a network costs, without running it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Network, with weights or on the meta device; it is called in its own mode and left as it was.
+    inputs : tensor, shape, or a list or mapping of those
+        What it is called with.
+    calibration : Calibration, path or str, optional
+        Machine to predict for; without one the report counts only.
+    training : bool
+        Forward and backward pass rather than forward alone.
+    dtypes : sequence of str
+        Number types of inputs given as shapes.
+    operators : OperatorTable or path, optional
+        Curves for operators that no formula covers; by default those bundled for the calibration's run.
+    energy : Calibration, path or str, optional
+        A calibration whose run measured joules; adds the column ``energy_j``.
+    rho : float, optional
+        Share of the error that different layers have in common; by default the operator table's, else 1.
+
+    Returns
+    -------
+    Report
+        Table, totals and notes.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the network cannot be traced with this input, or the calibration is not here.
+    """
+    chosen = None if calibration is None else find_calibration(calibration)
+    network = trace(model, inputs, backward=training, dtypes=dtypes)
+    joules = None if energy is None else find_calibration(energy)
+    return report_on(network, chosen, None if chosen is None else _operators(chosen, operators), joules, rho)
+
+
+def report_on(
+    network: Network,
+    calibration: Calibration | None,
+    operators: OperatorTable | None = None,
+    energy: Calibration | None = None,
+    rho: float | None = None,
+) -> Report:
+    """Predict a traced network; see `estimate`."""
+    frame = network.to_pandas().rename(columns={"name": "operator"})
+    frame["alpha_flops"] = _alpha_flops(network)
+    blank = float("nan")
+    found = [] if calibration is None else Predictor(calibration, operators).network(network)
+    for name in ("ms", "low_ms", "high_ms", "source"):
+        empty: Any = "" if name == "source" else blank
+        column = "predicted_ms" if name == "ms" else name
+        frame[column] = [getattr(guess, name) for guess, _ in found] if found else empty
+    frame["outside"] = [beyond for _, beyond in found] if found else False
+    frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
+    if energy is not None:
+        frame["energy_j"] = [guess.ms for guess, _ in Predictor(energy, None).network(network)]
+    order = [c for c in _columns() if c in frame] + (["energy_j"] if energy is not None else [])
+    shared = rho if rho is not None else float(operators.run.get("rho", 1.0)) if operators else 1.0
+    name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
+    notes = notes_of(network, frame, calibration is not None)
+    return Report(network, frame[order], _totals(network, frame, shared), name, notes)
+
+
+def _columns() -> tuple[str, ...]:
+    from .report import COLUMNS
+
+    return COLUMNS
+
+
+def _alpha_flops(network: Network) -> list[float]:
+    """α · FLOPs of each operator with the authors' constants (FLOP), summed over its layers."""
+    flat = [(i, one.count, one.layer) for i, o in enumerate(network.operations) for one in o.layers]
+    out = np.zeros(len(network.operations))
+    if flat:
+        table = to_table(layer for _, _, layer in flat)
+        flops = 2 * macs(table) * alpha(spatial_size(table), kernel_area(table))
+        np.add.at(out, [i for i, _, _ in flat], flops * np.array([count for _, count, _ in flat]))
+    return [float(value) for value in out]
+
+
+def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:
+    groups = [o.layers or (o.name, o.bytes) for o in network.operations]
+    total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
+    predicted = bool(frame["predicted_ms"].notna().any())
+    blank = float("nan")
+    totals = {
+        "params": network.params,
+        "macs": network.macs,
+        "flops": network.flops,
+        "alpha_flops": float(frame["alpha_flops"].sum()),
+        "bytes": int(frame["bytes"].sum()),
+        "predicted_ms": total if predicted else blank,
+        "low_ms": low if predicted else blank,
+        "high_ms": high if predicted else blank,
+        "uncovered_ms": float(frame.loc[frame["family"] != "multiply", "predicted_ms"].sum()) if predicted else blank,
+        "outside_share": float(frame.loc[frame["outside"], "share"].sum()) if predicted else blank,
+        "operators": len(frame),
+        "unknown": list(network.unknown),
+    }
+    if "energy_j" in frame:
+        totals["energy_j"] = float(frame["energy_j"].sum())
+    return totals
+
+
+def estimate_factory(
+    factory: str,
+    inputs: Sequence[str],
+    dtypes: Sequence[str] = (),
+    kwargs_json: str | None = None,
+    calibration: Chosen = None,
+    *,
+    training: bool = False,
+) -> Report:
+    """Estimate what a factory builds, in evaluation mode unless `training`.
+
+    Parameters
+    ----------
+    factory : str
+        ``package.module:factory``, also a module in the current folder.
+    inputs : sequence of str
+        Shapes such as ``"1,3,224,224"`` or ``"1,128:int64"``, or ``name=shape`` for keyword inputs.
+    dtypes : sequence of str
+        Number type of each input in order.
+    kwargs_json : str, optional
+        Arguments of the factory as a JSON object.
+    calibration : Calibration, path or str, optional
+        As in `estimate`.
+    training : bool
+        Training mode, forward and backward.
+
+    Raises
+    ------
+    AlphaflopsError
+        For every mistake in the arguments, in one line.
+    """
+    try:
+        kwargs = json.loads(kwargs_json) if kwargs_json else {}
+    except ValueError as error:
+        raise AlphaflopsError(f"arguments {kwargs_json!r} are not valid JSON: {error}") from error
+    if not isinstance(kwargs, dict):
+        raise AlphaflopsError(f"arguments {kwargs_json!r} are no JSON object: give them by name")
+    if not inputs:
+        raise AlphaflopsError("no input is given: add one such as 1,3,224,224")
+    if len(dtypes) > len(inputs):
+        raise AlphaflopsError(f"{len(dtypes)} number types for {len(inputs)} inputs: give at most one for each")
+    named = [text.partition("=") if "=" in text else ("", "", text) for text in inputs]
+    types = [*dtypes, *["float32"] * (len(inputs) - len(dtypes))]
+    shapes = [parse_shape(shape, dtype) for (_, _, shape), dtype in zip(named, types, strict=True)]
+    names = [name for name, _, _ in named]
+    if any(names) and not all(names):
+        raise AlphaflopsError("some inputs have a name and some do not: name all or none")
+    chosen = None if calibration is None else find_calibration(calibration)
+    model, notes = build(factory, kwargs)
+    given: Any = dict(zip(names, shapes, strict=True)) if all(names) else shapes
+    report = estimate(model.train(training), given, chosen, training=training)
+    return Report(report.network, report.table, report.totals, report.calibration, (*report.notes, *notes))

@@ -1,0 +1,193 @@
+"""The report on one network: a table per operator, totals, and what a reader must know, in several forms."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AlphaflopsError
+from ..network import Network, unknown_warning
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLUMNS = (
+    "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
+    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape",
+)  # fmt: skip
+SORTS = ("order", "predicted", "macs", "bytes")
+SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of a network costs.
+
+    Parameters
+    ----------
+    network : Network
+        Operators in order.
+    table : DataFrame
+        One row per operator: `COLUMNS`, and ``energy_j`` where a calibration for energy was given.
+    totals : dict
+        See `total`.
+    calibration : str
+        Run and model behind the predictions, "" without one.
+    notes : tuple of str
+        Warnings, the loudest first.
+    """
+
+    network: Network
+    table: "pd.DataFrame"
+    totals: dict[str, Any] = field(default_factory=dict)
+    calibration: str = ""
+    notes: tuple[str, ...] = ()
+
+    def total(self) -> dict[str, Any]:
+        """Give the sums over the network.
+
+        Returns
+        -------
+        dict
+            ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that
+            rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in
+            layers outside the calibrated region), ``operators, unknown`` and ``energy_j`` where known.
+        """
+        return dict(self.totals)
+
+    def to_pandas(self, sort: str = "order") -> "pd.DataFrame":
+        """One row per operator.
+
+        Parameters
+        ----------
+        sort : {"order", "predicted", "macs", "bytes"}
+            Order of execution, or largest first.
+
+        Raises
+        ------
+        AlphaflopsError
+            If `sort` is unknown.
+        """
+        if sort not in SORTS:
+            raise AlphaflopsError(f"sort is {sort!r}: choose from {', '.join(SORTS)}")
+        if sort == "order":
+            return self.table.copy()
+        column = "predicted_ms" if sort == "predicted" else sort
+        return self.table.sort_values(column, ascending=False, kind="stable")
+
+    def by_module(self) -> "pd.DataFrame":
+        """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
+        sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
+        return self.table.groupby(["module", "module_type"], sort=False)[sums].sum().reset_index()
+
+    def to_csv(self, path: Path | str | None = None, sort: str = "order") -> str | None:
+        """Write the table as CSV, or give it as text.
+
+        Raises
+        ------
+        AlphaflopsError
+            If the file cannot be written.
+        """
+        text = self.to_pandas(sort).to_csv(index=False)
+        if path is None:
+            return str(text)
+        try:
+            Path(path).write_text(text, "utf-8")
+        except OSError as error:
+            raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
+        return None
+
+    def to_markdown(self, sort: str = "order", limit: int | None = None) -> str:
+        """Give the main columns as a Markdown table with a line of totals."""
+        frame = self._formatted(sort, limit)
+        lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+        lines += ["| " + " | ".join(row) + " |" for row in frame.itertuples(index=False)]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Totals, notes and rows as plain values; missing numbers are None."""
+        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        totals = {k: None if v != v else v for k, v in self.totals.items()}
+        return {"network": self.network.name, "calibration": self.calibration, "total": totals,
+                "notes": list(self.notes), "operators": rows}  # fmt: skip
+
+    def _formatted(self, sort: str, limit: int | None) -> "pd.DataFrame":
+        import pandas as pd
+
+        chosen = self.to_pandas(sort)
+        chosen = chosen if limit is None else chosen.head(limit)
+        out = pd.DataFrame({name: [_text(name, value) for value in chosen[name]] for name in SHOWN})
+        total = {name: _text(name, self.totals[name]) for name in SHOWN if name in self.totals}
+        out.loc[len(out)] = {name: total.get(name, "") for name in SHOWN} | {"module": "total"}
+        return out
+
+    def rich_table(self, sort: str = "order", limit: int | None = None) -> Any:
+        """Give a `rich.table.Table` for a terminal."""
+        from rich.table import Table
+
+        frame = self._formatted(sort, limit)
+        shown = Table(title=f"{self.network.name}: {self.calibration or 'counts only'}", caption="\n".join(self.notes))
+        for name in frame.columns:
+            shown.add_column(name, justify="left" if name in ("module", "operator", "source") else "right")
+        for row in frame.itertuples(index=False):
+            shown.add_row(*row, style="bold" if row[0] == "total" else None)
+        return shown
+
+    def __rich__(self) -> Any:
+        """Show the table in a rich console."""
+        return self.rich_table()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return self._formatted("order", None).to_html(index=False, border=0) + notes
+
+    def __str__(self) -> str:
+        """Say the totals in one line."""
+        t = self.totals
+        time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if self.calibration else ""
+        return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
+
+    def chart(self, largest: int = 15) -> "Figure":
+        """Draw where the time goes: predicted ms per module, largest first; MACs where nothing is predicted."""
+        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
+
+        column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
+        sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
+        shown = sums.head(largest)
+        if len(sums) > largest:
+            shown.loc[f"{len(sums) - largest} others"] = sums.iloc[largest:].sum()
+        figure = Figure(figsize=(5.0, 0.6 + 0.26 * len(shown)), layout="constrained")
+        axes = figure.subplots()
+        axes.barh([name or "(network)" for name in shown.index], shown.to_numpy(), color="#0173b2")
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.tick_params(axis="y", labelsize=8)
+        plt.close(figure)
+        return figure
+
+
+def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[str, ...]:
+    """Say what a reader must know about a report, the loudest first."""
+    warning = unknown_warning(network)
+    notes = [f"WARNING: {warning}"] if warning else []
+    notes += network.notes
+    if predicted:
+        time = table["predicted_ms"].sum()
+        outside = table.loc[table["outside"], "predicted_ms"].sum()
+        bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
+        if time > 0 and outside > 0:
+            notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
+        if time > 0 and bound > 0:
+            notes.append(f"{bound / time:.0%} of the predicted time is a bandwidth-bound estimate")
+    return tuple(notes)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value != value:
+        return "–"
+    return f"{value:.3g}" if name.endswith("_ms") else f"{value:,.0f}"
