@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from . import layers
 from .errors import AlphaflopsError
+from .zips import read_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,7 +256,7 @@ def read_table(path: Path) -> "pd.DataFrame":
         raw = path.read_bytes()
         if not raw.endswith(b"\n"):
             raise AlphaflopsError(f"{path} is truncated: its last line is not complete")
-        table = pd.read_csv(io.BytesIO(raw), dtype={name: str for name in TEXT_COLUMNS}, keep_default_na=True)
+        table = pd.read_csv(io.BytesIO(raw), dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=True)
     except OSError as error:
         raise AlphaflopsError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, pd.errors.ParserError) as error:
@@ -306,7 +307,10 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
 def _numbers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[float]":
     import pandas as pd
 
-    numbers = pd.to_numeric(table[name], errors="coerce")
+    try:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+    except OverflowError as error:  # an integer of more than 308 digits
+        raise AlphaflopsError(f"{where}: {name} holds a number that is too large") from error
     if (bad := numbers.isna() & table[name].notna()).any():
         at = int(np.flatnonzero(bad)[0])
         raise AlphaflopsError(f"{where}: {name} is {table[name].iloc[at]!r} in row {at}: expected a number")
@@ -318,7 +322,9 @@ def _check_layers(table: "pd.DataFrame", where: str) -> None:
         if name == "kind":
             if (bad := ~table[name].isin(["conv2d", "dense"])).any():
                 at = int(np.flatnonzero(bad)[0])
-                raise AlphaflopsError(f"{where}: kind is {table[name].iloc[at]!r} in row {at}: expected conv2d or dense")
+                raise AlphaflopsError(
+                    f"{where}: kind is {table[name].iloc[at]!r} in row {at}: expected conv2d or dense"
+                )
             continue
         if name == "bias" and table[name].isin([True, False]).all():
             table[name] = table[name].astype(bool)
@@ -328,7 +334,9 @@ def _check_layers(table: "pd.DataFrame", where: str) -> None:
         bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)) & (numbers < 2**31))
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
-            raise AlphaflopsError(f"{where}: {name} is {numbers.iloc[at]} in row {at}: expected an integer from {least} up")
+            raise AlphaflopsError(
+                f"{where}: {name} is {numbers.iloc[at]} in row {at}: expected an integer from {least} up"
+            )
         table[name] = numbers.astype(bool if name == "bias" else np.int64)
     sizes = layers.output_size(table)
     if (bad := (sizes[0] < 1) | (sizes[1] < 1)).any():
@@ -352,10 +360,4 @@ def _check_values(table: "pd.DataFrame", where: str) -> None:
 
 
 def _read_samples(path: Path) -> dict[str, NDArray[np.float64]]:
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen unrelated types on a damaged archive
-        raise AlphaflopsError(f"{path} cannot be read: it is damaged ({type(error).__name__})") from error
+    return read_arrays(path, str(path)) if path.exists() else {}

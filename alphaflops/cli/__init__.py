@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -22,6 +23,9 @@ COMMANDS = {
     "book": "books",
     "rerun": "books",
     "update": "books",
+    "pack": "archives",
+    "import": "archives",
+    "cite": "archives",
 }
 """Command → module of this package that defines it."""
 
@@ -37,7 +41,8 @@ class Commands(click.Group):
         """Import and give one command, or None if there is none of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"alphaflops.cli.{COMMANDS[name]}"), name)
+        attribute = f"{name}_" if iskeyword(name) else name
+        command: click.Command = getattr(import_module(f"alphaflops.cli.{COMMANDS[name]}"), attribute)
         return command
 
 

@@ -8,6 +8,7 @@ import click
 
 from .. import bare
 from .. import measure as timing
+from ..artifact.verification import verify_archive
 from ..errors import AlphaflopsError
 from .output import print_json
 
@@ -53,15 +54,19 @@ def measure(**values: Any) -> int:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-def verify(folder: Path) -> None:
-    """Check every byte of a finished or unfinished run against its checksums.
+@click.argument("path", type=click.Path(path_type=Path))
+def verify(path: Path) -> None:
+    """Check every byte of a finished or unfinished run, or of an archive, against its checksums.
 
     \b
-    Example:
+    Examples:
       alphaflops verify data/runs/cpu-1core
+      alphaflops verify my-gpu.zip
     """
-    found = timing.verify(folder)
+    if path.is_file():
+        click.echo(verify_archive(path))
+        return
+    found = timing.verify(path)
     if found.problems:
-        raise AlphaflopsError(f"{folder}: {'; '.join(found.problems)}")
-    click.echo(f"{folder}: {found.state}, {found.rows} of {found.total} layers, every byte as written")
+        raise AlphaflopsError(f"{path}: {'; '.join(found.problems)}")
+    click.echo(f"{path}: {found.state}, {found.rows} of {found.total} layers, every byte as written")
