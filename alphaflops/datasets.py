@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +128,15 @@ def _from_csv(path: Path) -> Run:
     return Run(meta, table)
 
 
-def _cache() -> Path:
-    import pooch
+def _pooch() -> Any:
+    with warnings.catch_warnings():  # pooch loads tqdm, which in a notebook asks for a widget that nobody uses here
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import pooch
+    return pooch
 
-    return Path(os.environ.get("ALPHAFLOPS_CACHE") or pooch.os_cache("alphaflops"))
+
+def _cache() -> Path:
+    return Path(os.environ.get("ALPHAFLOPS_CACHE") or _pooch().os_cache("alphaflops"))
 
 
 def _local(source: Source) -> Path | None:
@@ -148,9 +154,7 @@ def fetch(source: Source) -> Path:
     AlphaflopsError
         If the file has another hash, or cannot be reached.
     """
-    import pooch
-
-    local = _local(source)
+    pooch, local = _pooch(), _local(source)
     if local is not None:
         if (found := pooch.file_hash(str(local))) != source.sha256:
             raise AlphaflopsError(f"{local} has sha256 {found[:12]}…, expected {source.sha256[:12]}…: remove it")
@@ -268,9 +272,15 @@ def _read_columns(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(path, usecols=["Latency", *columns])
-    except (ValueError, OSError) as error:
+        raw = pd.read_csv(path, usecols=["Latency", *columns])
+        numbers = raw.apply(pd.to_numeric, errors="coerce").astype(float)
+    except (ValueError, OverflowError, OSError) as error:
         raise AlphaflopsError(f"{path} is no NeuSight table: {' '.join(str(error).split())}") from error
+    for name in columns:
+        if (bad := ~((numbers[name] >= 0) & (numbers[name] < 2**31) & (numbers[name] % 1 == 0))).any():
+            at = int(np.flatnonzero(bad)[0])
+            raise AlphaflopsError(f"{path}: {name} is {raw[name].iloc[at]!r} in row {at}: expected an integer from 0 up")
+    return numbers.astype(dict.fromkeys(columns, "int64"))
 
 
 def _neusight(source: Source, raw: "pd.DataFrame", specs: Iterable[Layer]) -> Run:

@@ -1,0 +1,388 @@
+"""Every parser of foreign files, fed with damaged ones: our own error or a result, nothing written elsewhere.
+
+Seeded; a few hundred inputs for each parser by default, 10,000 with ``FUZZ=full`` (``make fuzz``), or any number.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import random
+import re
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from alphaflops import artifact, calibrate, datasets, experiments, zips
+from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import macs
+from alphaflops.records import Run
+
+COUNT = {"": 120, "full": 10_000}.get(os.environ.get("FUZZ", ""), 0) or int(os.environ["FUZZ"])
+SECONDS = 10.0
+"""Longest time that one input may take; a sound file takes milliseconds."""
+
+MEMORY_MIB = 600
+"""How much the peak memory of this process may grow over all inputs of one parser."""
+
+TOKENS = [
+    *(b"", b"-1", b"0", b"1e999", b"-1e-999", b"nan", b"NaN", b"Infinity", b"null", b"true", b"9" * 400, b"9" * 5000),
+    *(
+        b"1e400",
+        b"0x10",
+        b"\x00",
+        b'"',
+        b"'",
+        b",",
+        b"\n",
+        b"\r",
+        b"{",
+        b"}",
+        b"[",
+        b"[" * 3000,
+        b'{"a":' * 1500,
+        b"\xff\xfe",
+    ),
+    *(
+        b"../../evil",
+        b"/tmp/evil",
+        b"conv2d",
+        b"dense",
+        b"ok",
+        b"1e18",
+        b"4294967296",
+        b"-9223372036854775809",
+        b"\\u0000",
+    ),
+    *(
+        "é∞".encode(),
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"\x93NUMPY",
+        b"__import__('os')",
+        b"cos\nsystem\n(S'x'\ntR.",
+        b"2021-13-45",
+    ),
+]
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Damage some bytes: flips, cuts, copies, and values that parsers dislike in place of numbers and words."""
+    out = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        at = rng.randrange(len(out) + 1)
+        kind = rng.randrange(8)
+        if kind == 0 and out:
+            out[at % len(out)] ^= 1 << rng.randrange(8)
+        elif kind == 1 and out:
+            out[at % len(out)] = rng.randrange(256)
+        elif kind == 2:
+            out[at : at + rng.choice((1, 4, 40, 400))] = b""
+        elif kind == 3:
+            out[at:at] = rng.choice(TOKENS)
+        elif kind == 4:
+            del out[at:]
+        elif kind == 5:
+            other = rng.randrange(len(out) + 1)
+            out[at:at] = out[other : other + rng.choice((2, 30, 300))]
+        else:
+            words = list(re.finditer(rb"[\w.+-]+", bytes(out)))
+            if words:
+                word = rng.choice(words)
+                out[word.start() : word.end()] = rng.choice(TOKENS)
+    return bytes(out)
+
+
+WATCH = {"home": None, "seen": []}
+"""The folder in which writing is allowed while a parser runs, and what was written elsewhere."""
+
+CHANGES = {
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "shutil.move",
+    "shutil.copyfile",
+}
+FORBIDDEN = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect", "exec", "ctypes.dlopen"}
+
+
+def _audit(event, args):
+    home = WATCH["home"]
+    if home is None:
+        return
+    if event in FORBIDDEN - {"exec"}:
+        WATCH["seen"].append((event, str(args)[:100]))
+    writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if (writes or event in CHANGES) and not isinstance(args[0], int):
+        paths = [os.fsdecode(arg) for arg in args[:2] if isinstance(arg, str | bytes | os.PathLike)]
+        for path in paths[: 1 if event == "open" else 2]:
+            if not os.path.abspath(path).startswith(home + os.sep):
+                WATCH["seen"].append((event, path))
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture
+def sandbox(tmp_path, monkeypatch):
+    """The only folder that may be written to; working and temporary folder lie in it."""
+    import tempfile
+
+    for name in ("cwd", "tmp", "in", "runs"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+@pytest.fixture
+def good(meta):
+    """A small, sound run of a few layers with raw samples."""
+    grid = experiments.grid("smoke").head(12)
+    times = 0.05 + macs(grid) / 1e7
+    samples = {f"latency_{row}": np.full(5, t) for row, t in zip(grid["row"], times, strict=True)}
+    sentinel = {"verdict": "steady", "readings": 9, "moved": 0.01, "spread": 0.1}
+    table = grid.assign(latency_ms=times, latency_low_ms=times, latency_high_ms=times, converged=True)
+    meta = {**meta, "machine": {"name": "m", "cpu": {"cores": 2}, "gpu": None, "threads": 1}, "sentinel": sentinel}
+    return Run(meta, table, samples)
+
+
+def peak_mib():
+    """Peak memory of this process (MiB)."""
+    resource = pytest.importorskip("resource", reason="peak memory is only told on Unix")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def fuzz(sandbox, seeds, parse):
+    """Parse `COUNT` damaged copies; give how many were read and how many refused.
+
+    `seeds` gives a damaged input from a generator of random numbers; `parse` gets it.
+    """
+    rng = random.Random(f"{parse.__name__} 20210715")
+    counts = {"read": 0, "refused": 0}
+    slowest, before = 0.0, peak_mib()
+    for number in range(COUNT):
+        damaged = seeds(rng)
+        start, told = time.perf_counter(), ""
+        WATCH.update(home=str(sandbox), seen=[])
+        try:
+            parse(damaged)
+            counts["read"] += 1
+        except AlphaflopsError as error:
+            counts["refused"] += 1
+            told = str(error)
+        except BaseException as error:
+            (sandbox / "crash").write_bytes(damaged if isinstance(damaged, bytes) else repr(damaged).encode())
+            raise AssertionError(
+                f"input {number} gave {type(error).__name__}: {error} ({sandbox / 'crash'})"
+            ) from error
+        finally:
+            WATCH["home"] = None
+        assert "\n" not in told, f"input {number}: {told!r}"
+        slowest = max(slowest, time.perf_counter() - start)
+        assert WATCH["seen"] == [], f"input {number}"
+    grown = peak_mib() - before
+    print(
+        f"{parse.__name__}: {counts['read']} read, {counts['refused']} refused, slowest {slowest:.2f} s, {grown:.0f} MiB more"
+    )
+    assert counts["refused"] > COUNT / 20, counts
+    assert slowest < SECONDS
+    assert grown < MEMORY_MIB
+    assert not any((sandbox / "cwd").iterdir())
+    assert not any((sandbox / "tmp").iterdir())
+
+
+def resummed(files):
+    """Give files checksums that fit, so that what lies behind the checksums is reached."""
+    files = {name: data for name, data in files.items() if name != "SHA256SUMS"}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+    return {**files, "SHA256SUMS": sums.encode()}
+
+
+def damaged_files(files, rng):
+    """Damage one file of a run, most often with checksums that fit."""
+    name = rng.choice(["run.json", "measurements.csv", "measurements.csv", "samples.npz", "SHA256SUMS"])
+    changed = {**files, name: mutated(files[name], rng)}
+    return changed if name == "SHA256SUMS" or rng.random() < 0.1 else resummed(changed)
+
+
+def test_run_folders(good, sandbox):
+    files = artifact.runs.contents(good)
+
+    def run_folder(damaged):
+        for name, data in damaged.items():
+            (sandbox / "in" / name).write_bytes(data)
+        run = Run.read(sandbox / "in")
+        run.ok.time_ms()
+        artifact.problems(run)
+
+    fuzz(sandbox, lambda rng: damaged_files(files, rng), run_folder)
+
+
+def test_archives_of_runs(good, sandbox):
+    files = artifact.runs.contents(good)
+    whole = zips.pack(files)
+
+    def seeds(rng):
+        if rng.random() < 0.5:
+            return mutated(whole, rng)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+            for name, data in damaged_files(files, rng).items():
+                new = name if rng.random() < 0.95 else mutated(name.encode(), rng).decode("latin-1")[:2000] or "x"
+                archive.writestr(new, data)
+        return buffer.getvalue()
+
+    def run_archive(damaged):
+        path = sandbox / "in" / "x.zip"
+        path.write_bytes(damaged)
+        found = artifact.import_run(path, allow_implausible=True, into=sandbox / "runs")
+        assert found.path.parent == sandbox / "runs"
+        Run.read(found.path)
+        for file in found.path.iterdir():
+            file.unlink()
+        found.path.rmdir()
+
+    fuzz(sandbox, seeds, run_archive)
+    assert not any((sandbox / "runs").iterdir())
+
+
+def test_archives_of_the_artifact(good, sandbox):
+    pytest.importorskip("rocrate", reason="ro-crate-py is not installed: pip install 'alphaflops[archive]'")
+    files = {f"data/runs/x/{name}": data for name, data in artifact.runs.contents(good).items()} | {
+        "README.md": b"hello\n"
+    }
+
+    def crate(content):
+        described = {**content, "ro-crate-metadata.json": artifact.crate.described(content)}
+        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(described.items()))
+        return {**described, "SHA256SUMS": sums.encode()}
+
+    sound = crate(files)
+    whole = zips.pack(sound)
+
+    def seeds(rng):
+        if rng.random() < 0.6:
+            return mutated(whole, rng)
+        name = rng.choice(sorted(sound))
+        return zips.pack({**sound, name: mutated(sound[name], rng)})
+
+    def artifact_archive(damaged):
+        path = sandbox / "in" / "x.zip"
+        path.write_bytes(damaged)
+        artifact.verify_archive(path)
+
+    fuzz(sandbox, seeds, artifact_archive)
+
+
+def test_files_of_samples(sandbox):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, latency_0=np.linspace(1, 2, 40, dtype=np.float32), throughput_0=np.ones(7, np.float64))
+    whole = buffer.getvalue()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        inner = {name: archive.read(name) for name in archive.namelist()}
+
+    def seeds(rng):
+        if rng.random() < 0.4:
+            return mutated(whole, rng)
+        name = rng.choice(sorted(inner))
+        return zips.pack({**inner, name: mutated(inner[name], rng)})
+
+    def samples(damaged):
+        for values in zips.read_arrays(damaged, "samples.npz").values():
+            assert values.ndim == 1
+
+    fuzz(sandbox, seeds, samples)
+
+
+def test_tables(good, sandbox):
+    text = artifact.runs.contents(good)["measurements.csv"]
+
+    def table(damaged):
+        path = sandbox / "in" / "x.csv"
+        path.write_bytes(damaged)
+        datasets.load(path).ok.time_ms()
+
+    fuzz(sandbox, lambda rng: mutated(text, rng), table)
+
+
+def test_tables_of_neusight(sandbox):
+    conv = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
+    conv += b"1.5,1,64,64,3,56,1,1\n0.2,8,3,32,3,9,2,0\n"
+    dense = b"Latency,B,M,N,K\n0.5,1,64,128,256\n0.7,4,64,128,256\n"
+    source = next(entry for entry in datasets.sources().values() if entry.reader == "neusight-conv")
+
+    def neusight(damaged):
+        path = sandbox / "in" / "x.csv"
+        path.write_bytes(damaged[1])
+        (datasets.read_neusight_conv if damaged[0] else datasets.read_neusight_dense)(source, path)
+
+    def seeds(rng):
+        first = rng.random() < 0.5
+        return first, mutated(conv if first else dense, rng)
+
+    fuzz(sandbox, seeds, neusight)
+
+
+def authors_pickle():
+    """A file like the authors', made up, which needs the same two names of NumPy."""
+
+    class Plain(pickle._Pickler):
+        pass
+
+    plots = []
+    for experiment in experiments.PAPER:
+        name = datasets.PLOT_NAMES.get(experiment.name, experiment.name)
+        lines = [
+            np.array([[*datasets._file_order(experiment.name, layer), 1.0] for _, layer in line.points])
+            for line in experiment.lines
+        ]
+        plots.append({"name": name, "lines": lines})
+    data = pickle.dumps({"plots": plots}, protocol=5)
+    return data.replace(b"numpy._core.numeric", b"numpy.core.numeric").replace(
+        b"\x8c\x13numpy.core.numeric", b"\x8c\x12numpy.core.numeric"
+    )
+
+
+def test_the_authors_pickle(sandbox):
+    source = datasets.sources()["paper-t2000"]
+    # frames carry their length, which renaming a module changes: pickle them again without frames
+    whole = bytes(authors_pickle())
+    whole = re.sub(rb"^\x80\x05\x95.{8}", b"\x80\x05", whole, flags=re.S)
+    path = sandbox / "in" / "x.pickle"
+    path.write_bytes(whole)
+    assert len(datasets.read_paper(source, path).table) == 721
+
+    def paper_pickle(damaged):
+        path.write_bytes(damaged)
+        datasets.read_paper(source, path)
+
+    def seeds(rng):
+        # damage near the beginning reaches the structure, elsewhere mostly numbers
+        if rng.random() < 0.5:
+            head = rng.choice((200, 2000))
+            return mutated(whole[:head], rng) + whole[head:]
+        return mutated(whole, rng)
+
+    fuzz(sandbox, seeds, paper_pickle)
+
+
+def test_calibrations(good, sandbox):
+    grid = experiments.grid("smoke")
+    fitted = calibrate.calibrate(Run(good.meta, grid.assign(latency_ms=1.0 + macs(grid) / 1e7)), "macs+t0", draws=20)
+    text = fitted.write(sandbox / "in" / "sound.json").read_bytes()
+
+    def calibration(damaged):
+        path = sandbox / "in" / "x.json"
+        path.write_bytes(damaged)
+        calibrate.read_calibration(path)
+
+    fuzz(sandbox, lambda rng: mutated(text, rng), calibration)
