@@ -18,6 +18,8 @@ PULL: Final = 0.01
 CANDIDATES: Final = 60
 SEARCH_ROWS: Final = 600
 EVALUATIONS: Final = 60
+FINALISTS: Final = 3
+"""Searches on part of the layers that go on to all of them."""
 STEP: Final = 1e-3
 AT_BOUND: Final = 1e-3
 UNSEEN: Final = 1e-4
@@ -60,7 +62,7 @@ def check_times(times_ms: Any, what: str = "the run") -> Array:
     return times
 
 
-def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 4) -> Fit:
+def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 6) -> Fit:
     """Fit by least squares on log residuals with a soft-L1 loss, in the logarithm of the parameters.
 
     Parameters
@@ -115,9 +117,10 @@ def _search(
     candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
     scores = [float(np.mean(np.abs(log_residuals(model, few, few_times, c)))) for c in candidates]
     chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:starts])]
-    found = [_descend(model, few, few_times, x0) for x0 in chosen]
-    x, loss = min(found, key=lambda pair: pair[1])
-    return (x, loss) if len(rows) == len(log_times) else _descend(model, f, log_times, x)
+    found = sorted((_descend(model, few, few_times, x0) for x0 in chosen), key=lambda pair: pair[1])
+    if len(rows) < len(log_times):
+        found = [_descend(model, f, log_times, x) for x, _ in found[:FINALISTS]]
+    return min(found, key=lambda pair: pair[1])
 
 
 def _descend(model: CostModel, f: Features, log_times: Array, x0: Array) -> tuple[Array, float]:
@@ -170,7 +173,7 @@ def bootstrap(
     model: CostModel, f: Features, times_ms: Array, values: dict[str, float], *, draws: int = 200, seed: int = 0,
     level: float = 0.9,
 ) -> dict[str, tuple[float, float]]:  # fmt: skip
-    """Interval of each parameter by resampling layers, one robust Gauss-Newton step per draw.
+    """Interval of each parameter by resampling layers, one Newton step of the robust loss per draw.
 
     Parameters
     ----------
@@ -193,7 +196,8 @@ def bootstrap(
     x = np.log([values[p.name] for p in model.parameters])
     low, high, _ = _bounds(model)
     jacobian, residuals = sensitivities(model, f, x), log_residuals(model, f, log_times, x)
-    weights = 1 / np.sqrt(1 + (residuals / SOFT) ** 2)
+    spread = 1 + (residuals / SOFT) ** 2
+    pulls, curvature = residuals / np.sqrt(spread), spread**-1.5  # of the soft-L1 loss
     inside = (x - low > AT_BOUND * (high - low)) & (high - x > AT_BOUND * (high - low))
     free = np.flatnonzero(inside & (np.sqrt(np.mean(jacobian**2, axis=0)) > UNSEEN))
     found = {p.name: (p.low, p.high) for p in model.parameters}
@@ -201,11 +205,12 @@ def bootstrap(
         return found
     rng = np.random.default_rng(seed)
     j, n = jacobian[:, free], len(log_times)
-    ridge = np.diag(1e-9 * np.maximum(np.sum(j**2 * weights[:, None], axis=0), 1e-12))
+    ridge = np.diag(1e-9 * np.sum(j**2, axis=0))
     steps = []
     for _ in range(draws):
-        counts = np.bincount(rng.integers(0, n, n), minlength=n) * weights
-        steps.append(np.linalg.solve((j * counts[:, None]).T @ j + ridge, -(j * counts[:, None]).T @ residuals))
+        counts = np.bincount(rng.integers(0, n, n), minlength=n)
+        hessian = (j * (counts * curvature)[:, None]).T @ j + ridge
+        steps.append(np.linalg.solve(hessian, -j.T @ (counts * pulls)))
     tails = np.quantile(np.array(steps), [(1 - level) / 2, (1 + level) / 2], axis=0)
     # The one-step mean is not zero where the fit stopped early or the pull acts: only the spread is used.
     tails -= np.median(np.array(steps), axis=0)

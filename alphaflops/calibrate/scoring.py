@@ -188,5 +188,12 @@ def score(run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "
         per[str(experiment)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
     label = name if isinstance(name, str) else name.name
     overall = errors(predicted, times)
-    named = {"run": good.id, "model": label, "cv": cv, "parameters": fit.parameters}
-    return Score(**named, n=len(times), per_experiment=per, **overall)
+    return Score(
+        run=good.id,
+        model=label,
+        n=len(times),
+        per_experiment=per,
+        cv=cv,
+        parameters=fit.parameters,
+        **overall,
+    )

@@ -7,14 +7,16 @@ N = output channels and K = input channels · kernel area (the last two per grou
 .. math::
     \mathrm{tiles}(M, N, K, G) &= \min_{a,b}\ \sqrt{\left(G\lceil M/a\rceil\lceil N/b\rceil\right)^2 + P^2}\;
         (K + k_0)\,\frac{ab + c\,(a + b)}{1 + c/64} \\
-    z &= \Big(\big(\mathrm{tiles}/p\big)^{4} + \big(\mathrm{activation\ bytes}/b\big)^{4}\Big)^{1/4}
-        + \mathrm{weight\ bytes}/b_w \\
+    z &= \Big(\big(\mathrm{tiles}/p\big)^{8} + \big(\mathrm{missed}(A)/b\big)^{8}\Big)^{1/8}
+        + \mathrm{missed}(W)/b,\qquad \mathrm{missed}(x) = x^2/(x + s) \\
     t &= \left(t_0^{\,q} + z^{\,q}\right)^{1/q}
 
-Kernels larger than 1×1 compute at ``d·p``, fetch weights at ``b_w`` (they are laid out anew at each call) instead of
-``b``, and skip a share of the products that meet padding: K becomes :math:`K\,(\mathrm{valid\ MACs}/\mathrm{MACs})^v`.
-A 3×3 convolution with stride 1 takes the faster of that and Winograd's F(4×4, 3×3): 36 products of (patches × Cin) by
-(Cin × Cout), a quarter of the arithmetic and more traffic, at a fixed share of ``d·p``.
+with A and W the bytes of activations and weights. The tiles have 32, 64 or 128 rows and columns; a dense layer may also
+use one row. Kernels larger than 1×1 compute at ``d·p``, lay their weights out anew at each call (``W/b_w`` in place of
+``missed(W)/b``), and skip a share of the products that meet padding: K becomes
+:math:`K\,(\mathrm{valid\ MACs}/\mathrm{MACs})^v`. For dense and 1×1 layers P = 0. A 3×3 convolution with stride 1 takes
+the faster of that and Winograd's F(4×4, 3×3): 36 products of (4×4 patches × Cin) by (Cin × Cout) at ``w·p``, a quarter
+of the arithmetic, with the transformed input, weights and output as further traffic.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +43,8 @@ PARAMETERS = (
     Parameter("c", "", 0.01, 300.0, 1.0, "cost of fetching a tile's edge, dense and 1×1 layers (columns)"),
     Parameter("ck", "", 0.01, 300.0, 16.0, "cost of fetching a tile's edge, larger kernels (columns)"),
     Parameter("k0", "", 0.01, 1000.0, 16.0, "depth that a tile's start and end are worth (products)"),
-    Parameter("e", "", 0.02, 2.0, 0.6, "speed of Winograd's products against direct ones"),
+    Parameter("w", "", 0.02, 2.0, 0.25, "speed of Winograd's products against dense and 1×1 layers"),
+    Parameter("s", "MB", 0.001, 300.0, 1.0, "cache: traffic of so many bytes costs half"),
 )
 """Every number the formula can take; a `Structure` fixes some of them for all machines."""
 
@@ -63,10 +66,10 @@ class Structure:
     """
 
     fixed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    dense_heights: tuple[int, ...] = (1, 8, 32, 64, 128)
+    dense_heights: tuple[int, ...] = (1, 32, 64, 128)
     conv_heights: tuple[int, ...] = (32, 64, 128)
     widths: tuple[int, ...] = (32, 64, 128)
-    overlap: float = 4.0
+    overlap: float = 8.0
     winograd: bool = True
 
     def __post_init__(self) -> None:
@@ -132,8 +135,8 @@ def make(name: str, title: str, structure: Structure) -> CostModel:
 
 
 EQUATION = (
-    r"t = \left(t_0^{\,q} + z^{\,q}\right)^{1/q},\quad z = \Big((\mathrm{tiles}/p)^4 + "
-    r"(\mathrm{activation\ bytes}/b)^4\Big)^{1/4} + \mathrm{weight\ bytes}/b_w"
+    r"t = \left(t_0^{\,q} + z^{\,q}\right)^{1/q},\quad z = \Big((\mathrm{tiles}/p)^8 + "
+    r"(\mathrm{missed}(A)/b)^8\Big)^{1/8} + \mathrm{missed}(W)/b"
 )
 
 
@@ -172,8 +175,8 @@ def _time_ms(f: Features, x: Mapping[str, float], s: Structure) -> Array:
             z[part.where] = _large_kernels(part, x, s)
         else:
             work = part.tiling.work(g.depth + x["k0"], x["c"], 0.0)
-            joined = _join(work / x["p"], g.activation_bytes / x["b"], s.overlap)
-            z[part.where] = joined + g.weight_bytes / x["b"]
+            joined = _join(work / x["p"], _missed(g.activation_bytes, x) / x["b"], s.overlap)
+            z[part.where] = joined + _missed(g.weight_bytes, x) / x["b"]
     z /= 1e6
     return np.asarray(z * (1 + (x["t0"] / z) ** x["q"]) ** (1 / x["q"]))
 
@@ -182,14 +185,19 @@ def _large_kernels(part: _Part, x: Mapping[str, float], s: Structure) -> Array:
     f, w = part.f, part.fast
     depth = f.depth * (f.valid_macs / f.macs) ** x["v"] + x["k0"]
     speed = x["d"] * x["p"]
-    z = _join(part.tiling.work(depth, x["ck"], x["P"]) / speed, f.activation_bytes / x["b"], s.overlap)
+    traffic = _missed(f.activation_bytes, x)
+    z = _join(part.tiling.work(depth, x["ck"], x["P"]) / speed, traffic / x["b"], s.overlap)
     if w.size:
         work = part.patches.work(f.in_channels[w] + x["k0"], x["ck"], x["P"])
         # Transformed input, weights and output, each written once and read once.
         numbers = f.patches[w] * (f.in_channels[w] + f.columns[w]) + f.in_channels[w] * f.columns[w]
-        moved = f.activation_bytes[w] + 72 * f.number_bytes[w] * numbers
-        z[w] = np.minimum(z[w], _join(work / (x["e"] * speed), moved / x["b"], s.overlap))
+        moved = traffic[w] + 72 * f.number_bytes[w] * numbers
+        z[w] = np.minimum(z[w], _join(work / (x["w"] * x["p"]), moved / x["b"], s.overlap))
     return np.asarray(z + f.weight_bytes / x["bw"])
+
+
+def _missed(moved: Array, x: Mapping[str, float]) -> Array:
+    return np.asarray(moved * (moved / (moved + 1e6 * x["s"])))
 
 
 def _join(first: Array, second: Array, power: float) -> Array:

@@ -1,10 +1,64 @@
-"""The forms tried for the project's own formula: the chosen one, and what each of its parts is worth."""
+"""The project's own formula, and the forms that were tried on the way: what each of its parts is worth."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from .best import Structure, make
-from .model import CostModel
+from .features import Features
+from .model import Array, CostModel, Parameter
 
-CHOSEN: Final = Structure({"c": 1.0, "ck": 8.0, "k0": 32.0, "e": 0.5})
+FIXED: Final = {"c": 1.0, "ck": 4.0, "k0": 40.0, "v": 0.2, "w": 0.2}
+"""Constants of every machine: edge costs, start of a tile, padding skipped, Winograd's share of speed."""
+CHOSEN: Final = Structure(FIXED, dense_heights=(1, 32, 64, 128), overlap=8.0)
 BEST: Final[CostModel] = make("best", "tiles, bytes and a call overhead", CHOSEN)
-FORMS: Final[tuple[CostModel, ...]] = (BEST,)
+
+
+def _smooth_ms(f: Features, values: Sequence[float]) -> Array:
+    t0, b, p, a, g, c = values
+    return t0 + f.bytes_moved / b / 1e6 + f.macs / p / 1e6 * (1 + (a / f.rows) ** g) * (1 + c / f.columns)
+
+
+SMOOTH: Final = CostModel(
+    "smooth",
+    "a roofline that slows down for few rows and few columns",
+    r"t = t_0 + \mathrm{bytes}/b + \frac{\mathrm{MACs}}{p}\left(1 + (a/M)^g\right)\left(1 + c/N\right)",
+    (
+        Parameter("t0", "ms", 1e-5, 10.0, 0.05, "time of a call that does nothing"),
+        Parameter("b", "GB/s", 0.5, 2e4, 100.0, "bandwidth"),
+        Parameter("p", "GMAC/s", 1.0, 1e6, 1e3, "multiply-accumulates per second"),
+        Parameter("a", "", 0.01, 1e5, 100.0, "rows at which speed halves"),
+        Parameter("g", "", 0.1, 1.5, 1.0, "how steeply few rows slow down"),
+        Parameter("c", "", 0.01, 1e4, 10.0, "columns at which speed halves"),
+    ),
+    _smooth_ms,
+)
+
+
+def _with(name: str, title: str, structure: Structure = CHOSEN, **fixed: float) -> CostModel:
+    return make(f"best/{name}", title, replace(structure, fixed={**structure.fixed, **fixed}))
+
+
+FORMS: Final[tuple[CostModel, ...]] = (
+    SMOOTH,
+    BEST,
+    _with("no-winograd", "3×3 kernels always direct", replace(CHOSEN, winograd=False)),
+    _with("no-relayout", "weights of larger kernels cost nothing beyond their arithmetic", bw=2e4),
+    _with("added-overhead", "call overhead always added", q=1.0),
+    _with("no-skipping", "padding's products all computed", v=0.0),
+    _with("full-skipping", "padding's products all skipped", v=1.0),
+    _with("one-speed", "larger kernels as fast as 1×1", d=1.0),
+    _with("always-full", "few tiles cost no more than their share", P=0.0),
+    _with("no-edges", "tiles without edge cost", c=0.0, ck=0.0),
+    _with("no-start", "tiles without start", k0=0.0),
+    _with("slow-winograd", "Winograd at half the chosen speed", w=0.1),
+    _with("fast-winograd", "Winograd at twice the chosen speed", w=0.4),
+    _with("no-cache", "small layers fetch all their bytes", s=0.0),
+    _with("late-start", "tiles with a start of 64 products", k0=64.0),
+    _with("traffic-added", "activation traffic added to arithmetic", replace(CHOSEN, overlap=1.0)),
+    _with("one-tile", "one tile shape, 128 × 128", replace(CHOSEN, conv_heights=(128,), widths=(128,))),
+    _with("small-tiles", "narrow tiles of 8 columns too", replace(CHOSEN, widths=(8, 32, 64, 128))),
+    _with("padded-vectors", "dense layers in tiles of 32 rows at least", replace(CHOSEN, dense_heights=(32, 64, 128))),
+    make("best/all-free", "every number fitted, beyond the limit of eight", replace(CHOSEN, fixed={})),
+)
+"""The chosen form, what it replaced, and one change at a time; scored together in the study of forms."""
