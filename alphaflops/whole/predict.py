@@ -30,6 +30,7 @@ from .operators import Guess, OperatorTable, is_depthwise
 
 if TYPE_CHECKING:
     from ..calibrate import Calibration
+    from ..records import Run
 
 NOTHING = Guess(float("nan"), float("nan"), float("nan"), "none")
 BANDWIDTH_SPREAD = 2.0
@@ -164,3 +165,25 @@ def shared_error(log_ratio: ArrayLike, groups: ArrayLike) -> float:
     typical = (n - (sizes**2).sum() / n) / (k - 1)
     spread = between + (typical - 1) * within
     return float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
+
+
+def shared_error_of(run: "Run", name: str = "best") -> float:
+    """Share of a model's error that the layers of one line of an experiment have in common on a run.
+
+    Residuals are held out by figure, as new networks are.
+
+    Parameters
+    ----------
+    run : Run
+        Measured layers.
+    name : str
+        Cost model.
+    """
+    from ..calibrate.scoring import out_of_fold
+    from ..costs import features
+
+    good = run.ok
+    times = good.time_ms("latency")
+    predicted = out_of_fold(name, features(good.table), times, good.table, "figure")
+    lines = good.table["experiment"].astype(str) + " " + good.table["line"].astype(str)
+    return shared_error(np.log(times / predicted), lines.to_numpy())

@@ -1,0 +1,242 @@
+"""Predictions for whole networks: sums, intervals, honesty about what is not covered, and one-line errors."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pd = pytest.importorskip("pandas")
+from torch import nn  # noqa: E402
+
+from alphaflops.errors import AlphaflopsError  # noqa: E402
+from alphaflops.layers import Conv2d, Dense, flops, macs  # noqa: E402
+from alphaflops.network import trace  # noqa: E402
+from alphaflops.network.formulas import Repeated  # noqa: E402
+from alphaflops.whole import OperatorTable, estimate_factory, read_operators, report_on  # noqa: E402
+from alphaflops.whole.api import find_calibration  # noqa: E402
+from alphaflops.whole.measuring import depthwise_grid, fit_depthwise  # noqa: E402
+from alphaflops.whole.operators import depthwise_terms, is_depthwise  # noqa: E402
+from alphaflops.whole.predict import shared_error, timed_as, total_interval  # noqa: E402
+
+
+@dataclass
+class PerMac:
+    """A calibration that takes 1 ms per million MAC, 10 % either way, and has seen no stride."""
+
+    run: dict = field(default_factory=lambda: {"id": "made-up"})
+    model: str = "macs"
+    values: dict = field(default_factory=lambda: {"b": 10.0})
+
+    def predict(self, table):
+        ms = macs(table) / 1e6
+        outside = np.asarray(table["stride1"]) > 1
+        return pd.DataFrame({"predicted_ms": ms, "low_ms": 0.9 * ms, "high_ms": 1.1 * ms, "outside": outside})
+
+
+@pytest.fixture
+def network():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.Flatten()).eval()
+
+
+@pytest.fixture
+def report(network):
+    return report_on(trace(network, (1, 3, 9, 9)), PerMac())
+
+
+@pytest.fixture
+def operators():
+    curves = {
+        "relu": {"bytes": [1e3, 1e5], "ms": [0.001, 0.01]},
+        "gelu": {"bytes": [1e3, 1e5], "ms": [0.01, 0.1]},
+        "softmax": {"bytes": [1e3, 1e5], "ms": [0.02, 0.2]},
+    }
+    families = {"relu": "pointwise", "gelu": "pointwise", "softmax": "softmax"}
+    depthwise = dict(
+        t0_ms=0.1, ms_per_gmac=10.0, ms_per_gbyte=1.0, ms_per_gtap_row=0.0, low_factor=0.9, high_factor=1.2
+    )
+    return OperatorTable({"id": "made-up"}, curves, families, depthwise)
+
+
+def test_products_take_the_formula_and_the_rest_their_bytes(report):
+    conv, relu, strided = report.table.itertuples()
+    # 81 outputs · 24 pairs · 9 taps
+    assert conv.macs == 81 * 24 * 9
+    assert conv.predicted_ms == pytest.approx(conv.macs / 1e6)
+    assert (conv.source, conv.outside) == ("calibrated", False)
+    # 8·81 numbers read and written: 5,184 bytes at 10 GB/s
+    assert relu.predicted_ms == pytest.approx(2 * 8 * 81 * 4 / 10e9 * 1e3)
+    assert relu.source == "bytes over bandwidth"
+    assert strided.outside
+    assert report.total()["predicted_ms"] == pytest.approx(report.table.predicted_ms.sum())
+    assert report.total()["flops"] == 2 * report.total()["macs"]
+
+
+def test_notes_say_what_is_outside_and_what_is_bound_by_bandwidth(report):
+    assert any("outside the calibrated region" in note for note in report.notes)
+    assert any("bandwidth-bound estimate" in note for note in report.notes)
+
+
+def test_unknown_operators_come_first_and_have_no_time():
+    class Fourier(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x).real
+
+    report = report_on(trace(nn.Sequential(nn.Linear(4, 4), Fourier()), (2, 4)), PerMac())
+    assert report.notes[0].startswith("WARNING: not counted: _fft_r2c (50% of the modules)")
+    assert np.isnan(report.table.predicted_ms[report.table.operator == "_fft_r2c"]).all()
+    assert report.total()["unknown"] == ["_fft_r2c"]
+
+
+def test_without_a_calibration_the_report_counts(network):
+    report = report_on(trace(network, (1, 3, 9, 9)), None)
+    assert report.total()["macs"] > 0
+    assert np.isnan(report.total()["predicted_ms"])
+    assert "ms" not in str(report)
+
+
+def test_forms_of_the_report(report, tmp_path):
+    assert next(iter(report.to_pandas("predicted").macs)) == report.table.macs.max()
+    assert report.to_csv().splitlines()[0].startswith("module,")
+    report.to_csv(tmp_path / "r.csv")
+    assert len(pd.read_csv(tmp_path / "r.csv")) == 3
+    assert report.to_markdown().count("\n") == 2 + 3
+    assert "total" in report.to_markdown().splitlines()[-1]
+    assert "<table" in report._repr_html_()
+    assert json.loads(json.dumps(report.to_json()))["total"]["macs"] == report.total()["macs"]
+    assert report.rich_table().row_count == 4
+    assert "MAC," in str(report)
+    with pytest.raises(AlphaflopsError, match="choose from"):
+        report.to_pandas("colour")
+    with pytest.raises(AlphaflopsError, match="cannot be written"):
+        report.to_csv(tmp_path / "no" / "r.csv")
+
+
+def test_chart_shows_the_predicted_times(report):
+    bars = report.chart().axes[0].patches
+    assert sorted((bar.get_width() for bar in bars), reverse=True) == pytest.approx(
+        sorted(report.by_module().predicted_ms, reverse=True)
+    )
+    assert report.chart().axes[0].get_xlabel() == "predicted time (ms)"
+    few = report.chart(largest=1)
+    assert [label.get_text() for label in few.axes[0].get_yticklabels()][1] == "2 others"
+
+
+def test_alpha_flops_of_a_vector_product_are_its_flops():
+    # α = 1 for a dense layer on one vector
+    report = report_on(trace(nn.Linear(8, 16), (1, 8)), None)
+    assert report.table.alpha_flops[0] == flops({k: [v] for k, v in Dense(8, 16).row().items()})[0] == 256
+
+
+def test_batched_products_fold_into_one_dense_layer():
+    one = Repeated(Dense(64, 197, 197), 12)
+    assert timed_as("bmm", one) == (Dense(64, 197, 12 * 197), 1)
+    assert timed_as("lstm", one) == (one.layer, 12)
+
+
+def test_interval_of_a_total():
+    ms, low, high = [10.0, 10.0], [9.0, 9.0], [12.0, 12.0]
+    # alike or fully correlated: distances add, 2 below and 4 above
+    assert total_interval(ms, low, high, ["a", "a"], 0.0) == pytest.approx((20, 18, 24))
+    assert total_interval(ms, low, high, ["a", "b"], 1.0) == pytest.approx((20, 18, 24))
+    # independent: √2 below and √8 above
+    assert total_interval(ms, low, high, ["a", "b"], 0.0) == pytest.approx((20, 20 - 2**0.5, 20 + 8**0.5))
+    # in between: √(½·4 + ½·2)
+    assert total_interval(ms, low, high, ["a", "b"], 0.5)[1] == pytest.approx(20 - 3**0.5)
+    assert total_interval([], [], [], [], 1.0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.8])
+def test_shared_error_finds_what_was_planted(rho):
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(400), 8)
+    residuals = rho**0.5 * rng.normal(size=400)[groups] + (1 - rho) ** 0.5 * rng.normal(size=3200)
+    assert shared_error(residuals, groups) == pytest.approx(rho, abs=0.06)
+
+
+def test_interval_of_a_total_covers_what_it_says():
+    rng = np.random.default_rng(2)
+    rho, n, z = 0.4, 30, 1.645
+    noise = 0.1 * (rho**0.5 * rng.normal(size=(4000, 1)) + (1 - rho) ** 0.5 * rng.normal(size=(4000, n)))
+    ms = np.linspace(1, 5, n)
+    truth = (ms * (1 + noise)).sum(axis=1)
+    _, low, high = total_interval(ms, ms * (1 - 0.1 * z), ms * (1 + 0.1 * z), list(range(n)), rho)
+    assert np.mean((truth > low) & (truth < high)) == pytest.approx(0.9, abs=0.02)
+
+
+def test_operators_lie_on_their_curve_or_in_their_family(operators):
+    # half way in the logarithm between 1 kB and 100 kB
+    assert operators.time("relu_", "pointwise", 10_000).ms == pytest.approx(10**-2.5)
+    assert operators.time("clamp_min", "pointwise", 1000).source == "operator curve"
+    family = operators.time("erf", "pointwise", 1000)
+    assert (family.low_ms, family.high_ms, family.source) == pytest.approx((0.001, 0.01, "family curve"))
+    # beyond the last size time grows with the bytes
+    assert operators.time("relu", "pointwise", 1_000_000).ms == pytest.approx(0.1)
+
+
+def test_depthwise_layers_take_their_own_fit(operators):
+    layer = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+    report = report_on(trace(layer, (1, 8, 9, 9)), PerMac(), operators)
+    spec = Conv2d(9, 9, 8, 8, 3, padding=1, groups=8)
+    assert report.table.source[0] == "depthwise fit"
+    assert report.table.predicted_ms[0] == pytest.approx(0.1 + 10 * spec.macs / 1e9 + spec.bytes_moved / 1e9)
+    assert is_depthwise(spec)
+    assert not is_depthwise(Conv2d(9, 9, 8, 8, 3))
+
+
+def test_depthwise_fit_recovers_a_law():
+    grid = depthwise_grid()
+    law = np.array([0.05, 8.0, 30.0, 0.0])
+    fitted = fit_depthwise(grid, [float(law @ depthwise_terms(layer)) for layer in grid])
+    assert [fitted["t0_ms"], fitted["ms_per_gmac"]] == pytest.approx(law[:2], rel=1e-6)
+    assert fitted["low_factor"] == pytest.approx(1)
+
+
+def test_operator_tables_survive_a_file_and_refuse_damage(operators, tmp_path):
+    path = operators.write(tmp_path / "t.json")
+    assert read_operators(path) == operators
+    content = json.loads(path.read_text())
+    content["curves"]["relu"]["ms"] = [0.0, 1.0]
+    path.write_text(json.dumps(content))
+    with pytest.raises(AlphaflopsError, match="'relu' is damaged"):
+        read_operators(path)
+    path.write_text("{")
+    with pytest.raises(AlphaflopsError, match="not valid JSON"):
+        read_operators(path)
+    path.write_text("{}")
+    with pytest.raises(AlphaflopsError, match="no operator table"):
+        read_operators(path)
+    with pytest.raises(AlphaflopsError, match="cannot be read"):
+        read_operators(tmp_path / "none.json")
+
+
+def test_missing_calibration_is_one_line():
+    with pytest.raises(AlphaflopsError, match="calibration 'no-such' is not here") as wrong:
+        find_calibration("no-such")
+    assert "\n" not in str(wrong.value)
+
+
+def test_factory_by_name_in_evaluation_mode_or_training():
+    given = {"inputs": ["5,8"], "kwargs_json": '{"in_features": 8, "out_features": 16}'}
+    # 5 vectors of 8 to 16; training adds the weight's gradient
+    assert estimate_factory("torch.nn:Linear", **given).total()["macs"] == 640
+    assert estimate_factory("torch.nn:Linear", **given, training=True).total()["macs"] == 2 * 640
+    assert estimate_factory("torch.nn:Linear", ["input=5,8"], kwargs_json=given["kwargs_json"]).total()["macs"] == 640
+
+
+@pytest.mark.parametrize(
+    ("inputs", "dtypes", "kwargs_json", "message"),
+    [
+        ([], [], None, "no input"),
+        (["1,3"], ["float32", "int64"], None, "at most one for each"),
+        (["1,3"], [], "{", "not valid JSON"),
+        (["1,3"], [], "[1]", "no JSON object"),
+        (["x=1,3", "1,3"], [], None, "name all or none"),
+        (["1,3"], ["float33"], None, "dtype is 'float33'"),
+    ],
+)
+def test_mistakes_get_one_line(inputs, dtypes, kwargs_json, message):
+    with pytest.raises(AlphaflopsError, match=message) as wrong:
+        estimate_factory("torch.nn:ReLU", inputs, dtypes, kwargs_json)
+    assert "\n" not in str(wrong.value)
