@@ -72,25 +72,30 @@ window.alphaflops = (() => {
     return top * ((first / top) ** power + (second / top) ** power) ** (1 / power);
   }
 
-  function tileWork(rows, columns, depth, copies, heights, widths, edge, least) {
+  // Products that the best tile shape spends; full: tiles that keep the machine busy.
+  function tileWork(rows, columns, depth, copies, heights, widths, edge, full) {
     let best = Infinity;
     for (const a of heights) {
       for (const b of widths) {
-        const tiles = Math.max(copies * Math.ceil(rows / a) * Math.ceil(columns / b), least);
+        const tiles = Math.hypot(copies * Math.ceil(rows / a) * Math.ceil(columns / b), full);
         best = Math.min(best, tiles * ((a * b + edge * (a + b)) / (1 + edge / 64)));
       }
     }
     return best * depth;
   }
 
+  // Traffic that a cache of s megabytes does not keep.
+  const missed = (bytes, x) => bytes * (bytes / (bytes + 1e6 * x.s));
+
   function largeKernelNs(f, x, s) {
     const depth = f.depth * (f.validMacs / f.macs) ** x.v + x.k0;
     const work = tileWork(f.rows, f.columns, depth, 1, s.conv_heights, s.widths, x.ck, x.P);
-    let z = join(work / (x.d * x.p), f.activationBytes / x.b, s.overlap);
+    const traffic = missed(f.activationBytes, x);
+    let z = join(work / (x.d * x.p), traffic / x.b, s.overlap);
     if (s.winograd && f.winograd) {
       const products = tileWork(f.patches, f.columns, f.cin + x.k0, 36, s.conv_heights, s.widths, x.ck, x.P);
-      const moved = 72 * DTYPE_BYTES * (f.patches * (f.cin + f.columns) + f.cin * f.columns);
-      z = Math.min(z, join(products / (x.e * x.d * x.p), (f.activationBytes + moved) / x.b, s.overlap));
+      const moved = traffic + 72 * DTYPE_BYTES * (f.patches * (f.cin + f.columns) + f.cin * f.columns);
+      z = Math.min(z, join(products / (x.w * x.p), moved / x.b, s.overlap));
     }
     return z + f.weightBytes / x.bw;
   }
@@ -101,7 +106,7 @@ window.alphaflops = (() => {
     if (f.dense || f.pointwise) {
       const heights = f.dense ? structure.dense_heights : structure.conv_heights;
       const work = tileWork(f.rows, f.columns, f.depth + x.k0, 1, heights, structure.widths, x.c, 0);
-      z = join(work / x.p, f.activationBytes / x.b, structure.overlap) + f.weightBytes / x.b;
+      z = join(work / x.p, missed(f.activationBytes, x) / x.b, structure.overlap) + missed(f.weightBytes, x) / x.b;
     } else {
       z = largeKernelNs(f, x, structure);
     }

@@ -1,0 +1,398 @@
+"""The built book in a real browser: nothing fetched or broken, readable on a phone, and a calculator that is right."""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+
+from alphaflops import paths, publish
+from alphaflops.calibrate import calibration as calibrations
+from alphaflops.calibrate.intervals import HABITS, SIZES, Band, Region
+from alphaflops.costs import ANALYTIC, features
+from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, alpha, kernel_area, published_ms, spatial_size
+from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if find_spec("playwright") is None or find_spec("axe_core_python") is None:
+    pytest.skip("playwright is not installed: pip install -e '.[browser]'", allow_module_level=True)
+if CHROMIUM is None:
+    pytest.skip("no Chromium here: install the package `chromium`", allow_module_level=True)
+
+sys.path.insert(0, str(paths.CHECKOUT / "book" / "_ext"))
+import calculator_data  # noqa: E402
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDTHS = (360, 768, 1440)
+PAGE_LIMIT = 1_500_000
+"""Bytes a page may load from the folder, without MathJax and the theme's own files, which all pages share."""
+BOOK_LIMIT = 30_000_000
+LOAD_LIMIT_MS = 1000
+SHARED = ("/_static/vendor/", "/_static/scripts/", "/_static/styles/", "/_static/vendor", "/_static/webfonts/")
+THEME_FAULTS = {
+    "region": "landmarks are the theme's layout",
+    "aria-required-children": "docutils gives .citation-list role=list with div children",
+    "aria-allowed-role": "the theme's sidebar",
+    "scrollable-region-focusable": "the theme's primary sidebar on short screens",
+}
+"""Rules of axe that only the theme or docutils break, with what breaks them."""
+OUR_CONTENT = "article.bd-article"
+N_LAYERS = 1000
+
+
+def _pages():
+    import yaml
+
+    toc = yaml.safe_load((paths.CHECKOUT / "_toc.yml").read_text(encoding="utf-8"))
+    return publish._files(toc)
+
+
+PAGES = _pages()
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The book built from the committed notebooks, nothing executed; or the one whose folder ALPHAFLOPS_BOOK names."""
+    if built := os.environ.get("ALPHAFLOPS_BOOK"):
+        return Path(built).resolve()
+    stage = tmp_path_factory.mktemp("stage")
+    for name in publish.SOURCES:
+        publish._copy(paths.CHECKOUT / name, stage / name)
+    (stage / "notebooks").mkdir()
+    for chapter in publish.chapters():
+        shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
+    publish._build_pages(stage)
+    return stage / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@dataclass
+class Visit:
+    """What was seen on one page."""
+
+    requests: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+    seen: dict = field(default_factory=dict)
+    overflow: dict[int, list[str]] = field(default_factory=dict)
+    axe: dict[str, list[str]] = field(default_factory=dict)
+
+
+SEEN = """() => ({
+  math: document.querySelectorAll('.math').length,
+  rendered: document.querySelectorAll('mjx-container').length,
+  faults: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+  broken: [...document.images].filter((i) => !(i.complete && i.naturalWidth > 0)).map((i) => i.src),
+  title: document.title,
+  description: document.querySelector('meta[name=description]')?.content ?? '',
+})"""
+# Elements wider than the page, unless a box of their own scrolls them.
+OVERFLOW = """() => {
+  const page = document.documentElement;
+  if (page.scrollWidth <= page.clientWidth) return [];
+  const right = (e) => e.getBoundingClientRect().right;
+  const wide = [...document.querySelectorAll('body *')].filter((e) => right(e) > page.clientWidth + 1);
+  return [`${page.scrollWidth} > ${page.clientWidth}`, ...wide.slice(0, 5).map((e) => `${e.tagName}.${e.className}`)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def visit(site, browser):
+    """Open a page once and give all that was seen on it."""
+    from axe_core_python.sync_playwright import Axe
+
+    axe = Axe()
+
+    @cache
+    def look(name):
+        found = Visit()
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
+        page.on("request", lambda request: found.requests.append(request.url))
+        page.on("requestfailed", lambda request: found.failed.append(f"{request.url}: {request.failure}"))
+        page.on("console", lambda message: found.console.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: found.console.append(str(error)))
+        page.goto((site / f"{name}.html").as_uri())
+        if page.locator("script[src*='tex-svg']").count():
+            page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
+            page.evaluate("MathJax.startup.promise")
+        page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })")
+        page.wait_for_function("[...document.images].every((i) => i.complete)")
+        found.seen = page.evaluate(SEEN)
+        for mode in ("light", "dark"):
+            page.emulate_media(color_scheme=mode)
+            page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
+            found.axe[mode] = _violations(axe.run(page, OUR_CONTENT, {"runOnly": ["wcag2a", "wcag2aa"]}))
+        page.emulate_media(color_scheme="light")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            found.overflow[width] = page.evaluate(OVERFLOW)
+        page.close()
+        return found
+
+    return look
+
+
+def _violations(result):
+    return [
+        f"{fault['id']} ({fault['impact']}): {node['html'][:160]} {node['any'][0]['message'] if node['any'] else ''}"
+        for fault in result["violations"]
+        if fault["impact"] in ("serious", "critical") and fault["id"] not in THEME_FAULTS
+        for node in fault["nodes"]
+    ]
+
+
+@each_page
+def test_page_asks_nothing_of_the_network_and_nothing_fails(visit, site, name):
+    seen = visit(name)
+    outside = [url for url in seen.requests if not url.startswith((site.as_uri() + "/", "data:", "blob:"))]
+    assert outside == []
+    assert seen.failed == []
+    assert seen.console == []
+
+
+@each_page
+def test_math_is_rendered_and_images_load(visit, name):
+    seen = visit(name).seen
+    assert seen["rendered"] == seen["math"]
+    assert seen["faults"] == 0
+    assert seen["broken"] == []
+
+
+@each_page
+def test_page_has_title_and_description(visit, name):
+    seen = visit(name).seen
+    assert len(seen["title"]) > 5
+    assert len(seen["description"]) > 30
+
+
+@each_page
+def test_page_never_scrolls_sideways(visit, name):
+    assert visit(name).overflow == {width: [] for width in WIDTHS}
+
+
+@each_page
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_content_is_accessible(visit, name, mode):
+    assert visit(name).axe[mode] == []
+
+
+@each_page
+def test_page_is_light(visit, site, name):
+    own = {unquote(urlparse(url).path) for url in visit(name).requests if url.startswith("file:")}
+    own = {path for path in own if not any(part in path for part in SHARED)}
+    weight = sum(Path(path).stat().st_size for path in own)
+    assert 0 < weight <= PAGE_LIMIT
+
+
+def test_book_is_light(site):
+    weight = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    assert 0 < weight <= BOOK_LIMIT
+
+
+def test_pages_load_within_a_second(site, browser, record_property):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    times = []
+    for name in PAGES:
+        page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+        times.append(page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart"))
+    page.close()
+    record_property("median_load_ms", statistics.median(times))
+    assert statistics.median(times) <= LOAD_LIMIT_MS, times
+
+
+def test_search_finds_dense(site, browser):
+    page = browser.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q=dense")
+    page.wait_for_selector("#search-results li a", timeout=5000)
+    hits = page.locator("#search-results li a").all_inner_texts()
+    page.close()
+    assert any("Dense" in hit for hit in hits), hits
+
+
+def _random_layers(seed=0):
+    rng = np.random.default_rng(seed)
+
+    def size(most):
+        return int(np.exp(rng.uniform(0, np.log(most + 1))))
+
+    layers = []
+    for i in range(N_LAYERS):
+        if i % 4 == 0:
+            layers.append(Dense(size(16384), size(16384), size(1024)))
+        else:
+            kernel = int(rng.choice([1, 2, 3, 3, 5, int(rng.integers(1, 32))]))
+            layers.append(Conv2d(size(1024), size(1024), size(16384), size(16384), kernel, size(1024)))
+    return layers
+
+
+def _made_up_calibration(name, rng):
+    """A calibration with random parameters, bands and region: agreement must not depend on fitted values."""
+    model = ANALYTIC[name]
+    values = {p.name: float(np.exp(rng.uniform(np.log(p.low), np.log(p.high)))) for p in model.parameters}
+    bands = [Band("all", 0.0, np.inf, 0.5, 2.0, 100)]
+    for kind in ("dense", "1x1", "larger"):
+        cut = float(np.exp(rng.uniform(-3, 5)))
+        bands += [Band(kind, 0.0, cut, 0.7, 1.4, 50), Band(kind, cut, np.inf, 0.8, 1.3, 50)]
+    sizes = {kind: {size: (10.0, 1e5 if size != "macs" else 1e10) for size in SIZES} for kind in ("dense", "larger")}
+    return calibrations.Calibration(
+        model=name,
+        equation=model.equation,
+        run={"id": "made-up", "sha256": "", "machine": "none", "quantity": "latency", "n": 0},
+        parameters={k: {"value": v, "low": v, "high": v, "unit": "", "meaning": ""} for k, v in values.items()},
+        flags=(),
+        level=0.9,
+        bands=tuple(bands),
+        region=Region(sizes, {habit: (4,) if habit == "dtype_bytes" else (1,) for habit in HABITS}),
+        scores={"in_sample": {"mape_pct": 10.0}, "random": {"mape_pct": 11.0}},
+        versions={},
+    )
+
+
+def _in_javascript(page, layers, data):
+    plain = [
+        {
+            "kind": row["kind"],
+            "height": row["height"],
+            "width": row["width"],
+            "in_channels": row["in_channels"],
+            "out_channels": row["out_channels"],
+            "kernel": row["k1"],
+            "batch": row["batch"],
+        }
+        for row in (layer.row() for layer in layers)
+    ]
+    return page.evaluate(
+        """([layers, data]) => layers.map((layer) => {
+          const { features, alpha, alphaMs, predict } = window.alphaflops;
+          const f = features(layer);
+          return {
+            counts: [f.macs, f.flops, f.params, f.bytes, f.validMacs],
+            alpha: data.published.map((c) => alpha(f.spatial, f.area, c)),
+            published: data.published.map((c) => alphaMs(f, c)),
+            predicted: data.calibrations.map((c) => {
+              const { ms, low, high, outside } = predict(c, f, data.structure);
+              return [ms, low, high, outside ? 1 : 0];
+            }),
+          };
+        })""",
+        [plain, data],
+    )
+
+
+def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path):
+    rng = np.random.default_rng(1)
+    made_up = [_made_up_calibration(name, rng) for name in calculator_data.SHOWN for _ in range(4)]
+    for i, entry in enumerate(made_up):
+        entry.write(tmp_path / f"{i:02d}.json")
+    data = calculator_data.payload(tmp_path)
+    order = {entry["file"]: i for i, entry in enumerate(data["calibrations"])}
+    page = browser.new_page()
+    page.goto((site / "book" / "calculator.html").as_uri())
+    layers = _random_layers()
+    answers = _in_javascript(page, layers, data)
+    page.close()
+
+    table = to_table(layers)
+    counts = np.stack([macs(table), flops(table), params(table), bytes_moved(table), valid_macs(table)], axis=1)
+    np.testing.assert_allclose([a["counts"] for a in answers], counts, rtol=1e-12)
+    s, area = spatial_size(table), kernel_area(table)
+    for i, constants in enumerate((PAPER_T2000, REPLICATION_RTX4090)):
+        np.testing.assert_allclose([a["alpha"][i] for a in answers], alpha(s, area, constants), rtol=1e-9)
+        np.testing.assert_allclose([a["published"][i] for a in answers], published_ms(table, constants), rtol=1e-9)
+    outside = 0
+    for i, entry in enumerate(made_up):
+        expected = entry.predict(table)
+        found = np.array([a["predicted"][order[f"{i:02d}.json"]] for a in answers])
+        np.testing.assert_allclose(found[:, :3], expected[["predicted_ms", "low_ms", "high_ms"]], rtol=1e-9)
+        np.testing.assert_array_equal(found[:, 3] == 1, expected["outside"])
+        outside += int(expected["outside"].sum())
+    assert 0 < outside < len(made_up) * N_LAYERS
+    assert features(table).winograd.any()
+
+
+def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browser):
+    page = browser.new_page()
+    page.goto((site / "book" / "calculator.html").as_uri())
+    page.get_by_label("Kernel side", exact=True).fill("5")
+    page.get_by_label("Height H", exact=True).fill("20")
+    layer = Conv2d(20, 10, 100, 50, 5)
+    shown = dict(
+        zip(page.locator(".calc-counts dt").all_inner_texts(), page.locator(".calc-counts dd").all_inner_texts())
+    )
+    assert shown["MACs"] == f"{layer.macs / 1e6:g} MMAC"  # 20·10·100·50·25 = 25 million
+    expected = float(alpha(200, 25)[()])
+    assert float(re.sub(",", "", shown["α, paper's constants"])) == pytest.approx(expected, rel=1e-3)
+    address = page.url
+    assert "kind=conv2d&h=20&w=10&cin=100&cout=50&k=5&batch=1" in address
+    page.wait_for_function("document.querySelector('.calc-summary').textContent.includes('FLOP')")
+
+    other = browser.new_page()
+    other.goto(address)
+    assert other.get_by_label("Height H", exact=True).input_value() == "20"
+    assert other.locator(".calc-counts dd").all_inner_texts() == list(shown.values())
+    other.close()
+    page.close()
+
+
+def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, browser):
+    page = browser.new_page()
+    page.goto((site / "book" / "calculator.html").as_uri())
+    height = page.get_by_label("Height H", exact=True)
+    before = page.locator(".calc-counts dd").all_inner_texts()
+    for bad in ("0", "-3", "2.5", "", "99999"):
+        height.fill(bad)
+        assert "whole number from 1 to 1024" in page.get_by_role("alert").inner_text()
+        assert height.get_attribute("aria-invalid") == "true"
+        assert page.locator(".calc-counts dd").all_inner_texts() == before
+    height.fill("10")
+    assert page.get_by_role("alert").inner_text() == ""
+    page.get_by_label("Height H, slider").focus()
+    page.keyboard.press("ArrowRight")
+    assert height.input_value() == "11"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert height.input_value() == "9"
+    page.get_by_label("convolution").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_label("dense", exact=True).is_checked()
+    assert not height.is_visible()
+    assert page.get_by_label("Inputs", exact=True).input_value() == "100"
+    page.close()
+
+
+def test_calculator_data_are_the_bundled_calibrations(site):
+    text = (site / "_static" / calculator_data.TARGET).read_text(encoding="utf-8")
+    data = json.loads(re.fullmatch(r"window\.ALPHAFLOPS_DATA = (.*);\n", text)[1])
+    found = {path.name for path in (paths.data_folder() / "calibrations").glob("*.json")}
+    shown = {entry["file"] for entry in data["calibrations"]}
+    assert shown <= found
+    assert {entry["model"] for entry in data["calibrations"]} <= set(calculator_data.SHOWN)
+    assert data["published"][0]["beta_k"] == PAPER_T2000.beta_k
