@@ -28,7 +28,7 @@ TREND = 0.5
 """Least rank correlation that is called a rise or a fall."""
 
 PROPORTIONAL = 0.8
-"""Least share of the growth in FLOPs that the growth in time must reach to be called proportional."""
+"""Least share of the growth in FLOPs that the growth in time must reach to be called proportional; its inverse the most."""
 
 FLOOR = 2.0
 """Least factor between measured and predicted time of the smallest layers that is called a floor."""
@@ -177,9 +177,7 @@ def kernels(frame: "pd.DataFrame") -> list[str]:
     errors = error(frame)
     told = []
     for machine, row in flatness(frame).iterrows():
-        told.append(
-            f"**{machine}**: {_flat(row)}. The dashed formula misses by {number(errors[machine])} % (median)."
-        )
+        told.append(f"**{machine}**: {_flat(row)}. The dashed formula misses by {number(errors[machine])} % (median).")
     return told
 
 
@@ -188,7 +186,7 @@ def _flat(row: "pd.Series[float]") -> str:
         return f"the lines are flat, time per FLOP stays within a factor of {number(row['high'])}"
     trend = "rises" if row["trend"] >= TREND else "falls" if row["trend"] <= -TREND else "goes up and down"
     return (
-        f"time per FLOP {trend} with the kernel (rank correlation {number(row['trend'])}) and changes by a factor of "
+        f"time per FLOP {trend} with the kernel (rank correlation {row['trend']:.2f}) and changes by a factor of "
         f"{between((row['low'], row['high']))} along a line"
     )
 
@@ -248,10 +246,16 @@ def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
     told = []
     for machine, part in growth(frame).groupby("machine", sort=False):
         share = (part["time"] / part["flops"]).median()
-        how = "in proportion to FLOPs" if share >= PROPORTIONAL else "more slowly than FLOPs"
+        how = (
+            "more slowly than"
+            if share < PROPORTIONAL
+            else "faster than"
+            if share > 1 / PROPORTIONAL
+            else "in proportion to"
+        )
         told.append(
             f"**{machine}**: {swept} multiplies FLOPs by {between(part['flops'])} and time by {between(part['time'])}: "
-            f"time grows {how}. The formula says {between(part['predicted'])}; its median error is "
+            f"time grows {how} FLOPs. The formula says {between(part['predicted'])}; its median error is "
             f"{number(errors[machine])} %."
         )
     return told
@@ -287,11 +291,13 @@ def verdict(runs: "Sequence[Run]") -> list[str]:
     told = []
     for machine, row in scores(runs).iterrows():
         better = [row["alpha_rank"] > row["macs_rank"], row["alpha_error"] < row["macs_error"]]
-        words = {0: "do worse than FLOPs", 1: "do partly better than FLOPs", 2: "do better than FLOPs"}[sum(better)]
+        words = ("do no better than FLOPs", "do better in one respect and not in the other", "do better than FLOPs")[
+            sum(better)
+        ]
         told.append(
-            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time {number(row['alpha_rank'])} "
-            f"against {number(row['macs_rank'])}; median error {number(row['alpha_error'])} % against "
-            f"{number(row['macs_error'])} %, each with one factor for the machine's speed."
+            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time {row['alpha_rank']:.2f} "
+            f"against {row['macs_rank']:.2f}, median error {number(row['alpha_error'])} % against "
+            f"{number(row['macs_error'])} %."
         )
     return told
 
@@ -301,7 +307,9 @@ def cheapest(frame: "pd.DataFrame") -> str:
     grown = growth(frame)
     share = (grown["time"] / grown["flops"]).groupby(grown["machine"], sort=False).median()
     if len(share) == 1:
-        return f"On {share.index[0]}, time grows {number(share.iloc[0])} times as much as FLOPs (median over the lines)."
+        return (
+            f"On {share.index[0]}, time grows {number(share.iloc[0])} times as much as FLOPs (median over the lines)."
+        )
     return (
         f"Time grows least on {share.idxmin()}, {number(share.min())} times as much as FLOPs, and most on "
         f"{share.idxmax()}, {number(share.max())} times as much (medians over the lines)."

@@ -9,15 +9,18 @@ A new figure follows the same steps: a compute function that returns a frame, a 
 """
 
 from .formula import curves, draw_constants, draw_curves, draw_surface, surface, variations
-from .frames import equal_flops, load, machines, reference_runs, sweep
+from .frames import AUTHORS, equal_flops, load, machines, reference_runs, sweep
+from .multiples import draw_multiples
 from .sweeps import draw_equal_flops, draw_sweep
 from .tables import equal_flops_table, runs_table, sources_table, status_table, table
 
 __all__ = [
+    "AUTHORS",
     "curves",
     "draw_constants",
     "draw_curves",
     "draw_equal_flops",
+    "draw_multiples",
     "draw_surface",
     "draw_sweep",
     "equal_flops",

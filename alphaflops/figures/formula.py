@@ -137,6 +137,6 @@ def draw_constants(frame: "pd.DataFrame") -> "Figure":
         ax.set_xlim(1, frame["s"].max())
         style.plain_ticks(ax)
         ax.set_title(effect)
-        ax.legend(frameon=False, loc="upper right", fontsize=9)
+        ax.legend(frameon=False, loc="lower left", fontsize=9)
     axes[-1].set_xlabel("spatial size S = W·H (positions)")
     return figure

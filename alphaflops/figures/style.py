@@ -80,10 +80,16 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> "Figure":
-        import matplotlib.pyplot as plt
+        import matplotlib as mpl
 
-        with plt.rc_context(rc()):
+        settings = rc()
+        # rc_context would also undo what a notebook's backend sets when its first figure is made
+        before = {name: mpl.rcParams[name] for name in settings}
+        mpl.rcParams.update(settings)
+        try:
             return draw(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(before)
 
     return drawn
 

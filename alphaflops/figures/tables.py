@@ -1,11 +1,11 @@
 """Tables of the book as MyST text: numbered, captioned, numbers rounded."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import datasets, findings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -46,7 +46,6 @@ def equal_flops_table(frame: "pd.DataFrame") -> str:
     return table(shown.rename_axis("layer").reset_index(), caption, "tab-equal-flops")
 
 
-
 def status_table(runs: "Sequence[Run]") -> str:
     """Write which runs the book at hand shows: machine, protocol, layers."""
     import pandas as pd
@@ -55,7 +54,7 @@ def status_table(runs: "Sequence[Run]") -> str:
         {
             "run": f"`{run.id}`",
             "machine": run.machine,
-            "layers": findings.number(len(run.table), 9),
+            "layers": f"{len(run.table):,}",
             "software": _software(run),
             "measured by": "this project" if run.meta["origin"] == "measured" else "the paper's authors",
         }
@@ -105,14 +104,25 @@ def _facts(run: "Run") -> dict[str, str]:
     facts = {
         "machine": run.machine,
         "profile": meta.get("profile"),
-        "layers": len(run.table),
+        "layers": f"{len(run.table):,}",
         "rows that converged": settled,
         "rows with a flag": flags,
         "protocol": meta["protocol"].get("name"),
         "tolerance": meta["protocol"].get("tolerance"),
         "seed": meta.get("seed"),
         "started": meta.get("started"),
-        **{f"{name} version": (meta.get("software") or {}).get(name) for name in ("python", "torch", "system")},
+        "sentinel layer": _sentinel(meta.get("sentinel") or {}),
+        **{name: (meta.get("software") or {}).get(key) for name, key in _VERSIONS.items()},
         "sha256 of the table": f"{run.sha256[:12]}…",
     }
     return {name: "not recorded" if value is None else str(value) for name, value in facts.items()}
+
+
+_VERSIONS = {"Python": "python", "PyTorch": "torch", "NumPy": "numpy", "system": "system"}
+
+
+def _sentinel(found: "Mapping[str, Any]") -> str | None:
+    if found.get("moved") is None or found.get("spread") is None:
+        return found.get("verdict")
+    moved, wide = findings.number(100 * found["moved"]), findings.number(100 * found["spread"])
+    return f"{found['verdict']}: moved by {moved} %, spread {wide} %"

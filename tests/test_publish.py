@@ -1,0 +1,86 @@
+"""Building: what is refused, what is left untouched, what a page says when its data are missing."""
+
+import nbformat
+import pytest
+
+from alphaflops import datasets, paths, publish
+from alphaflops.errors import AlphaflopsError
+
+
+def test_chapters_follow_the_table_of_contents():
+    names = [chapter.name for chapter in publish.chapters()]
+    assert names[0] == "00_intro"
+    assert names == sorted(names)
+
+
+def test_unknown_run_is_refused_before_anything_is_run(tmp_path):
+    with pytest.raises(AlphaflopsError, match="run 'no-such-run' is unknown"):
+        publish.build(["no-such-run"], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_unknown_parameter_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(AlphaflopsError, match="parameter 'rnus' is in no notebook: choose one of .*runs"):
+        publish.build(None, tmp_path / "out", parameters={"rnus": []})
+
+
+def test_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(AlphaflopsError, match="holds no book"):
+        publish.build(None, tmp_path)
+    assert (tmp_path / "html" / "thesis.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_file_in_place_of_the_folder_is_an_error(tmp_path):
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(AlphaflopsError, match="cannot be written"):
+        publish.build(None, tmp_path / "out")
+
+
+def test_runs_are_copied_into_the_stage_without_their_path(folder, tmp_path):
+    given = publish._staged_runs([folder, "paper-t2000"] if datasets.available("paper-t2000") else [folder], tmp_path)
+    assert given[0] == "../runs/made-up"
+    assert (tmp_path / "runs" / "made-up" / "run.json").read_bytes() == (folder / "run.json").read_bytes()
+
+
+def test_same_run_twice_is_refused(folder, tmp_path):
+    with pytest.raises(AlphaflopsError, match="'made-up' is given twice"):
+        publish._staged_runs([folder, folder], tmp_path)
+
+
+def test_chapter_without_its_data_shows_the_committed_results_and_says_so(tmp_path):
+    chapter = next(chapter for chapter in publish.chapters() if chapter.needs)
+    publish._write_committed(chapter, tmp_path / "out.ipynb", "the file is not there")
+    written, committed = nbformat.read(tmp_path / "out.ipynb", 4), nbformat.read(chapter.committed, 4)
+    assert written.cells[1].source.startswith(":::{note}\nThis chapter was not run just now: the file is not there.")
+    assert [c.source for c in written.cells if c.id != "not-run"] == [c.source for c in committed.cells]
+    assert [c.get("outputs") for c in written.cells if c.id != "not-run"] == [c.get("outputs") for c in committed.cells]
+
+
+def test_missing_data_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets, "load", lambda name: (_ for _ in ()).throw(AlphaflopsError(f"{name} is far away")))
+    assert publish._missing(["paper-t2000"]) == "paper-t2000 is far away"
+    assert publish._missing([]) is None
+
+
+def test_update_changes_nothing_when_data_are_missing(monkeypatch):
+    before = {chapter.committed: chapter.committed.read_bytes() for chapter in publish.chapters()}
+    monkeypatch.setattr(publish, "_missing", lambda needs: "no network" if needs else None)
+    with pytest.raises(AlphaflopsError, match="cannot be run: no network"):
+        publish.update()
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_failing_notebook_is_one_line_that_names_it(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise ValueError('as planned')")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "bad.bare.ipynb")
+    with pytest.raises(AlphaflopsError, match=r"^notebook bad failed: ValueError: as planned$"):
+        publish._execute(tmp_path / "bad.bare.ipynb", tmp_path / "bad.ipynb", {}, 1)
+
+
+def test_outside_a_checkout_there_is_nothing_to_build(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    with pytest.raises(AlphaflopsError, match="checkout of the repository"):
+        publish.build(None, tmp_path / "out")
