@@ -18,6 +18,8 @@ COMMANDS = {
     "score": "models",
     "fit": "models",
     "compare": "models",
+    "claims": "claiming",
+    "scorecard": "claiming",
     "measure": "measuring",
     "verify": "measuring",
     "book": "books",

@@ -1,0 +1,158 @@
+"""Statistics behind the claims: each takes a run and gives one number, computed from measured times alone."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from .costs.alpha import published_ms
+from .layers import macs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .records import Run
+
+ErrorOf: TypeAlias = Callable[["Run", str], float]
+"""``(run, model) -> held-out MAPE (%)``."""
+
+AUTHORS: Final = "paper-t2000"
+CHANNELS_SHRINK: Final = ("conv_K_vs_C", "replication_C")
+INPUT_SHRINKS: Final = ("conv_K_vs_S", "replication_B")
+EQUAL_FLOPS: Final = ("conv_fixed_progressive", "replication_A")
+FINE: Final = ("replication_D", "replication_E", "replication_F", "replication_G")
+
+LEAST_POINTS: Final = 5
+"""Points below which a line says nothing about its spread or slope."""
+CLEAR: Final = 1.1
+"""Factor beyond which two FLOP counts or two times count as different; layers measured twice differ by less."""
+PAIRED_LAYERS: Final = 1500
+"""Layers that are compared in pairs; of more, a seeded sample is taken."""
+SMALL_STEP: Final = 1.02
+"""Largest growth of FLOPs along one step of a fine grid for which a growth in time is called a jump."""
+SIDE: Final = 3
+"""Points on each side of a step whose medians are compared, so that one noisy point is no jump."""
+LEAST_STEPS: Final = 30
+JUMPS_PER_LINE: Final = 3
+
+
+def lines(run: "Run", names: tuple[str, ...]) -> "Iterator[pd.DataFrame]":
+    """Give each line of the named experiments that has enough points, in the order of the swept value.
+
+    Yields
+    ------
+    DataFrame
+        ``x``, the kernel's side ``k1``, ``macs`` (MAC), ``time_ms`` (latency) and ``cost`` (ms per MAC).
+    """
+    table = run.table[run.table["experiment"].isin(names)]
+    for _, part in table.groupby(["experiment", "line"], sort=False):
+        if len(part) >= LEAST_POINTS:
+            counted, times = macs(part), part["latency_ms"]
+            found = part[["x", "k1"]].assign(macs=counted, time_ms=times, cost=times / counted)
+            yield found.sort_values("x", kind="stable").reset_index(drop=True)
+
+
+def misordered(run: "Run") -> float:
+    """Share of pairs of layers in which fewer FLOPs take longer (%).
+
+    Only pairs count whose FLOPs and whose times both differ by more than `CLEAR`, so that noise reverses none.
+    NaN where no pair does.
+    """
+    count, times = np.log(macs(run.table)), np.log(run.table["latency_ms"].to_numpy())
+    if len(times) > PAIRED_LAYERS:
+        chosen = np.random.default_rng(0).choice(len(times), PAIRED_LAYERS, replace=False)
+        count, times = count[chosen], times[chosen]
+    first, second = np.triu_indices(len(times), 1)
+    by_flops, by_time = count[first] - count[second], times[first] - times[second]
+    clear = (np.abs(by_flops) > np.log(CLEAR)) & (np.abs(by_time) > np.log(CLEAR))
+    if not clear.any():
+        return float("nan")
+    return float(100 * np.mean(np.sign(by_flops[clear]) != np.sign(by_time[clear])))
+
+
+def spread(run: "Run") -> float:
+    """Spread of time per FLOP along the lines of equal FLOPs of Figure 2 (factor, median over the lines).
+
+    Per line the 90 % quantile over the 10 % quantile, so that a few odd points decide nothing.
+    """
+    found = [np.quantile(p["cost"], 0.9) / np.quantile(p["cost"], 0.1) for p in _figure_2(run)]
+    return float(np.median(found)) if found else float("nan")
+
+
+def _figure_2(run: "Run") -> "Iterator[pd.DataFrame]":
+    return lines(run, (*CHANNELS_SHRINK, *INPUT_SHRINKS))
+
+
+def dense_against_conv(run: "Run") -> float:
+    """Slowest over fastest layer among equal FLOPs in Figure 1 (factor, median over the sizes)."""
+    table = run.table[run.table["experiment"].isin(EQUAL_FLOPS)]
+    factors = [
+        part["latency_ms"].max() / part["latency_ms"].min()
+        for _, part in table.groupby(macs(table))
+        if len(set(part["line"])) > 1
+    ]
+    return float(np.median(factors)) if factors else float("nan")
+
+
+def kernel_slope(run: "Run") -> float:
+    """Growth of time per FLOP with the kernel's side where FLOPs move from positions to kernel taps (exponent).
+
+    Median over the lines of Figure 2b of the Theil-Sen slope of log time per MAC over log side; 0 where both axes cost
+    alike. Side 1 is left out: 1×1 kernels run other code.
+    """
+    from scipy.stats import theilslopes
+
+    slopes = []
+    for part in lines(run, INPUT_SHRINKS):
+        larger = part[part["k1"] > 1]
+        if len(larger) >= LEAST_POINTS - 1:
+            slopes.append(theilslopes(np.log(larger["cost"]), np.log(larger["k1"])).slope)
+    return float(np.median(slopes)) if slopes else float("nan")
+
+
+def error_ratio(run: "Run", error_of: ErrorOf, model: str, against: str) -> float:
+    """Held-out error of a model over that of another (no unit)."""
+    return error_of(run, model) / error_of(run, against)
+
+
+def underestimated(run: "Run") -> float:
+    """Share of layers that take longer than α-FLOPs say (%).
+
+    For the authors' data the published formula is judged. Elsewhere α-FLOPs are fitted to pipelined times and judged on
+    times of single calls, as the replication did. NaN where the run has no pipelined times.
+    """
+    times = run.table["latency_ms"].to_numpy()
+    if run.id == AUTHORS:
+        return float(100 * np.mean(times > published_ms(run.table)))
+    if "throughput_ms" not in run.table or run.table["throughput_ms"].isna().any():
+        return float("nan")
+    from .calibrate.scoring import fitted
+    from .costs import features
+
+    f = features(run.table)
+    predict, _ = fitted("alpha", f, run.table["throughput_ms"].to_numpy())
+    return float(100 * np.mean(times > predict(f)))
+
+
+def jumping_lines(run: "Run") -> float:
+    """Share of the lines of the replication's fine grids that jump (%).
+
+    A line jumps where time changes by more than `CLEAR` over at least `JUMPS_PER_LINE` steps that change FLOPs by less
+    than `SMALL_STEP`. NaN where no line has `LEAST_STEPS` such steps.
+    """
+    found = [count >= JUMPS_PER_LINE for count in map(jumps, lines(run, FINE)) if count is not None]
+    return float(100 * np.mean(found)) if found else float("nan")
+
+
+def jumps(line: "pd.DataFrame") -> int | None:
+    """Count the jumps of one line, neighbouring ones once; None where it has too few small steps."""
+    count, times = line["macs"].to_numpy(), line["time_ms"].to_numpy()
+    inner = range(SIDE, len(line) - SIDE + 1)
+    small = [i for i in inner if count[i] / count[i - 1] <= SMALL_STEP]
+    if len(small) < LEAST_STEPS:
+        return None
+    size = np.zeros(len(line))
+    for i in small:
+        size[i] = abs(np.log(np.median(times[i : i + SIDE]) / np.median(times[i - SIDE : i])))
+    over = size > np.log(CLEAR)
+    return int(np.sum(over & ~np.concatenate([[False], over[:-1]])))

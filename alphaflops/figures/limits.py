@@ -1,0 +1,122 @@
+"""Draw layers against the limits of their hardware."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..limits import CLASSES, PEAKS, Peak, beyond
+from . import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = dict(zip(CLASSES, (style.BLUE, style.VERMILLION), strict=True))
+
+
+@style.styled
+def draw_roofline(frames: "Sequence[pd.DataFrame]") -> "Figure":
+    """Draw achieved arithmetic against FLOPs per byte, one panel per run, with the roof of its hardware.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        One per run, as given by `alphaflops.limits.rates`.
+
+    Returns
+    -------
+    Figure
+        Per panel two collections (1×1 or dense, larger kernels), ringed points beyond the hardware, and the roof;
+        where no peak is known, a dotted line at the best layer.
+    """
+    figure, axes = style.panels(len(frames), 2.35)
+    low = min(frame["intensity"].min() for frame in frames) / 1.3
+    high = max(frame["intensity"].max() for frame in frames) * 1.3
+    for ax, frame in zip(axes, frames, strict=True):
+        for name, colour in COLOURS.items():
+            rows = frame[frame["class"] == name]
+            ax.scatter(rows["intensity"], rows["tflops"], s=8, color=colour, alpha=0.5, lw=0, label=name)
+        ax.set(xscale="log", yscale="log", xlim=(low, high), ylabel="TFLOP/s")
+        machine = str(frame["machine"].iloc[0])
+        note = _roof(ax, frame, PEAKS.get(machine), low, high)
+        style.title(ax, f"{machine} ({frame['run'].iloc[0]})", note)
+        ax.grid(True, axis="both")
+        style.plain_ticks(ax)
+    axes[-1].set_xlabel("FLOPs per byte moved (FLOP/byte)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles[:2], labels[:2], loc="outside upper center", ncols=2, frameon=False, fontsize=9, markerscale=2.2
+    )
+    return figure
+
+
+def _roof(ax: "Axes", frame: "pd.DataFrame", peak: Peak | None, low: float, high: float) -> str:
+    bottom = max(float(frame["tflops"].quantile(0.005)) / 2, 1e-4)
+    if peak is None:
+        best = float(frame["tflops"].max())
+        ax.axhline(best, color=style.INK, lw=1.4, ls=":")
+        ax.set_ylim(bottom, best * 3)
+        ax.annotate(f"best layer: {best:.2g} TFLOP/s", (low, best), (4, 3), textcoords="offset points", fontsize=9)
+        return "no data-sheet peak known"
+    x = np.geomspace(low, high, 200)
+    ax.plot(x, np.minimum(peak.tflops, peak.gbs * x / 1e3), color=style.INK, lw=1.8, label="roof")
+    ax.set_ylim(bottom, max(peak.tflops, float(frame["tflops"].max())) * 2.6)
+    ridge = 1e3 * peak.tflops / peak.gbs
+    ax.annotate(f"peak {peak.tflops:.3g} TFLOP/s", (ridge, peak.tflops), (2, 4), textcoords="offset points", fontsize=9)
+    slope = low * (ridge / low) ** 0.3
+    ax.annotate(
+        f"{peak.gbs:g} GB/s",
+        (slope, peak.gbs * slope / 1e3),
+        (-4, 5),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
+    )
+    found = beyond(frame, peak)
+    ax.scatter(
+        found["intensity"],
+        found["tflops"],
+        s=34,
+        facecolor="none",
+        edgecolor=style.INK,
+        lw=0.9,
+        label="beyond the hardware",
+    )
+    return f"ringed: {len(found)} of {len(frame):,} layers beyond the hardware"
+
+
+@style.styled
+def draw_streaming(frames: "Sequence[pd.DataFrame]") -> "Figure":
+    """Draw the time of Figure 1's layers against the bytes that they must move, one panel per run.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        One per run, as given by `alphaflops.limits.rates`; only its layers of ``conv_fixed_progressive`` are drawn.
+
+    Returns
+    -------
+    Figure
+        Per panel one line per family of layers, and the time that memory bandwidth allows where it is known.
+    """
+    shown = [frame[frame["experiment"] == "conv_fixed_progressive"] for frame in frames]
+    shown = [frame for frame in shown if len(frame)]
+    figure, axes = style.panels(len(shown), 2.3)
+    for ax, frame in zip(axes, shown, strict=True):
+        for colour, (line, part) in zip(style.LINES, frame.groupby("line", sort=False), strict=False):
+            ax.plot(part["bytes"] / 1e6, part["time_ms"], marker="o", color=colour, label=line)
+        ax.set(xscale="log", yscale="log", ylabel="time (ms)")
+        machine, note = str(frame["machine"].iloc[0]), ""
+        if machine in PEAKS:
+            x = np.array([frame["bytes"].min(), frame["bytes"].max()])
+            ax.plot(x / 1e6, x / PEAKS[machine].gbs / 1e6, color=style.INK, lw=1.6, ls="--", label="bandwidth")
+            note = f"dashed: bytes at {PEAKS[machine].gbs:g} GB/s, the memory's bandwidth"
+        style.title(ax, machine, note)
+        ax.grid(True, axis="both")
+        style.plain_ticks(ax)
+    axes[-1].set_xlabel("least traffic of the layer (MB)")
+    axes[0].legend(frameon=False, loc="lower right", fontsize=9)
+    return figure

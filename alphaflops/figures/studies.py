@@ -1,0 +1,191 @@
+"""Tables of the study chapters as MyST text: calibrations, scores, forms, limits, claims."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..costs import ANALYTIC, FORMS, CostModel
+from ..findings import number
+from ..limits import PEAKS
+from .scores import model_title
+from .tables import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+SHOWN_FIRST = 8
+"""Rows of a long list that a page shows."""
+
+
+def parameters_table(frame: "pd.DataFrame", machines: "Mapping[str, str]") -> str:
+    """Write fitted numbers with their 90 % intervals, a column per machine.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``run, parameter, value, low, high, unit, meaning``, as given by `alphaflops.scores.of`.
+    machines : mapping
+        Name of each run's machine.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, part in frame.groupby("parameter", sort=False):
+        unit = part["unit"].iloc[0]
+        row = {"number": f"{name} ({unit})" if unit else str(name), "meaning": part["meaning"].iloc[0]}
+        for entry in part.to_dict("records"):
+            interval = f"[{number(entry['low'])}, {number(entry['high'])}]"
+            row[machines[entry["run"]]] = f"{number(entry['value'])} {interval}"
+        rows.append(row)
+    caption = "Fitted numbers with 90 % bootstrap intervals. As wide as the bounds means: these layers do not show it."
+    return table(pd.DataFrame(rows), caption, "tab-parameters")
+
+
+def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequence[str]") -> str:
+    """Write mean errors (%) in sample, on random folds and leaving a figure out, for some models and data sets."""
+    import pandas as pd
+
+    rows = []
+    for name in models:
+        row: dict[str, str] = {"model": model_title(name)}
+        for run in runs:
+            own = scores[(scores["run"] == run) & (scores["model"] == name)].set_index("cv")["mape_pct"]
+            row[run] = " / ".join(_percent(own.get(cv)) for cv in ("in sample", "random", "figure"))
+        rows.append(row)
+    caption = "Mean error (%): in sample / five random folds / leaving one figure out."
+    return table(pd.DataFrame(rows), caption, "tab-scores")
+
+
+def _percent(value: Any) -> str:
+    return "–" if value is None or value != value else number(float(value), 3)
+
+
+def forms_table(scores: "pd.DataFrame", validation: str = "random") -> str:
+    """Write every form of the project's formula that was tried, with its fitted numbers and mean errors (%)."""
+    import pandas as pd
+
+    part = scores[scores["cv"] == validation]
+    runs = list(dict.fromkeys(part["run"]))
+    rows = []
+    for form in FORMS:
+        own = part[part["model"] == form.name].set_index("run")["mape_pct"]
+        about = {"form": form.title, "numbers": str(len(form.parameters))}
+        rows.append(about | {run: _percent(own.get(run)) for run in runs})
+    caption = "Forms tried, with the count of fitted numbers and the mean error (%) on five held-out folds."
+    return table(pd.DataFrame(rows), caption, "tab-forms")
+
+
+def models_table() -> str:
+    """Write every formula with its fitted numbers."""
+    import pandas as pd
+
+    rows = [
+        {
+            "name": f"`{m.name}`",
+            "formula": f"${m.equation}$",
+            "fitted": ", ".join(p.name for p in m.parameters) or "none",
+        }
+        for m in ANALYTIC.values()
+    ]
+    return table(pd.DataFrame(rows), "Formulas of the contest.", "tab-models")
+
+
+def _names(formula: CostModel) -> list[str]:
+    return [p.name for p in formula.parameters]
+
+
+def coverage_table(coverage: "pd.DataFrame", machines: "Mapping[str, str]") -> str:
+    """Write how many layers of a held-out half the prediction intervals hold."""
+    import pandas as pd
+
+    rows = []
+    for run, part in coverage.groupby("run", sort=False):
+        inside = part["inside_pct"]
+        rows.append(
+            {
+                "data": machines[str(run)],
+                "asked (%)": number(part["level_pct"].iloc[0]),
+                "held, mean of the splits (%)": number(inside.mean(), 3),
+                "each split (%)": ", ".join(number(value, 3) for value in inside),
+            }
+        )
+    return table(pd.DataFrame(rows), "Layers of a held-out half inside their prediction interval.", "tab-coverage")
+
+
+def beyond_table(found: "pd.DataFrame") -> str:
+    """Write the layers that exceed their hardware the most; `found` as given by `limits.beyond`."""
+    import pandas as pd
+
+    first = found.head(SHOWN_FIRST)
+    rows = [
+        {
+            "layer": f"{r['height']}×{r['width']}, {r['in_channels']} → {r['out_channels']}, {r['k1']}×{r['k2']}",
+            "time (ms)": number(r["time_ms"], 3),
+            "TFLOP/s": number(r["tflops"], 3),
+            "of the peak": number(r["of_peak"]),
+            "GB/s": number(r["gbs"], 3),
+            "of the bandwidth": number(r["of_bandwidth"]),
+        }
+        for r in first.to_dict("records")
+    ]
+    caption = f"Layers (height × width, channels, kernel) faster than their hardware, {len(first)} of {len(found)}."
+    return table(pd.DataFrame(rows), caption, "tab-beyond")
+
+
+def peaks_table() -> str:
+    """Write the data-sheet peaks of the known devices with their source."""
+    import pandas as pd
+
+    rows = [
+        {"device": name, "TFLOP/s": number(p.tflops, 3), "GB/s": number(p.gbs, 4), "source": p.source}
+        for name, p in PEAKS.items()
+    ]
+    return table(
+        pd.DataFrame(rows), "Peaks of the devices: single precision without tensor cores, and memory.", "tab-peaks"
+    )
+
+
+def repeated_table(found: "pd.DataFrame", machine: str) -> str:
+    """Write the layers that a run holds more than once; `found` as given by `limits.repeated`."""
+    import pandas as pd
+
+    rows = [
+        {
+            "in": r["experiments"].replace("_", " "),
+            "times measured": str(r["n"]),
+            "fastest (ms)": number(r["fastest_ms"], 3),
+            "slowest (ms)": number(r["slowest_ms"], 3),
+            "apart (%)": number(r["spread_pct"]),
+        }
+        for r in found.to_dict("records")
+    ]
+    return table(pd.DataFrame(rows), f"Layers measured more than once, {machine}.", "tab-repeated")
+
+
+def constants_table(frame: "pd.DataFrame") -> str:
+    """Write errors of constants per machine; `frame` as given by `replication.constants_compared`."""
+    shown = frame.assign(median_ape_pct=frame["median_ape_pct"].map(number), factor=frame["factor"].map(number))
+    columns = {"machine": "machine", "constants": "constants", "median_ape_pct": "median error (%)", "factor": "factor"}
+    caption = "Error of published constants after one factor per machine; the factor is measured over predicted time."
+    return table(shown[list(columns)].rename(columns=columns), caption, "tab-constants")
+
+
+def claims_table(frame: "pd.DataFrame") -> str:
+    """Write the claims with their tests and thresholds; `frame` as given by `claims.table`."""
+    first = frame.drop_duplicates("claim")
+    columns = {"text": "claim", "by": "by", "test": "test", "rule": "verdict"}
+    return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims")
+
+
+def verdicts_table(frame: "pd.DataFrame") -> str:
+    """Write the verdict and the value of every claim on every run; `frame` as given by `claims.table`."""
+    shown = frame.assign(outcome=[_outcome(entry) for entry in frame.to_dict("records")])
+    wide = shown.pivot_table("outcome", "text", "run", aggfunc="first", sort=False)
+    wide = wide.loc[list(dict.fromkeys(frame["text"])), list(dict.fromkeys(frame["run"]))]
+    return table(wide.rename_axis("claim").reset_index(), "Verdicts, with the value of each statistic.", "tab-verdicts")
+
+
+def _outcome(entry: "Mapping[str, Any]") -> str:
+    if entry["verdict"] == "not measured":
+        return f"not measured: {entry['reason']}"
+    return f"**{entry['verdict']}** ({number(entry['value'])}{' %' if entry['unit'] == '%' else ''})"

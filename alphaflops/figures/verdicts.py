@@ -1,0 +1,51 @@
+"""Draw the verdicts on the papers' claims, machine by machine."""
+
+from typing import TYPE_CHECKING
+
+from . import style
+from .scores import set_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+LOOK = {
+    "holds": ("#0173b2", "white", "✓"),
+    "holds in part": ("#a9d3ec", style.INK, "~"),
+    "fails": ("#de8f05", style.INK, "✗"),
+    "not measured": ("#f2f2f2", "#767676", "–"),
+}
+"""Colour of the cell, colour of its text, and mark of each verdict."""
+
+
+@style.styled
+def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
+    """Draw one cell per claim and run: the verdict as colour and mark, with the value of the statistic.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `alphaflops.claims.table`.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch, Rectangle
+
+    claims, runs = list(dict.fromkeys(frame["claim"])), list(dict.fromkeys(frame["run"]))
+    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.0 + 0.34 * len(claims)))
+    for entry in frame.to_dict("records"):
+        x, y = runs.index(entry["run"]), claims.index(entry["claim"])
+        colour, ink, mark = LOOK[entry["verdict"]]
+        ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=2))
+        known = entry["verdict"] != "not measured"
+        text = f"{mark} {entry['value']:.2g}" if known and entry["value"] < 100 else mark
+        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=8.5)
+    ax.set(xlim=(0, len(runs)), ylim=(len(claims), 0))
+    ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run) for run in runs], fontsize=8.5)
+    ax.set_yticks([i + 0.5 for i in range(len(claims))], [claim.replace("-", " ") for claim in claims], fontsize=8.5)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False, top=False)
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    handles = [Patch(facecolor=c, edgecolor=style.GREY, label=f"{mark} {name}") for name, (c, _, mark) in LOOK.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5, handlelength=1.2)
+    return figure

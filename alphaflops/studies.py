@@ -1,0 +1,172 @@
+"""Say in words what the study chapters show: calibrations, scores and verdicts in, sentences out."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from .costs import BEST, BOOSTING, FORMS, MODEL_NAMES
+from .findings import between, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEAR_END: Final = 1.2
+"""Error over the error with most layers up to which fewer layers are called enough."""
+COVERED: Final = (87.0, 93.0)
+"""Shares of layers (%) for which a 90 % interval counts as honest."""
+NOTHING: Final = 0.5
+"""Change of a mean error (percentage points) below which a part of a formula is worth nothing."""
+LABELS: Final = {"random": "on held-out layers", "figure": "on experiments left out", "in sample": "in sample"}
+
+
+def enough(curve: "pd.DataFrame", machines: Mapping[str, str], model: str = "best") -> list[str]:
+    """Say per machine how many layers calibrate a model almost as well as the most that were tried.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        As given by `figures.scores.summarise`.
+    machines : mapping
+        Name of each run's machine.
+    """
+    told = []
+    for run, part in curve[curve["model"] == model].groupby("run", sort=False):
+        final = part.loc[part["layers"].idxmax()]
+        first = part[part["median"] <= NEAR_END * final["median"]]["layers"].min()
+        row = part.loc[part["layers"] == first].iloc[0]
+        told.append(
+            f"**{machines[str(run)]}**: {int(first)} layers suffice. They leave a mean error of "
+            f"{number(row['median'])} %, {int(final['layers'])} layers one of {number(final['median'])} %."
+        )
+    return told
+
+
+def covered(coverage: "pd.DataFrame") -> str:
+    """Say whether the prediction intervals hold what they promise; `coverage` as given by `learning.coverage`."""
+    if coverage.empty:
+        return "These runs have too few layers to check prediction intervals."
+    means, asked = coverage.groupby("run", sort=False)["inside_pct"].mean(), coverage["level_pct"].iloc[0]
+    good = means.between(*COVERED)
+    verdict = "They are honest" if good.all() else f"They are honest on {int(good.sum())} of {len(good)} runs"
+    return (
+        f"Intervals made to hold {number(asked)} % of new layers hold {between(means, 3)} %. {verdict}, if "
+        f"{number(COVERED[0])} to {number(COVERED[1])} % counts as honest."
+    )
+
+
+def _errors(scores: "pd.DataFrame", validation: str) -> "pd.DataFrame":
+    part = scores[(scores["cv"] == validation) & scores["mape_pct"].notna()]
+    wide = part.pivot_table("mape_pct", "run", "model", aggfunc="first", sort=False)
+    return wide[[name for name in wide.columns if name in MODEL_NAMES]].astype(float)
+
+
+def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
+    """Say per data set which formula errs least, beside the references and the ceiling.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As given by `calibrate.scorecard`.
+    validation : str
+        ``random``, ``figure`` or ``in sample``.
+    """
+    told = []
+    for run, row in _errors(scores, validation).iterrows():
+        formulas = row.drop(BOOSTING, errors="ignore").dropna()
+        best = formulas.idxmin()
+        text = f"`{run}` {LABELS[validation]}: `{best}` errs least, {number(formulas[best])} % in the mean"
+        beside = {"FLOPs": "macs", "FLOPs with a constant": "macs+t0", "α-FLOPs refitted": "alpha"}
+        known = [f"{words} {number(row[name])} %" for words, name in beside.items() if name in formulas]
+        told.append(f"{text}; {', '.join(known)}.")
+    return told
+
+
+def alpha_against_flops(scores: "pd.DataFrame") -> list[str]:
+    """Say on how many data sets refitted α-FLOPs beat FLOPs, without and with a constant on both sides."""
+    wide, told = _errors(scores, "random"), []
+    for better, worse, words in (
+        ("alpha", "macs", "α-FLOPs beat FLOPs"),
+        ("alpha", "macs+t0", "α-FLOPs beat FLOPs with a constant"),
+        ("alpha+t0", "macs+t0", "With a constant on both sides, α-FLOPs beat FLOPs"),
+    ):
+        pair = wide[[better, worse]].dropna()
+        wins = int((pair[better] < pair[worse]).sum())
+        ratio = pair[better] / pair[worse]
+        told.append(f"{words} on {wins} of {len(pair)} data sets; the ratio of their errors is {between(ratio)}.")
+    return told
+
+
+def ceiling(scores: "pd.DataFrame") -> list[str]:
+    """Say how far the project's form is from a learned model, and from the best of the other formulas."""
+    wide = _errors(scores, "random").dropna(subset=[BEST.name])
+    others = wide.drop(columns=[BEST.name, BOOSTING], errors="ignore").min(axis=1)
+    ahead = int((wide[BEST.name] < others).sum())
+    told = [f"The project's form beats every other formula on {ahead} of {len(wide)} data sets."]
+    if BOOSTING in wide:
+        gap = (wide[BEST.name] / wide[BOOSTING]).dropna()
+        told.append(f"Its error is {between(gap)} times that of gradient boosting, which has no formula to read.")
+    return told
+
+
+def parts(scores: "pd.DataFrame", validation: str = "random") -> list[str]:
+    """Say what each other form that was tried costs or gains against the chosen one, over all data sets."""
+    part = scores[(scores["cv"] == validation) & scores["mape_pct"].notna()]
+    wide = part.pivot_table("mape_pct", "run", "model", aggfunc="first", sort=False).astype(float)
+    told = []
+    for form in (f for f in FORMS if f.name != BEST.name and f.name in wide):
+        change = (wide[form.name] - wide[BEST.name]).dropna()
+        mean, worst = change.mean(), change.idxmax() if change.abs().max() == change.max() else change.idxmin()
+        effect = "changes little" if abs(mean) < NOTHING else "is worse" if mean > 0 else "is better"
+        told.append(
+            f"*{form.title}* {effect}: {signed(mean)} percentage points over the data sets, most on `{worst}` "
+            f"({signed(change[worst])})."
+        )
+    return told
+
+
+def signed(value: float) -> str:
+    """Write a change with its sign and two digits."""
+    return f"{'+' if value >= 0 else '−'}{number(abs(value))}"
+
+
+def tally(judged: "pd.DataFrame") -> list[str]:
+    """Say per data set how many claims hold and how many fail; `judged` as given by `claims.table`."""
+    told = []
+    for (run, machine), part in judged.groupby(["run", "machine"], sort=False):
+        counts = part["verdict"].value_counts()
+        listed = [f"{counts.get(name, 0)} {words}" for name, words in _COUNTED.items()]
+        told.append(f"**{machine}** (`{run}`): {', '.join(listed)}.")
+    return told
+
+
+_COUNTED = {
+    "holds": "hold",
+    "holds in part": "hold in part",
+    "fails": "fail",
+    "not measured": "cannot be told from these layers",
+}
+
+
+def told(judged: "pd.DataFrame") -> list[str]:
+    """Say per claim on which data sets it holds, holds in part and fails."""
+    sentences = []
+    for text, part in judged.groupby("text", sort=False):
+        measured = part[part["verdict"] != "not measured"]
+        if measured.empty:
+            reasons = ", ".join(dict.fromkeys(part["reason"]))
+            sentences.append(f"*{text}* Not measured: {reasons}.")
+            continue
+        groups = [
+            f"{verdict} on {_listed(measured.loc[measured['verdict'] == verdict, 'run'])}"
+            for verdict in ("holds", "holds in part", "fails")
+            if (measured["verdict"] == verdict).any()
+        ]
+        values = number(measured["value"].iloc[0]) if len(measured) == 1 else between(measured["value"])
+        unit = f" {part['unit'].iloc[0]}".rstrip()
+        sentences.append(f"*{text}* It {'; '.join(groups)} ({part['statistic'].iloc[0]} {values}{unit}).")
+    return sentences
+
+
+def _listed(runs: "pd.Series[str]") -> str:
+    return ", ".join(f"`{run}`" for run in np.asarray(runs))

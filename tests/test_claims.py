@@ -1,0 +1,206 @@
+"""Claims are judged by their thresholds: made-up machines that must give every verdict."""
+
+import json
+
+import numpy as np
+import pytest
+
+from alphaflops import claims, evidence, experiments
+from alphaflops.claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
+from alphaflops.layers import macs
+from alphaflops.records import Run
+
+GRID = experiments.grid("paper")
+
+
+def machine(meta, times, *, device="cuda", threads=8, table=GRID, **columns):
+    """A made-up run; `times` in ms."""
+    about = {"name": f"made-up {device}", "threads": threads}
+    return Run({**meta, "device": device, "machine": about}, table.assign(latency_ms=np.asarray(times), **columns))
+
+
+def errors(**of_model):
+    """Held-out errors (%) that a test decides."""
+    return lambda run, model: of_model[model]
+
+
+EVEN = errors(**{"alpha": 20.0, "macs": 20.0, "macs+t0": 20.0, "alpha+t0": 20.0})
+
+
+def verdict(run, claim, *, authors=None, error_of=EVEN):
+    found = {v.claim: v for v in claims.judge(run, authors=authors, error_of=error_of)}
+    return found[claim]
+
+
+def proportional(table=GRID, exponent=0.0):
+    """Times proportional to MACs, made dearer with the kernel's side to an exponent."""
+    return macs(table) / 1e6 * np.asarray(table["k1"], dtype=float) ** exponent
+
+
+def test_every_claim_is_judged_once_and_completely(meta):
+    found = claims.judge(machine(meta, proportional()), error_of=EVEN)
+    assert [v.claim for v in found] == [c.id for c in claims.CLAIMS]
+    assert len({c.id for c in claims.CLAIMS}) == len(claims.CLAIMS)
+    for v in found:
+        assert (v.value is None) == (v.verdict == NOT_MEASURED) == bool(v.reason)
+
+
+@pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda c: c.id)
+def test_thresholds_are_ordered_and_give_each_verdict(claim):
+    beyond = 1 if claim.at_least else -1
+    assert beyond * claim.holds > beyond * claim.in_part
+    assert claim.verdict(claim.holds) == HOLDS
+    assert claim.verdict(claim.in_part) == IN_PART
+    assert claim.verdict((claim.holds + claim.in_part) / 2) == IN_PART
+    assert claim.verdict(claim.in_part - beyond * 0.01 * claim.in_part) == FAILS
+    assert claim.verdict(float("nan")) == NOT_MEASURED
+    assert f"{claim.holds:.3g}" in claim.rule
+
+
+def test_flops_order_times_where_time_is_proportional(meta):
+    assert verdict(machine(meta, proportional()), "flops-do-not-order-times").verdict == FAILS
+    assert verdict(machine(meta, 1 / proportional()), "flops-do-not-order-times").value == 100
+
+
+def test_misordered_pairs_by_hand(meta):
+    # MACs 400², 500², 800² of the dense line; times 2, 1, 3: of three pairs one is the wrong way round
+    run = machine(meta, [2.0, 1.0, 3.0], table=GRID[:3])
+    assert evidence.misordered(run) == pytest.approx(100 / 3)
+    assert verdict(run, "flops-do-not-order-times").verdict == HOLDS
+    assert np.isnan(evidence.misordered(machine(meta, [1.0, 1.0, 1.0], table=GRID[:3])))
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, FAILS), (0.22, IN_PART), (1.0, HOLDS)])
+def test_lines_that_rise_with_the_kernel_are_not_flat(meta, exponent, expected):
+    # 10 % and 90 % quantiles of 1…28 are near 3.7 and 25.3: 6.8 ** 0.22 = 1.5, 6.8 ** 1 = 6.8
+    run = machine(meta, proportional(exponent=exponent))
+    assert verdict(run, "not-flat-on-gpu").verdict == expected
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, FAILS), (0.2, IN_PART), (-0.2, FAILS), (0.5, HOLDS)])
+def test_axes_are_told_apart_by_the_exponent(meta, exponent, expected):
+    run = machine(meta, proportional(exponent=exponent))
+    found = verdict(run, "space-parallelises-better")
+    assert found.value == pytest.approx(exponent, abs=1e-9)
+    assert found.verdict == expected
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, HOLDS), (0.3, IN_PART), (1.0, FAILS)])
+def test_flat_on_one_core(meta, exponent, expected):
+    run = machine(meta, proportional(exponent=exponent), device="cpu", threads=1)
+    assert verdict(run, "flat-on-one-core").verdict == expected
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, HOLDS), (0.8, IN_PART), (1.0, FAILS)])
+def test_flatter_than_the_authors_gpu(meta, exponent, expected):
+    authors = machine(meta, proportional(exponent=1.0))
+    run = machine(meta, proportional(exponent=exponent), device="cpu", threads=1)
+    assert verdict(run, "flatter-on-one-core", authors=authors).verdict == expected
+    assert verdict(run, "flatter-on-one-core").verdict == NOT_MEASURED
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.2, FAILS), (1.7, IN_PART), (3.0, HOLDS)])
+def test_dense_against_convolution(meta, factor, expected):
+    times = proportional() * np.where(GRID["line"] == "conv 4×4", 1.0, factor)
+    assert verdict(machine(meta, times), "dense-and-conv-differ").verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"), [(10.0, HOLDS), (15.0, HOLDS), (16.0, IN_PART), (19.0, IN_PART), (20.0, FAILS)]
+)
+@pytest.mark.parametrize(
+    ("claim", "better", "worse"),
+    [
+        ("alpha-beats-flops", "alpha", "macs"),
+        ("alpha-beats-flops-and-t0", "alpha", "macs+t0"),
+        ("alpha-adds-to-t0", "alpha+t0", "macs+t0"),
+    ],
+)
+def test_better_means_a_quarter_less_error(meta, claim, better, worse, alpha, expected):
+    known = errors(**{better: alpha, worse: 20.0, **_rest(better, worse)})
+    found = verdict(machine(meta, proportional()), claim, error_of=known)
+    assert (found.value, found.verdict) == (alpha / 20, expected)
+
+
+def _rest(*known):
+    return {name: 1.0 for name in ("alpha", "macs", "macs+t0", "alpha+t0") if name not in known}
+
+
+def test_errors_are_measured_on_held_out_layers_of_the_run(meta):
+    run = machine(meta, proportional() + 5.0, table=GRID)
+    found = {v.claim: v for v in claims.judge(run, error_of=lambda r, m: len(r.table) * (2.0 if m == "macs" else 1.0))}
+    assert found["alpha-beats-flops"].value == 0.5
+
+
+@pytest.mark.parametrize(("overhead", "expected"), [(0.0, FAILS), (5.0, HOLDS)])
+def test_underestimation_is_what_an_overhead_does(meta, overhead, expected):
+    noise = np.exp(0.05 * np.random.default_rng(0).standard_normal(len(GRID)))
+    run = machine(meta, proportional() * noise + overhead, throughput_ms=proportional())
+    assert verdict(run, "alpha-underestimates").verdict == expected
+
+
+def test_underestimation_in_part(meta):
+    pipelined = proportional()
+    chosen = np.random.default_rng(0).random(len(GRID)) < 0.63
+    run = machine(meta, pipelined * np.where(chosen, 1.2, 0.8), throughput_ms=pipelined)
+    assert verdict(run, "alpha-underestimates").verdict == IN_PART
+
+
+def test_underestimation_of_the_authors_data_judges_the_published_formula(meta):
+    from alphaflops.costs.alpha import published_ms
+
+    authors = {**meta, "run_id": evidence.AUTHORS}
+    assert verdict(machine(authors, 1.01 * published_ms(GRID)), "alpha-underestimates").value == 100
+    assert verdict(machine(authors, 0.99 * published_ms(GRID)), "alpha-underestimates").value == 0
+
+
+FINE = experiments.grid("fine")
+FINE_D = FINE[FINE["experiment"] == "replication_D"].reset_index(drop=True)
+
+
+@pytest.mark.parametrize(("lines", "expected"), [(0, FAILS), (1, IN_PART), (2, HOLDS), (3, HOLDS)])
+def test_lines_that_step_every_hundred_columns_jump(meta, lines, expected):
+    # a stair of 100 columns: 3 steps of more than 10 % lie above width 50, at 101, 201, 301 (factors 2, 1.5, 1.33)
+    stairs = np.ceil(FINE_D["x"] / 100)
+    jumping = FINE_D["line"].isin(sorted(set(FINE_D["line"]))[:lines])
+    times = np.where(jumping, stairs, FINE_D["x"] / 100) * 1.0
+    found = verdict(machine(meta, times, table=FINE_D), "jumps-on-fine-grids")
+    assert found.value == pytest.approx(100 * lines / 3)
+    assert found.verdict == expected
+
+
+def test_single_odd_points_are_no_jumps(meta):
+    times = (1 + FINE_D["x"] / 100) * np.where(FINE_D["x"] % 50 == 0, 2.0, 1.0)
+    assert verdict(machine(meta, times, table=FINE_D), "jumps-on-fine-grids").value == 0
+
+
+def test_what_a_run_cannot_tell_is_not_measured_with_the_reason(meta):
+    gpu, core = machine(meta, proportional()), machine(meta, proportional(), device="cpu", threads=1)
+    assert verdict(gpu, "flat-on-one-core").reason == "the claim is about a single CPU core"
+    assert verdict(core, "not-flat-on-gpu").reason == "the claim is about GPUs"
+    assert verdict(core, "space-parallelises-better").reason == "the claim is about parallel hardware"
+    assert "fine grids" in verdict(gpu, "jumps-on-fine-grids").reason
+    assert verdict(gpu, "alpha-underestimates").reason == "the run has no pipelined times"
+    batch = GRID[GRID["experiment"] == "increasing_batch"].reset_index(drop=True)
+    assert "Figure 2" in verdict(machine(meta, proportional(batch), table=batch), "not-flat-on-gpu").reason
+
+
+def test_table_has_a_row_per_claim_and_run(meta):
+    runs = [machine({**meta, "run_id": name}, proportional()) for name in ("one", "two")]
+    found = claims.table(runs, error_of=EVEN)
+    assert len(found) == 2 * len(claims.CLAIMS)
+    assert set(found["verdict"]) <= {HOLDS, IN_PART, FAILS, NOT_MEASURED}
+    assert found["rule"].str.contains("holds at").all()
+
+
+def test_command_judges_a_folder_as_json(command, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(claims.judge.__kwdefaults__, "error_of", EVEN)
+    found = command("claims", run.write(tmp_path / "run"), "--json")
+    assert found.code == 0
+    assert {row["claim"] for row in found.json} == {c.id for c in claims.CLAIMS}
+    assert all(row["reason"] for row in found.json if row["verdict"] == NOT_MEASURED)
+    assert json.dumps(found.json)
+
+
+def test_command_refuses_an_unknown_run(refused):
+    assert "no-such-run" in refused("claims", "no-such-run")
