@@ -344,9 +344,8 @@ def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browse
     page.get_by_label("Kernel side", exact=True).fill("5")
     page.get_by_label("Height H", exact=True).fill("20")
     layer = Conv2d(20, 10, 100, 50, 5)
-    shown = dict(
-        zip(page.locator(".calc-counts dt").all_inner_texts(), page.locator(".calc-counts dd").all_inner_texts())
-    )
+    names, values = (page.locator(f".calc-counts {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    shown = dict(zip(names, values, strict=True))
     assert shown["MACs"] == f"{layer.macs / 1e6:g} MMAC"  # 20·10·100·50·25 = 25 million
     expected = float(alpha(200, 25)[()])
     assert float(re.sub(",", "", shown["α, paper's constants"])) == pytest.approx(expected, rel=1e-3)

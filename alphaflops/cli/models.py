@@ -98,18 +98,25 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
 @click.command()
 @click.argument("runs", nargs=-1, required=True)
 @quantity_option
+@click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write one page to send.")
 @json_option
-def compare(runs: tuple[str, ...], quantity: str, as_json: bool) -> None:
+def compare(runs: tuple[str, ...], quantity: str, html: Path | None, as_json: bool) -> None:
     """Compare runs: speed on the layers they share, call overhead, and how each formula fares on each.
 
     \b
-    Example:
+    Examples:
       alphaflops compare paper-t2000 cpu-1core cpu-allcores
+      alphaflops compare paper-t2000 my-gpu --html comparison.html
     """
     from ..comparison import compare as compared
     from ..datasets import load
 
-    rows = compared([load(run) for run in runs], quantity)
+    loaded = [load(run) for run in runs]
+    rows = compared(loaded, quantity)
+    if html is not None:
+        from ..report import page, write
+
+        write(page(loaded, rows, quantity), html)
     if as_json:
         print_json(rows)
         return

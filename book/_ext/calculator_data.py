@@ -25,8 +25,8 @@ def payload(folder: Path) -> dict:
     shown.sort(key=lambda entry: (entry["run"], SHOWN.index(entry["model"])))
     return {
         "published": [
-            {"name": "published", "machine": "Quadro T2000, the paper", **asdict(PAPER_T2000)},
-            {"name": "replication", "machine": "RTX 4090, the replication", **asdict(REPLICATION_RTX4090)},
+            {"machine": "Quadro T2000", **asdict(PAPER_T2000)},
+            {"machine": "RTX 4090", **asdict(REPLICATION_RTX4090)},
         ],
         "structure": {**vars(CHOSEN), "fixed": dict(CHOSEN.fixed)},
         "models": {name: {"title": ANALYTIC[name].title, "colour": COLOURS[name]} for name in SHOWN},

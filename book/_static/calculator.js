@@ -148,24 +148,23 @@
     );
     // Spoken once the reader has stopped moving a slider.
     clearTimeout(speaking);
-    const sentence = `${pairs[1][1]}s, α ${pairs[4][1]}: ${pairs[5][1]}s count. The published formula says ${number(alphaMs(f, paper))} ms on the ${paper.machine}.`;
+    const sentence = `${pairs[1][1]}s, α ${pairs[4][1]}: ${pairs[5][1]}s count. The published formula says ${number(alphaMs(f, paper))} ms on the paper's ${paper.machine}.`;
     speaking = setTimeout(() => { find(".calc-summary").textContent = sentence; }, 250);
   }
 
   function showTimes(f) {
-    const groups = new Map(data.published.map((c) => [c.machine, [
-      { title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) },
-    ]]));
-    for (const c of data.calibrations) {
-      const row = { ...data.models[c.model], ...predict(c, f, data.structure), level: c.level };
-      groups.set(c.machine, [...(groups.get(c.machine) ?? []), row]);
-    }
+    const groups = new Map();
+    const add = (machine, row) => groups.set(machine, [...(groups.get(machine) ?? []), row]);
+    const published = (c) => add(c.machine, { title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) });
+    published(data.published[0]);
+    for (const c of data.calibrations) add(c.machine, { ...data.models[c.model], ...predict(c, f, data.structure), level: c.level });
+    published(data.published[1]);
     const all = [...groups.values()].flat().flatMap((row) => [row.ms, row.low ?? row.ms, row.high ?? row.ms]);
     const from = Math.floor(Math.log10(Math.min(...all))) - 1;
     const to = Math.ceil(Math.log10(Math.max(...all)));
     const place = (ms) => (100 * (Math.log10(ms) - from)) / (to - from);
     find(".calc-machines").replaceChildren(...[...groups].map(([machine, rows]) => machineBox(machine, rows, place)));
-    find(".calc-scale").textContent = `Bars are logarithmic, from ${number(10 ** from)} to ${number(10 ** to)} ms. Thin lines and brackets: interval for new layers.`;
+    find(".calc-scale").textContent = `Bars are logarithmic, from ${number(10 ** from)} to ${number(10 ** to)} ms. Thin lines and brackets: interval for new layers. Outside: larger or smaller than what was measured there.`;
   }
 
   function machineBox(machine, rows, place) {
@@ -181,7 +180,7 @@
         line.style.left = `${place(row.low)}%`;
         line.style.width = `${place(row.high) - place(row.low)}%`;
         bar.append(line);
-        const range = row.outside ? "outside what was measured" : `${Math.round(100 * row.level)} %: ${number(row.low, 2)} to ${number(row.high, 2)}`;
+        const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${number(row.low, 2)} to ${number(row.high, 2)}`;
         time.append(element("small", {}, `(${range})`));
       }
       return element("li", {}, element("span", {}, row.title), time, bar);

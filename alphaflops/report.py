@@ -1,0 +1,139 @@
+"""A page about some runs in one file, to send to a colleague: tables and figures inside, nothing to fetch."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import beside, experiments, figures
+from .errors import AlphaflopsError
+from .records import replace_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .records import Run
+
+STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1c1c1c; --page: #fff; --soft: #f3f4f5; --line: #c9ccd0; --muted: #555; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --page: #14181e; --soft: #222832; --line: #48505c; --muted: #b3bac4; }
+}
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 0; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1, h2 { line-height: 1.2; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 0.3rem 0.75rem 0.3rem 0; border-bottom: 1px solid var(--line); }
+td { vertical-align: top; }
+figure { margin: 1rem 0; }
+figure img { max-width: min(100%, 40rem); height: auto; background: #fff; }
+figcaption, .note { color: var(--muted); font-size: 0.9rem; }
+@media print { main { max-width: none; } h2, figure { break-inside: avoid; } }
+"""
+LOGARITHMIC: Final = ("conv_fixed_progressive",)
+
+
+def page(runs: Sequence["Run"], compared: Sequence[Mapping[str, Any]], quantity: str = "latency") -> str:
+    """Write the page that compares runs with the first of them.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Two or more.
+    compared : sequence of mapping
+        As given by `comparison.compare` for these runs.
+    quantity : str
+        Which time was compared; figures always show latency.
+
+    Returns
+    -------
+    str
+        HTML that names no other file and no other host.
+    """
+    import pandas as pd
+
+    good = [run.ok for run in runs]
+    title = "Layers timed on " + ", ".join(dict.fromkeys(run.machine for run in runs))
+    numbers = pd.DataFrame(compared).set_index("run").T.map(_cell).rename_axis("").reset_index()
+    told, fitted = beside.verdicts(good), beside.fits(good)
+    differing = beside.changed(told)
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p class=note>{quantity.capitalize()}; times in ms. <b>shared</b>: layers also in {html.escape(runs[0].id)}; "
+        "<b>time_ratio</b>: median time on those, divided by its time; percentages: mean error of each cost formula "
+        "fitted to the run, in sample.</p>",
+        _table(numbers),
+        "<h2>Machines</h2>" + _table(beside.machine_cards(good)),
+        f"<h2>Claims on which they disagree</h2>{_table(differing) if len(differing) else '<p>None.</p>'}",
+        "<h2>All claims</h2>" + _table(told),
+        "<h2>Overhead of a call</h2>" + _table(beside.overheads(good, fitted)),
+        "<h2>Constants of α-FLOPs, refitted, with 90 % intervals</h2>" + _table(beside.constants(good, fitted)),
+        "<h2>Figures</h2>" + "".join(_figures(good)),
+        "<h2>Quality of the measurements</h2><ul>"
+        + "".join(f"<li>{html.escape(line.replace('**', ''))}</li>" for line in beside.quality(good))
+        + "</ul>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def write(text: str, path: Path) -> Path:
+    """Write a page to a file, whole or not at all.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the file cannot be written.
+    """
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(frame: "pd.DataFrame") -> str:
+    head = "".join(f'<th scope="col">{html.escape(str(name)) or "&nbsp;"}</th>' for name in frame.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _figures(runs: Sequence["Run"]) -> list[str]:
+    drawn = []
+    for experiment in experiments.PAPER:
+        try:
+            frame = figures.sweep(runs, experiment.name)
+        except AlphaflopsError:  # no run holds it
+            continue
+        log = experiment.name in LOGARITHMIC
+        figure = figures.draw_multiples(frame, experiment.x_label, log=log)
+        words = f"Figure {experiment.figure} of the paper: {experiment.title}. Dashed: the published formula"
+        drawn.append(_inline(figure, f"{words}, times one factor per machine other than the paper's."))
+    return drawn
+
+
+def _inline(figure: Any, words: str) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    alt = html.escape(words, quote=True)
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{html.escape(words)}</figcaption></figure>"
