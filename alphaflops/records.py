@@ -298,6 +298,8 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
         if name in checked and name not in TEXT_COLUMNS:
             checked[name] = _numbers(checked, name, where)
     _check_values(checked, where)
+    if (bad := ~(np.isfinite(checked["row"]) & (checked["row"] % 1 == 0) & (checked["row"].abs() < 2**31))).any():
+        raise AlphaflopsError(f"{where}: row is {checked['row'][bad].iloc[0]}: expected an integer")
     if checked["row"].duplicated().any():
         raise AlphaflopsError(f"{where}: row {checked.loc[checked['row'].duplicated(), 'row'].iloc[0]} occurs twice")
     order = [name for name in KNOWN_COLUMNS if name in checked]
