@@ -1,0 +1,167 @@
+"""Citation files, version, licences and the ways in: all from one record, all well-formed."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import alphaflops
+from alphaflops.artifact import citation
+
+ROOT = Path(__file__).parents[1]
+CFF = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("name", citation.COMMITTED)
+def test_committed_files_are_what_the_record_gives(name):
+    assert (ROOT / name).read_text(encoding="utf-8") == citation.cite(citation.COMMITTED[name]) + "\n"
+
+
+def test_yaml_is_read_as_it_was_meant():
+    assert yaml.safe_load(citation.yaml(citation.citation())) == citation.citation()
+    odd = {"a": ["1.0", "yes", 'q"uote', "é: #"], "b": [{"c": [{"d": 1}]}], "e": {"f": "2021-01-01"}}
+    assert yaml.safe_load(citation.yaml(odd)) == odd
+
+
+def test_one_version_everywhere():
+    version = alphaflops.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert CFF["version"] == version
+    assert json.loads((ROOT / ".zenodo.json").read_text())["version"] == version
+    assert json.loads((ROOT / "codemeta.json").read_text())["version"] == version
+    assert PROJECT["dynamic"] == ["version"]
+    assert "version" not in PROJECT
+
+
+def test_one_licence_everywhere():
+    assert PROJECT["license"] == CFF["license"] == citation.SOFTWARE_LICENCE == "MIT"
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+    assert citation.TEXT_LICENCE in (ROOT / "LICENSE-data").read_text()
+    assert json.loads((ROOT / ".zenodo.json").read_text())["license"] == "MIT"
+    assert PROJECT["keywords"] == CFF["keywords"]
+
+
+def test_the_citation_file_has_what_the_format_requires():
+    assert {"cff-version", "message", "title", "authors"} <= set(CFF)
+    assert CFF["cff-version"] == "1.2.0"
+    for work in (CFF["preferred-citation"], *CFF["references"]):
+        assert {"type", "title", "authors"} <= set(work)
+        assert all({"family-names", "given-names"} == set(person) for person in work["authors"])
+    assert re.fullmatch(r"10\.\d{4,9}/\S+", CFF["preferred-citation"]["doi"])
+
+
+def test_the_citation_file_validates():
+    cffconvert = pytest.importorskip("cffconvert", reason="cffconvert is not installed")
+    cffconvert.Citation((ROOT / "CITATION.cff").read_text(encoding="utf-8")).validate()
+
+
+def test_what_cite_prints(command, refused):
+    apa = command("cite").out
+    assert "Asperti, A., Evangelista, D., & Marzolla, M. (2021)" in apa
+    assert alphaflops.__version__ in apa
+    entries = command("cite", "--format", "bibtex").out
+    assert re.findall(r"^@(\w+)\{(\w+),$", entries, re.M) == [
+        ("inproceedings", "asperti2021"),
+        ("inproceedings", "barbaroque2026"),
+        ("software", "alphaflops"),
+    ]
+    assert entries.count("{") == entries.count("}")
+    assert "apa" in refused("cite", "--format", "word")
+
+
+def test_bibtex_is_read_by_a_bibtex_parser():
+    database = pytest.importorskip("pybtex.database", reason="pybtex is not installed")
+    read = database.parse_string(citation.bibtex(), "bibtex")
+    assert str(read.entries["asperti2021"].persons["author"][0]) == "Asperti, Andrea"
+    assert read.entries["asperti2021"].fields["doi"] == CFF["preferred-citation"]["doi"]
+
+
+@pytest.mark.parametrize("path", [".github/workflows/ci.yml", ".pre-commit-config.yaml", "environment.yml"])
+def test_definitions_are_yaml(path):
+    assert isinstance(yaml.safe_load((ROOT / path).read_text()), dict)
+
+
+def test_continuous_integration_covers_the_supported_pythons():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert jobs["tests"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    used = {
+        target
+        for job in jobs.values()
+        for step in job["steps"]
+        for target in re.findall(r"make (\w+)", step.get("run", ""))
+    }
+    assert {"lint", "test", "book", "rerun"} <= used <= targets
+
+
+def test_the_container_installs_as_the_makefile_does():
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^ARG BASE=", text, re.M)
+    assert re.search(r"^USER (?!root)", text, re.M)
+    assert "-c constraints.txt" in text
+    assert '-e ".[book,test]"' in text
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
+
+
+def test_binder_needs_nothing_beyond_the_pins():
+    pins = {name.lower() for name in re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.M)}
+    lines = (ROOT / "binder/requirements.txt").read_text().splitlines()
+    wanted = [line for line in lines if re.match(r"[a-z]", line)]
+    assert wanted
+    assert set(wanted) <= pins
+    assert (ROOT / "binder/postBuild").stat().st_mode & stat.S_IXUSR
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A wheel built from the sources and unpacked as pip would, without the checkout."""
+    pytest.importorskip("setuptools", "77", reason="setuptools 77 is needed to build a wheel here")
+    folder = tmp_path_factory.mktemp("wheel")
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("alphaflops", "data", "pyproject.toml", "README.md", "LICENSE", "LICENSE-data"):
+        (sources / name).symlink_to(ROOT / name)
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, sources]
+    done = subprocess.run(build, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(done.stderr)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "target")
+    return folder / "target"
+
+
+def call(installed, *args):
+    """Run the installed program in an empty folder that is no checkout."""
+    command = [sys.executable, "-c", "import sys, alphaflops.cli as c; sys.exit(c.main(sys.argv[1:]))", *args]
+    environment = {"PYTHONPATH": str(installed), "PATH": "/usr/bin:/bin", "HOME": str(installed)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=installed.parent, env=environment)
+
+
+def test_the_wheel_holds_package_and_data_only(installed):
+    tops = {path.name for path in installed.iterdir()}
+    assert tops == {"alphaflops", f"alphaflops-{alphaflops.__version__}.dist-info"}
+    assert (installed / "alphaflops/data/upstream.json").is_file()
+    for name in alphaflops.load.__globals__["bundled"]():
+        assert (installed / "alphaflops/data/runs" / name / "SHA256SUMS").is_file()
+
+
+def test_an_installed_program_works_without_the_checkout(installed):
+    done = call(installed, "layer", "dense", "--batch", "1", "--in", "12800", "--out", "12800", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["flops"] == 2 * 12800 * 12800
+    assert "Asperti" in call(installed, "cite").stdout
+    listed = json.loads(call(installed, "runs", "--json").stdout)
+    bundled = [entry for entry in listed if entry["origin"] == "measured"]
+    assert all(entry["where"].startswith(str(installed)) for entry in bundled)
+    done = call(installed, "pack")
+    assert done.returncode == 2
+    assert "only a checkout holds the whole artifact" in done.stderr
