@@ -14,7 +14,13 @@ from alphaflops.errors import AlphaflopsError  # noqa: E402
 from alphaflops.layers import Conv2d, Dense, flops, macs  # noqa: E402
 from alphaflops.network import trace  # noqa: E402
 from alphaflops.network.formulas import Repeated  # noqa: E402
-from alphaflops.whole import OperatorTable, estimate_factory, read_operators, report_on  # noqa: E402
+from alphaflops.whole import (  # noqa: E402
+    OperatorTable,
+    chapter,
+    estimate_factory,
+    read_operators,
+    report_on,
+)
 from alphaflops.whole.api import find_calibration  # noqa: E402
 from alphaflops.whole.measuring import depthwise_grid, fit_depthwise  # noqa: E402
 from alphaflops.whole.operators import depthwise_terms, is_depthwise  # noqa: E402
@@ -240,3 +246,36 @@ def test_mistakes_get_one_line(inputs, dtypes, kwargs_json, message):
     with pytest.raises(AlphaflopsError, match=message) as wrong:
         estimate_factory("torch.nn:ReLU", inputs, dtypes, kwargs_json)
     assert "\n" not in str(wrong.value)
+
+
+@pytest.fixture
+def compared():
+    """Three networks on one run: parameters fall with time, MACs rise."""
+    rows = [("MobileNetV2", 30, 1e8, 11.0, 10.0), ("Other", 20, 2e8, 18.0, 20.0), ("ResNet-18", 10, 6e8, 30.0, 30.0)]
+    frame = pd.DataFrame(rows, columns=["network", "params", "macs", "predicted_ms", "measured_ms"])
+    frame = frame.assign(run="cpu-1core", alpha_flops=frame.macs, bytes=frame.macs)
+    frame = frame.assign(low_ms=frame.predicted_ms * 0.95, high_ms=frame.predicted_ms * 1.2)
+    return frame.assign(error=frame.predicted_ms / frame.measured_ms - 1)
+
+
+def test_sentences_of_the_chapter_are_computed(compared):
+    # errors +10 %, −10 %, 0 %: median of sizes 10 %; 10 lies below 0.95·11, 20 in 17.1…21.6, 30 in 28.5…36
+    (accuracy,) = chapter.accuracy(compared)
+    assert "median absolute error 10.0% over 3 networks, largest +10.0% (MobileNetV2); 2 of 3" in accuracy
+    assert chapter.correlations(compared).loc["parameters", "cpu-1core"] == pytest.approx(-1)
+    assert "1.00 for MACs" in chapter.ranking(compared)[0]
+    assert "6.0 times fewer MACs than ResNet-18 and is 3.0 times faster" in chapter.depthwise_case(compared)[0]
+    assert chapter.shown(compared).count("\n") == 1 + 3
+
+
+def test_figure_of_the_chapter_shows_predicted_against_measured(compared):
+    axis = chapter.draw_comparison(compared).axes[0]
+    assert sorted(map(tuple, axis.lines[0].get_xydata())) == sorted(
+        zip(compared.measured_ms, compared.predicted_ms, strict=True)
+    )
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+
+
+def test_chapter_names_the_runs_that_have_networks():
+    with pytest.raises(AlphaflopsError, match="no networks were measured for run 'nobody'"):
+        chapter._measured("nobody")
