@@ -60,12 +60,11 @@ def measure_command(values: dict[str, Any]) -> dict[str, Any]:
         If neither or both of ``out`` and ``resume`` are given, or whatever measuring raises.
     """
     out, again = values.get("out"), values.get("resume")
-    if (out is None) == (again is None):
-        raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
     progress = measure.for_stream(sys.stderr)
-    if again is not None:
-        changes = measure.changes_from(values)
-        return measure.summary(measure.resume(again, changes, progress))
+    if again is not None and out is None:
+        return measure.summary(measure.resume(again, measure.changes_from(values), progress))
+    if again is not None or out is None:
+        raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
     options = measure.from_values(values)
     if sys.stderr.isatty() and options.device == "auto":
         sys.stderr.write(f"device auto: {measure.choose('auto')}\n")
@@ -85,7 +84,7 @@ def closing_line(found: dict[str, Any], folder: Path) -> str:
 
 def environment() -> dict[str, Any]:
     """Gather what a bug report needs: versions, processor, devices."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
             versions[name] = metadata.version(name)

@@ -139,8 +139,9 @@ def describe_software() -> dict[str, Any]:
 
     versions["torch"] = str(torch.__version__)
     versions["cuda"] = torch.version.cuda
-    versions["cudnn"] = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
-    versions["mkldnn"] = bool(torch.backends.mkldnn.is_available())
+    backends: Any = torch.backends
+    versions["cudnn"] = backends.cudnn.version() if backends.cudnn.is_available() else None
+    versions["mkldnn"] = bool(backends.mkldnn.is_available())
     versions["blas"] = _blas(torch.__config__.show())
     versions["python"] = platform.python_version()
     versions["system"] = f"{platform.system()} {platform.release()}"

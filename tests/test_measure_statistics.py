@@ -51,7 +51,7 @@ def test_throughput_interval_covers_too():
 
 
 def test_interval_of_six_is_smallest_to_nearly_largest():
-    # P(median outside [min, max] of 6) = 2 / 2^6 = 3.1 %, just less than the 3.5 % allowed
+    # P(median outside [min, max] of 6) = 2 / 2^6 = 3.1 %, just less than the 3.75 % allowed
     found = estimate([3, 1, 2, 6, 5, 4])
     assert found.median == 3.5
     assert 1 <= found.low < 1.2

@@ -131,7 +131,8 @@ class TorchDevice:
             b = self._random("bias", (layer.out_features,), dtype) if layer.bias else None
             call: Call = lambda: functional.linear(x, w, b)  # noqa: E731 - the closure is the object timed
         else:
-            shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel)
+            row = layer.row()
+            shape = (layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"])
             x = self._random("input", (layer.batch, layer.in_channels, layer.height, layer.width), dtype)
             w = self._random("weights", shape, dtype)
             b = self._random("bias", (layer.out_channels,), dtype) if layer.bias else None
@@ -236,7 +237,8 @@ class CudaDevice(TorchDevice):
                     call()
                 stop.record()
             pairs[-1][1].synchronize()
-        return round(sum(start.elapsed_time(stop) for start, stop in pairs) * 1e6)
+        total_ms: float = sum(start.elapsed_time(stop) for start, stop in pairs)
+        return round(total_ms * 1e6)
 
     def release(self) -> None:
         """Hand cached blocks back to the driver, so that one layer's workspace cannot starve the next."""
@@ -266,7 +268,7 @@ def available() -> list[str]:
     import torch
 
     names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return [*names, *["mps"] * torch.backends.mps.is_available(), "cpu"]
+    return [*names, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def choose(name: str) -> str:

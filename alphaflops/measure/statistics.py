@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 CONFIDENCE = 0.95
 """The stated level of every interval in a record."""
 
-CONFIDENCE_USED = 0.965
+CONFIDENCE_USED = 0.9625
 """The level of the fixed-size interval; the difference to `CONFIDENCE` is what repeated looks cost."""
 
 SMALLEST = 6

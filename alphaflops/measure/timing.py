@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
 from ..layers import Layer
@@ -16,6 +17,9 @@ OVERTIME = 4.0
 
 WARMUP_LEAST_NS = 3_000_000
 """Warm-up lasts at least this long, so that a layer of a few µs is not judged on its first calls (ns)."""
+
+LEAST_NS = 20_000_000
+"""Samples are spread over at least this long: what disturbs a machine for a few ms must not be all they see (ns)."""
 
 BAD_CLOCK_SHARE = 0.1
 """Share of readings that may be zero or negative before a layer is given up."""
@@ -118,7 +122,9 @@ def time_layer(
 def _adaptive(device: Device, call: Call, settings: Protocol, quantities: Sequence[str]) -> Timing:
     clock = _Clock(device)
     warm = _warm_up(device, call, settings, clock)
-    latency, throughput, length, converged = [], [], 0, True
+    latency: list[float] = []
+    throughput: list[float] = []
+    length, converged = 0, True
     if "latency" in quantities:
         latency, done = _collect(
             device,
@@ -171,10 +177,10 @@ def _collect(
                 return samples, estimate(samples).within(tolerance)
             affordable = int(len(samples) * cap_ns / spent / 8) if spent else 1
             samples += take(max(1, min(look - len(samples), affordable)))
-        if estimate(samples).within(tolerance):
+        if device.clock_ns() - began >= LEAST_NS and estimate(samples).within(tolerance):
             return samples, True
         if look >= largest:
-            return samples, False
+            return samples, estimate(samples).within(tolerance)
         look = min(largest, next_look(look))
 
 
@@ -198,7 +204,7 @@ def _pipelined(device: Device, call: Call, settings: Protocol) -> Timing:
     )
 
 
-def summarise(samples_ms: Sequence[float], settings: Protocol) -> Estimate:
+def summarise(samples_ms: NDArray[np.float64], settings: Protocol) -> Estimate:
     """Reduce samples (ms) to what the protocol reports: median and interval, or the replication's plain mean."""
     if settings.name == "adaptive" or len(samples_ms) == 0:
         return estimate(samples_ms)
