@@ -5,6 +5,7 @@ on another machine states what that machine did. Thresholds are the constants be
 """
 
 import math
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ TREND = 0.5
 """Least rank correlation that is called a rise or a fall."""
 
 PROPORTIONAL = 0.8
-"""Least share of the growth in FLOPs that the growth in time must reach to be called proportional; its inverse the most."""
+"""Least ratio of growth in time to growth in FLOPs that is called proportional; the largest is its inverse."""
 
 FLOOR = 2.0
 """Least factor between measured and predicted time of the smallest layers that is called a floor."""
@@ -62,8 +63,8 @@ def between(values: Iterable[float], digits: int = 2) -> str:
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    """Join sentences as a Markdown list."""
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    """Join sentences as a Markdown list, each number tied to its unit by a space that does not break."""
+    return "\n".join("- " + re.sub(r"(?<=\d) (?=%|ms|GB/s)", "\N{NO-BREAK SPACE}", text) for text in sentences)
 
 
 def error(frame: "pd.DataFrame") -> "pd.Series[float]":
@@ -83,14 +84,15 @@ def extremes(frame: "pd.DataFrame") -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        Per machine: ``slow, fast`` (lines), ``slow_ms, fast_ms``, ``factor``, ``predicted_factor`` (the formula's ratio of
-        the same two layers), ``low_gbs, high_gbs`` (least traffic over time, 10⁹ bytes per second).
+        Per machine: ``slow, fast`` (lines), ``slow_ms, fast_ms``, ``factor``, ``predicted_factor`` (the formula's ratio
+        of the same two layers), ``low_gbs, high_gbs`` (least traffic over time, 10⁹ bytes per second).
     """
     import pandas as pd
 
     rows = {}
     for machine, part in frame.groupby("machine", sort=False):
-        slow, fast = part.loc[part["time_ms"].idxmax()], part.loc[part["time_ms"].idxmin()]
+        ordered = part.sort_values("time_ms", kind="stable")
+        slow, fast = ordered.iloc[-1], ordered.iloc[0]
         rate = part["bytes"] / part["time_ms"] / 1e6
         rows[machine] = {
             "slow": slow["line"],
@@ -153,8 +155,9 @@ def flatness(frame: "pd.DataFrame") -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        Per machine: ``low, high, median`` over the lines of the factor between the largest and the smallest time per MAC
-        along a line, and ``trend``, the median over the lines of the rank correlation of time per MAC with the swept value.
+        Per machine: ``low, high, median`` over the lines of the factor between the largest and the smallest time per
+        MAC along a line, and ``trend``, the median over the lines of the rank correlation of time per MAC with the
+        swept value.
     """
     import pandas as pd
 
@@ -177,7 +180,9 @@ def kernels(frame: "pd.DataFrame") -> list[str]:
     errors = error(frame)
     told = []
     for machine, row in flatness(frame).iterrows():
-        told.append(f"**{machine}**: {_flat(row)}. The dashed formula misses by {number(errors[machine])} % (median).")
+        told.append(
+            f"**{machine}**: {_flat(row)}. The dashed formula misses by {number(errors[str(machine)])} % (median)."
+        )
     return told
 
 
@@ -197,8 +202,9 @@ def flattest(frame: "pd.DataFrame") -> str:
     if len(spread) == 1:
         return f"Only {spread.index[0]} is shown: its lines change by a factor of {number(spread.iloc[0])} (median)."
     return (
-        f"The flattest lines are those of {spread.idxmin()} (time per FLOP changes by a factor of {number(spread.min())}, "
-        f"median over the lines), the least flat those of {spread.idxmax()} (a factor of {number(spread.max())})."
+        f"The flattest lines are those of {spread.idxmin()} (time per FLOP changes by a factor of "
+        f"{number(spread.min())}, median over the lines), the least flat those of {spread.idxmax()} "
+        f"(a factor of {number(spread.max())})."
     )
 
 
@@ -295,9 +301,9 @@ def verdict(runs: "Sequence[Run]") -> list[str]:
             sum(better)
         ]
         told.append(
-            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time {row['alpha_rank']:.2f} "
-            f"against {row['macs_rank']:.2f}, median error {number(row['alpha_error'])} % against "
-            f"{number(row['macs_error'])} %."
+            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time "
+            f"{row['alpha_rank']:.2f} against {row['macs_rank']:.2f}, median error {number(row['alpha_error'])} % "
+            f"against {number(row['macs_error'])} %."
         )
     return told
 
@@ -320,6 +326,6 @@ def batch_reason(frame: "pd.DataFrame") -> str:
     """Say how much of a dense layer's traffic is weights, which a batch shares."""
     weights = frame["in_channels"] * frame["out_channels"] * frame["dtype_bytes"] / frame["bytes"]
     return (
-        f"Weights are {number(100 * weights.min(), 3)} % or more of the bytes that these layers move, and a batch reads them "
-        "once: as long as moving bytes takes the time, further vectors cost little."
+        f"Weights are {number(100 * weights.min(), 3)} % or more of the bytes that these layers move, and a batch "
+        "reads them once: as long as moving bytes takes the time, further vectors cost little."
     )

@@ -234,11 +234,15 @@ def _run_all(wanted: Sequence[Chapter], folder: Path, parameters: Mapping[str, A
 
 
 def _write_bare(chapter: Chapter, folder: Path) -> Path:
+    path = folder / f"{chapter.name}.bare.ipynb"
+    _write_notebook(_read(chapter.text), path)
+    return path
+
+
+def _write_notebook(notebook: Any, path: Path) -> None:
     import nbformat
 
-    path = folder / f"{chapter.name}.bare.ipynb"
-    nbformat.write(_read(chapter.text), path)
-    return path
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
 def _known_parameters(notebook: Path) -> set[str]:
@@ -251,12 +255,13 @@ def _write_committed(chapter: Chapter, out: Path, reason: str) -> None:
     import nbformat
 
     try:
-        notebook = nbformat.read(chapter.committed, 4)
+        notebook = nbformat.read(chapter.committed, 4)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise AlphaflopsError(f"{chapter.committed} cannot be read: run `alphaflops update`") from error
     note = f":::{{note}}\nThis chapter was not run just now: {reason}. It shows the committed results.\n:::"
-    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(note, id="not-run"))
-    nbformat.write(notebook, out)
+    cell = nbformat.v4.new_markdown_cell(note, id="not-run")  # type: ignore[no-untyped-call]
+    notebook.cells.insert(1, cell)
+    _write_notebook(notebook, out)
 
 
 def _execute(bare: Path, out: Path, parameters: Mapping[str, Any], threads: int) -> None:
@@ -279,7 +284,7 @@ def _clean(path: Path) -> None:
     """Drop what differs from run to run: times, paths, versions and random ids."""
     import nbformat
 
-    notebook = nbformat.read(path, 4)
+    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for i, cell in enumerate(notebook.cells):
@@ -289,7 +294,7 @@ def _clean(path: Path) -> None:
             del cell.metadata["tags"]
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = f"c{i:02d}-parameters"
-    nbformat.write(notebook, path)
+    _write_notebook(notebook, path)
 
 
 def _build_pages(stage: Path) -> None:

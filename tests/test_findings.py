@@ -49,6 +49,10 @@ def test_a_range_of_equal_readings_is_one_number():
     assert findings.between([1.23, 4.56, 2]) == "1.2 to 4.6"
 
 
+def test_numbers_and_units_are_not_parted():
+    assert findings.bullets(["9.7 % of 3 ms", "b"]) == "- 9.7\u00a0% of 3\u00a0ms\n- b"
+
+
 def test_error_is_the_median_in_percent():
     frame = pd.DataFrame({"machine": "m", "time_ms": [1.0, 1.0, 1.0], "predicted_ms": [1.1, 0.5, 3.0]})
     # |0.1|, |-0.5|, |2.0| → median 50 %

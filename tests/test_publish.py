@@ -20,7 +20,7 @@ def test_unknown_run_is_refused_before_anything_is_run(tmp_path):
 
 
 def test_unknown_parameter_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(AlphaflopsError, match="parameter 'rnus' is in no notebook: choose one of .*runs"):
+    with pytest.raises(AlphaflopsError, match=r"parameter 'rnus' is in no notebook: choose one of .*runs"):
         publish.build(None, tmp_path / "out", parameters={"rnus": []})
 
 

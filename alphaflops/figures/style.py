@@ -1,12 +1,12 @@
 """The look of every figure: one style, one colour per machine, per model and per line, in one place.
 
-Figures are 5 inches wide with panels stacked in a column, so that their text stays readable on a phone of 360 px.
+Figures are 4.4 inches wide with panels stacked in a column, so that their text stays readable on a phone of 360 px.
 Colours come from seaborn's ``colorblind`` palette; where text carries a colour it is darkened to stay readable.
 """
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-WIDTH_IN = 5.0
-PANEL_IN = 2.35
-DPI = 160
-TITLE_CHARACTERS = 50
+WIDTH_IN = 4.4
+PANEL_IN = 2.2
+DPI = 180
+TITLE_CHARACTERS = 44
 
 BLUE, ORANGE, GREEN, VERMILLION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
 GREY, INK = "#8a8a8a", "#222222"
@@ -82,14 +82,14 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
     def drawn(*args: P.args, **kwargs: P.kwargs) -> "Figure":
         import matplotlib as mpl
 
-        settings = rc()
+        settings, shared = rc(), cast("dict[str, Any]", mpl.rcParams)
         # rc_context would also undo what a notebook's backend sets when its first figure is made
-        before = {name: mpl.rcParams[name] for name in settings}
-        mpl.rcParams.update(settings)
+        before = {name: shared[name] for name in settings}
+        shared.update(settings)
         try:
             return draw(*args, **kwargs)
         finally:
-            mpl.rcParams.update(before)
+            shared.update(before)
 
     return drawn
 

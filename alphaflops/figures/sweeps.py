@@ -32,14 +32,14 @@ def draw_sweep(
     Returns
     -------
     Figure
-        Per panel and line one measured curve (label: the line) and one dashed prediction (label: ``"line, predicted"``).
+        Per panel and line one measured curve (label: the line) and one dashed prediction (``"line, predicted"``).
     """
     runs = list(dict.fromkeys(sorted(frame["run"], key=lambda run: _rank(frame, run))))
     figure, axes = style.panels(len(runs), height_in)
     colours = style.machine_colours(runs)
     for ax, run in zip(axes, runs, strict=True):
         part = frame[frame["run"] == run]
-        _panel(ax, part, x, log)
+        _panel(ax, part, x, log, height_in)
         _title(ax, part, colours[run])
         ax.set_ylabel("time (ms)")
     axes[-1].set_xlabel(x_label)
@@ -52,7 +52,7 @@ def _rank(frame: "pd.DataFrame", run: str) -> int:
     return [*fixed, *further].index(run)
 
 
-def _panel(ax: "Axes", part: "pd.DataFrame", x: str, log: bool) -> None:
+def _panel(ax: "Axes", part: "pd.DataFrame", x: str, log: bool, height_in: float) -> None:
     ends = []
     for colour, (label, line) in zip(style.LINES, part.groupby("line", sort=False), strict=False):
         ax.plot(line[x], line["time_ms"], marker="o", color=colour, label=label)
@@ -66,7 +66,7 @@ def _panel(ax: "Axes", part: "pd.DataFrame", x: str, log: bool) -> None:
         ax.grid(True, axis="both")
     else:
         ax.set_ylim(0, 1.05 * max(part["time_ms"].max(), part["predicted_ms"].max()))
-    style.label_ends(ax, ends, gap=0.24 / (ax.figure.get_size_inches()[1] / len(ax.figure.axes)))
+    style.label_ends(ax, ends, gap=0.24 / height_in)
 
 
 def _title(ax: "Axes", part: "pd.DataFrame", colour: str) -> None:

@@ -36,7 +36,7 @@ def equal_flops_table(frame: "pd.DataFrame") -> str:
     frame : DataFrame
         As given by `frames.equal_flops`.
     """
-    times = frame.pivot(index="line", columns="machine", values="time_ms")
+    times = frame.pivot_table(index="line", columns="machine", values="time_ms")
     times = times.loc[list(dict.fromkeys(frame["line"])), list(dict.fromkeys(frame["machine"]))]
     traffic = frame.groupby("line")["bytes"].first() / 1e6
     shown = times.map(lambda value: findings.number(value, 3))
