@@ -94,13 +94,14 @@ def one(network, tool):
     """Run one tool on one network in this process and give its row."""
     import torch
 
+    from alphaflops import __version__
     from alphaflops.whole.zoo import NETWORKS
 
     torch.set_num_threads(1)
     make, shape = NETWORKS[network]
     row = {"network": network, "tool": tool, "name": CALLS_ITS_NUMBER[tool]}
     try:
-        row["version"] = version(TOOLS[tool])
+        row["version"] = __version__ if tool == "alphaflops" else version(TOOLS[tool])
     except PackageNotFoundError:
         return row | {"error": "not installed"}
     model = make().eval()
