@@ -47,7 +47,7 @@ class Protocol:
     tolerance: float = 0.01
     smallest: int = 14
     largest: int = 1000
-    blocks_smallest: int = 7
+    blocks_smallest: int = 10
     blocks_largest: int = 60
     block_ms: float = 5.0
     warmup_s: float = 0.2
