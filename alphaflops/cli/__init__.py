@@ -28,6 +28,7 @@ COMMANDS = {
     "pack": "archives",
     "import": "archives",
     "cite": "archives",
+    "reproduce": "reproducing",
 }
 """Command → module of this package that defines it."""
 

@@ -1,0 +1,96 @@
+"""``REPRODUCING.md``, written from the recorded values: what can be run again, how, on what, and what it takes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import datasets
+from .errors import AlphaflopsError
+from .paths import CHECKOUT, in_checkout
+from .records import replace_file
+from .reproduce import TOLERANCE, expected, rows
+
+HEAD = """# Reproducing
+
+This page is written by `alphaflops reproduce --update`; do not edit it.
+
+Set up with `make rerun` or `make book` (see README.md). Then each line below can be run alone. It computes the row from
+the recorded data, compares the outcome with `data/expected.json`, and exits with 0 if all values agree within the
+tolerance, else with 1. `alphaflops reproduce --all` runs every row.
+
+A change of the data shows as a changed hash. A change of the code that moves a value shows as a value that is not
+reproduced. To measure the data themselves again is another thing, and needs the machine: see the second table.
+"""
+
+
+DATA_COLUMNS = ("data set", "machine", "layers", "source, or how to measure it", "minutes", "sha256 of the table")
+
+
+def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _row(key: str, entry: Mapping[str, Any]) -> list[str]:
+    row = rows()[key]
+    page = f"[{row.notebook}](notebooks/{row.notebook}.md), `{row.cell}`"
+    minutes, memory = f"{entry['seconds'] / 60:.2f}", f"{entry['memory_mib']:.0f}"
+    data = ", ".join(entry["values"])
+    return [
+        f"{row.kind} {row.name}",
+        row.title,
+        f"`{row.command}`",
+        page,
+        data,
+        minutes,
+        memory,
+        f"{TOLERANCE[row.kind]:.2g}",
+    ]
+
+
+def _data(name: str, entry: Mapping[str, Any]) -> list[str]:
+    source = datasets.sources().get(name)
+    again = f"[{source.citation}]({source.url})" if source else f"`{_command(name)}`"
+    minutes = f"{entry['seconds'] / 60:.0f}" if entry["seconds"] else "not stated"
+    return [f"`{name}`", entry["machine"], str(entry["layers"]), again, minutes, f"`{entry['sha256']}`"]
+
+
+def _command(name: str) -> str:
+    meta = datasets.load(name).meta
+    threads = f" --threads {meta['machine']['threads']}" if meta["device"] == "cpu" else ""
+    return f"alphaflops measure --device {meta['device']}{threads} --profile {meta['profile']} --out {name}"
+
+
+def page(recorded: Mapping[str, Any]) -> str:
+    """Write the page from recorded values, as given by `reproduce.expected`."""
+    body = [_row(key, entry) for key, entry in recorded["rows"].items() if key in rows()]
+    columns = ("row", "what", "command", "notebook and cell", "data", "minutes", "memory (MiB)", "tolerance")
+    sources = [_data(name, entry) for name, entry in recorded["data"].items()]
+    return "\n".join(
+        (
+            HEAD,
+            "## Figures, tables and claims\n",
+            f"Minutes and peak memory were recorded on {recorded['recorded_on']}. Tolerances are relative.\n",
+            _table(columns, body),
+            "## Data\n",
+            _table(
+                ("data set", "machine", "layers", "source, or how to measure it", "minutes", "sha256 of the table"),
+                sources,
+            ),
+        )
+    )
+
+
+def write() -> Path:
+    """Write ``REPRODUCING.md`` into the checkout.
+
+    Raises
+    ------
+    AlphaflopsError
+        Outside a checkout, or if nothing is recorded.
+    """
+    if not in_checkout():
+        raise AlphaflopsError("REPRODUCING.md belongs to a checkout: clone the project")
+    path = CHECKOUT / "REPRODUCING.md"
+    replace_file(path, page(expected()).encode())
+    return path

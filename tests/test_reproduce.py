@@ -1,0 +1,128 @@
+"""Rows that can be run again: complete, pointing at cells that exist, and able to fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alphaflops import claims, experiments, reproduce, reproducing_page
+from alphaflops.errors import AlphaflopsError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def recorded():
+    """The committed values."""
+    return reproduce.expected()
+
+
+@pytest.fixture
+def altered(monkeypatch, tmp_path, recorded):
+    """Write other values and let the program read them."""
+
+    def write(change):
+        change(recorded)
+        (tmp_path / "expected.json").write_text(json.dumps(recorded))
+        monkeypatch.setattr(reproduce, "expected_file", lambda: tmp_path / "expected.json")
+
+    return write
+
+
+def test_every_experiment_and_claim_has_a_row():
+    keys = set(reproduce.rows())
+    assert {f"claim {claim.id}" for claim in claims.CLAIMS} <= keys
+    swept = {experiment for *_, experiment in reproduce._SWEEPS}
+    assert swept == {experiment.name for experiment in experiments.PAPER}
+
+
+def test_every_row_is_recorded_for_every_data_set(recorded):
+    assert list(recorded["rows"]) == list(reproduce.rows())
+    for entry in recorded["rows"].values():
+        assert set(entry["values"]) == set(recorded["data"])
+        assert entry["seconds"] > 0
+        assert entry["memory_mib"] > 0
+
+
+def test_every_row_points_at_a_cell():
+    for row in reproduce.rows().values():
+        assert f"name: {row.cell}\n" in (ROOT / "notebooks" / f"{row.notebook}.md").read_text(encoding="utf-8"), (
+            row.name
+        )
+
+
+def test_the_page_is_what_the_values_give(recorded):
+    assert (ROOT / "REPRODUCING.md").read_text(encoding="utf-8") == reproducing_page.page(recorded)
+
+
+@pytest.mark.parametrize("option", ["--figure=2a", "--table=1a", "--table=accuracy", "--claim=flat-on-one-core"])
+def test_rows_are_reproduced(command, paper, option):
+    done = command("reproduce", option)
+    assert done.code == 0, done.out
+    assert done.out.endswith(": reproduced\n")
+
+
+def test_the_papers_accuracy_is_the_known_one(recorded):
+    found = recorded["rows"]["table accuracy"]["values"]["paper-t2000"]
+    assert found["n"] == 721
+    assert found["mape_pct"] == pytest.approx(21.626, abs=1e-3)
+    assert found["spearman"] == pytest.approx(0.98672, abs=1e-5)
+
+
+def test_another_value_is_not_reproduced(command, paper, altered):
+    def change(content):
+        content["rows"]["figure 2a"]["values"]["paper-t2000"]["total_ms"] *= 1.00001
+
+    altered(change)
+    done = command("reproduce", "--figure", "2a", "--json")
+    assert done.code == 1
+    assert done.json[0]["reproduced"] is False
+    assert "paper-t2000: total_ms is" in done.json[0]["problems"][0]
+
+
+def test_changed_data_are_not_reproduced(command, paper, altered):
+    altered(lambda content: content["data"]["paper-t2000"].update(sha256="0" * 64))
+    done = command("reproduce", "--figure", "2b")
+    assert done.code == 1
+    assert "paper-t2000 has changed since it was recorded" in done.out
+
+
+def test_data_that_cannot_be_had_are_told(command, altered, monkeypatch):
+    def away(name):
+        raise AlphaflopsError(f"{name} is away")
+
+    monkeypatch.setattr(reproduce, "_load", away)
+    done = command("reproduce", "--figure", "6")
+    assert done.code == 1
+    assert "is away" in done.out
+
+
+def test_what_is_not_recorded_is_told(command, altered):
+    altered(lambda content: content["rows"].pop("figure 6"))
+    done = command("reproduce", "--figure", "6")
+    assert (done.code, done.out.splitlines()[1]) == (1, "  nothing is recorded for it")
+
+
+def test_requests_are_checked(refused):
+    assert "choose one of 1, 2a, 2b" in refused("reproduce", "--figure", "9")
+    assert "nothing to reproduce" in refused("reproduce")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        (1.0, 1.0 + 1e-9, True),
+        (1.0, 1.001, False),
+        ("holds", "holds", True),
+        ("holds", "fails", False),
+        (None, 1.0, False),
+    ],
+)
+def test_values_agree_within_the_tolerance(wanted, found, same):
+    assert reproduce.agree(wanted, found, 1e-6) is same
+
+
+def test_the_page_belongs_to_a_checkout(monkeypatch):
+    monkeypatch.setattr(reproducing_page, "in_checkout", lambda: False)
+    with pytest.raises(AlphaflopsError, match="belongs to a checkout"):
+        reproducing_page.write()
