@@ -18,8 +18,10 @@ _HOME = {
     "published_ms": "costs.alpha",
     "PAPER_T2000": "costs.alpha",
     "REPLICATION_RTX4090": "costs.alpha",
+    "estimate": "whole",
     "grid": "experiments",
     "load": "datasets",
+    "measure_network": "whole",
 }
 
 __all__ = sorted(_HOME)
