@@ -17,8 +17,12 @@ WORDS = Shape((1, 128), "int64")
 
 
 def _transformers() -> Any:
+    import warnings
+
     try:
-        import transformers
+        with warnings.catch_warnings():  # tqdm, which it imports, asks for widgets in a notebook
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            import transformers
     except ImportError as error:
         raise AlphaflopsError(
             "the networks of the book need the package transformers: pip install transformers"
