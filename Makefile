@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 DEVICE  ?= auto
 PROFILE ?= quick
+EXTRAS  ?= book,test
 BIN     := .venv/bin
 
 rerun: .venv/.installed
@@ -15,6 +16,9 @@ book: .venv/.installed
 
 notebooks: .venv/.installed
 	$(BIN)/alphaflops update
+
+calibrations: .venv/.installed
+	$(BIN)/alphaflops calibrate
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/bench.py $(ARGS)
@@ -32,7 +36,7 @@ clean:
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[book,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: rerun test book notebooks bench lint clean
+.PHONY: rerun test book notebooks calibrations bench lint clean

@@ -17,6 +17,7 @@ COMMANDS = {
     "env": "runs",
     "score": "models",
     "fit": "models",
+    "calibrate": "models",
     "compare": "models",
     "claims": "claiming",
     "scorecard": "claiming",

@@ -96,6 +96,23 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
 
 
 @click.command()
+def calibrate() -> None:
+    """Fit the calibrations in data/calibrations anew, from every run and data set that is here.
+
+    \b
+    Example:
+      alphaflops calibrate
+    """
+    from ..calibrate import rewrite
+    from ..datasets import available, load, names
+    from ..paths import data_folder
+
+    for name in filter(available, names()):
+        for path in rewrite(load(name), data_folder() / "calibrations"):
+            click.echo(path)
+
+
+@click.command()
 @click.argument("runs", nargs=-1, required=True)
 @quantity_option
 @click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write one page to send.")
