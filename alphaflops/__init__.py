@@ -22,6 +22,8 @@ _HOME = {
     "grid": "experiments",
     "load": "datasets",
     "measure_network": "whole",
+    "read_calibration": "calibrate",
+    "score": "calibrate",
 }
 
 __all__ = sorted(_HOME)

@@ -68,6 +68,39 @@ def test_mistakes_are_one_line(refused, args, message):
     assert message in refused(*args)
 
 
+def test_estimate(command, refused, tmp_path):
+    vgg = ("estimate", "alphaflops.whole.zoo:vgg16", "--input", "1,3,224,224")
+    found = command(*vgg, "--json").json
+    assert found["total"]["macs"] == 15_470_264_320
+    assert found["total"]["flops"] == 2 * 15_470_264_320
+    assert "15,470,264,320 MAC" in command(*vgg, "--sort", "macs", "--csv", tmp_path / "vgg.csv").out
+    assert (tmp_path / "vgg.csv").read_text().startswith("module,")
+    assert "calibration 'h9000' is not here" in refused(*vgg, "--calibration", "h9000")
+
+
+def test_score_has_the_promised_keys(command, folder):
+    found = command("score", folder, "--model", "macs", "--cv", "random", "--json").json
+    promised = {"run", "model", "n", "mape_pct", "median_ape_pct", "r2", "spearman", "per_experiment"}
+    assert promised | {"cv", "within_20_pct", "parameters"} <= set(found)
+    assert found["n"] == 58
+    assert found["mape_pct"] < 1e-6  # the made-up run is exactly proportional to MACs
+    assert found["parameters"]["scale"] == pytest.approx(1)
+
+
+def test_fit_writes_a_calibration(command, folder, tmp_path):
+    from alphaflops import read_calibration
+
+    outcome = command("fit", folder, "--model", "macs", "--out", tmp_path / "c.json", "--json")
+    assert outcome.json["model"] == "macs"
+    assert read_calibration(tmp_path / "c.json").values["scale"] == pytest.approx(1)
+
+
+def test_compare_needs_two(command, refused, folder):
+    assert "name two or more" in refused("compare", folder)
+    rows = command("compare", folder, folder, "--json").json
+    assert [row["time_ratio"] for row in rows] == [1, 1]
+
+
 def test_existing_output_is_not_touched(refused, folder):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert "exists" in refused("measure", "--device", "cpu", "--profile", "smoke", "--out", folder)

@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": "models",
     "calibrate": "models",
     "compare": "models",
+    "estimate": "networks",
     "claims": "claiming",
     "scorecard": "claiming",
     "measure": "measuring",
