@@ -165,3 +165,34 @@ def test_an_installed_program_works_without_the_checkout(installed):
     done = call(installed, "pack")
     assert done.returncode == 2
     assert "only a checkout holds the whole artifact" in done.stderr
+
+
+CHECKLISTS = (ROOT / "book/checklists.md").read_text(encoding="utf-8")
+ITEMS = [
+    line.strip("| \n").split(" | ") for line in CHECKLISTS.splitlines() if line.startswith("| ") and "---" not in line
+]
+
+
+def test_every_item_of_a_checklist_has_a_state_and_a_proof():
+    items = [item for item in ITEMS if item[0] != "item"]
+    assert len(items) > 40
+    for item in items:
+        assert len(item) == 3, item
+        assert item[1] in ("met", "partly", "not met"), item
+        assert item[2], item
+    assert {item[1] for item in items} == {"met", "partly", "not met"}
+
+
+def test_every_proof_that_is_linked_or_named_exists():
+    for target in re.findall(r"\]\(([^)#]+)\)", CHECKLISTS):
+        assert (ROOT / "book" / target).is_file(), target
+    for name in re.findall(r"`([^`\s]+/[^`\s]*|[\w.-]+\.(?:md|cff|json|toml)|LICENSE[\w-]*)`", CHECKLISTS):
+        assert (ROOT / name).exists() or name == "paper.md", name
+
+
+def test_the_commands_that_are_named_as_proof_exist():
+    from alphaflops.cli import COMMANDS
+
+    assert set(re.findall(r"`alphaflops (\w+)", CHECKLISTS)) <= set(COMMANDS)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`make (\w+)`", CHECKLISTS)) <= targets

@@ -40,7 +40,10 @@ PATTERNS: Final = {
     "a mail address": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w"),
     "a hardware address": re.compile(r"(?<![\w:])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![\w:])", re.I),
     "a unique identifier": re.compile(r"(?:GPU-|MIG-)?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I),
-    "a network address": re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"),
+    # addresses of local networks alone: versions of four parts look like the others
+    "a network address": re.compile(
+        r"(?<![\w.])(?:(?:10|127)(?:\.\d{1,3}){3}|(?:192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2})(?![\w.])"
+    ),
 }
 """What names a machine or a person wherever it comes from."""
 
