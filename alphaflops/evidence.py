@@ -20,6 +20,8 @@ AUTHORS: Final = "paper-t2000"
 CHANNELS_SHRINK: Final = ("conv_K_vs_C", "replication_C")
 INPUT_SHRINKS: Final = ("conv_K_vs_S", "replication_B")
 EQUAL_FLOPS: Final = ("conv_fixed_progressive", "replication_A")
+TABLE_MACS: Final = 163_840_000
+"""Size of the layers in the paper's Figure 1a (MAC)."""
 FINE: Final = ("replication_D", "replication_E", "replication_F", "replication_G")
 
 LEAST_POINTS: Final = 5
@@ -83,9 +85,10 @@ def _figure_2(run: "Run") -> "Iterator[pd.DataFrame]":
     return lines(run, (*CHANNELS_SHRINK, *INPUT_SHRINKS))
 
 
-def dense_against_conv(run: "Run") -> float:
-    """Slowest over fastest layer among equal FLOPs in Figure 1 (factor, median over the sizes)."""
+def dense_against_conv(run: "Run", size: int | None = None) -> float:
+    """Slowest over fastest layer of equal FLOPs in Figure 1 (factor): median over the sizes, or at one size (MAC)."""
     table = run.table[run.table["experiment"].isin(EQUAL_FLOPS)]
+    table = table if size is None else table[macs(table) == size]
     factors = [
         part["latency_ms"].max() / part["latency_ms"].min()
         for _, part in table.groupby(macs(table))

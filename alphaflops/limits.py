@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STREAMED_BYTES: Final = 40e6
 """Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""
+BEYOND: Final = 1.1
+"""Multiple of a peak from which on a layer is called beyond the hardware: clocks and timers are not exact."""
 CLASSES: Final = ("1×1 or dense", "larger kernels")
 
 
@@ -78,7 +80,7 @@ def rates(run: "Run") -> "pd.DataFrame":
 
 
 def beyond(frame: "pd.DataFrame", peak: Peak) -> "pd.DataFrame":
-    """Keep the layers that exceed the hardware: more FLOP/s than the peak, or more bytes/s than memory can give.
+    """Keep the layers that exceed the hardware by more than a tenth: in FLOP/s, or in bytes/s from memory.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def beyond(frame: "pd.DataFrame", peak: Peak) -> "pd.DataFrame":
     """
     found = frame.assign(of_peak=frame["tflops"] / peak.tflops, of_bandwidth=frame["gbs"] / peak.gbs)
     large = found["bytes"] >= STREAMED_BYTES
-    over = (found["of_peak"] > 1) | (large & (found["of_bandwidth"] > 1))
+    over = (found["of_peak"] > BEYOND) | (large & (found["of_bandwidth"] > BEYOND))
     return found[over].sort_values("of_peak", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -145,21 +147,27 @@ def told_beyond(frames: "Sequence[pd.DataFrame]") -> list[str]:
         found = beyond(frame, peak)
         name = f"**{machine}** ({frame['run'].iloc[0]})"
         if found.empty:
-            told.append(f"{name}: none of {of} layers exceeds {number(peak.tflops)} TFLOP/s or {peak.gbs:g} GB/s.")
+            told.append(f"{name}: none of {of} layers exceeds {_roof(peak)} by more than a tenth.")
             continue
-        told.append(f"{name}: {len(found)} of {of} layers exceed the hardware. {_explained(found, peak)}")
+        told.append(
+            f"{name}: {len(found):,} of {of} layers exceed the hardware by more than a tenth. {_explained(found, peak)}"
+        )
     return told
 
 
+def _roof(peak: Peak) -> str:
+    return f"{number(peak.tflops)} TFLOP/s or {peak.gbs:g} GB/s"
+
+
 def _explained(found: "pd.DataFrame", peak: Peak) -> str:
-    plain = found[(found["class"] == CLASSES[0]) & ((found["of_peak"] > 1) | (found["of_bandwidth"] > 1))]
+    plain = found[found["class"] == CLASSES[0]]
     larger = found[found["class"] == CLASSES[1]]
     parts = []
     if len(plain):
         parts.append(
             f"{len(plain)} of them are 1×1 or dense, up to {number(plain['tflops'].max(), 3)} TFLOP/s where the peak "
             f"is {number(peak.tflops)}, and up to {number(plain['gbs'].max(), 3)} GB/s where it is {peak.gbs:g}. No "
-            "algorithm does such a layer with fewer products: these times cannot be complete executions."
+            "algorithm in use does such a layer with fewer products: these times cannot be complete executions."
         )
     if len(larger):
         parts.append(
@@ -170,7 +178,7 @@ def _explained(found: "pd.DataFrame", peak: Peak) -> str:
 
 
 def _have(count: int) -> str:
-    return "1 has" if count == 1 else f"{count} have"
+    return "1 has" if count == 1 else f"{count:,} have"
 
 
 def told_streaming(frames: "Sequence[pd.DataFrame]") -> list[str]:

@@ -39,7 +39,7 @@ def test_padding_is_counted_and_told(meta):
 def test_points_beyond_the_roof(meta):
     # 10 000² weights of 4 bytes, 400 MB: 4 ms at 100 GB/s; 0.2 GFLOP: 0.2 ms at 1 TFLOP/s
     layer = Dense(10_000, 10_000)
-    frame = limits.rates(run_of(meta, [layer] * 3, [5.0, 2.0, 0.1]))
+    frame = limits.rates(run_of(meta, [layer] * 4, [5.0, 3.9, 2.0, 0.1]))  # 3.9 ms is within a tenth
     found = limits.beyond(frame, PEAK)
     assert found["time_ms"].tolist() == [0.1, 2.0]
     assert found["of_peak"].tolist() == pytest.approx([2.0, 0.1])
@@ -105,4 +105,4 @@ def test_the_authors_points_beyond_their_gpu(paper):
     assert (first["height"], first["in_channels"], first["k1"]) == (300, 150, 1)
     assert first["tflops"] == pytest.approx(2 * 300**2 * 150**2 / (first["time_ms"] * 1e-3) / 1e12)
     assert first["of_peak"] > 4
-    assert np.all((found["of_peak"] > 1) | (found["of_bandwidth"] > 1))
+    assert np.all((found["of_peak"] > limits.BEYOND) | (found["of_bandwidth"] > limits.BEYOND))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+RINGS = 40
+"""Most layers beyond the hardware that are ringed one by one."""
 COLOURS = dict(zip(CLASSES, (style.BLUE, style.VERMILLION), strict=True))
 
 
@@ -66,26 +68,17 @@ def _roof(ax: "Axes", frame: "pd.DataFrame", peak: Peak | None, low: float, high
     ax.set_ylim(bottom, max(peak.tflops, float(frame["tflops"].max())) * 2.6)
     ridge = 1e3 * peak.tflops / peak.gbs
     ax.annotate(f"peak {peak.tflops:.3g} TFLOP/s", (ridge, peak.tflops), (2, 4), textcoords="offset points", fontsize=9)
-    slope = low * (ridge / low) ** 0.3
+    slope = low * (ridge / low) ** 0.12
     ax.annotate(
-        f"{peak.gbs:g} GB/s",
-        (slope, peak.gbs * slope / 1e3),
-        (-4, 5),
-        textcoords="offset points",
-        ha="right",
-        fontsize=9,
+        f"{peak.gbs:g} GB/s", (slope, peak.gbs * slope / 1e3), (7, -2), textcoords="offset points", va="top", fontsize=9
     )
     found = beyond(frame, peak)
-    ax.scatter(
-        found["intensity"],
-        found["tflops"],
-        s=34,
-        facecolor="none",
-        edgecolor=style.INK,
-        lw=0.9,
-        label="beyond the hardware",
-    )
-    return f"ringed: {len(found)} of {len(frame):,} layers beyond the hardware"
+    note = f"{len(found):,} of {len(frame):,} layers beyond the hardware"
+    if not 0 < len(found) <= RINGS:
+        return note
+    ring = {"s": 34, "facecolor": "none", "edgecolor": style.INK, "lw": 0.9, "label": "beyond the hardware"}
+    ax.scatter(found["intensity"], found["tflops"], **ring)
+    return f"ringed: {note}"
 
 
 @style.styled
@@ -118,5 +111,5 @@ def draw_streaming(frames: "Sequence[pd.DataFrame]") -> "Figure":
         ax.grid(True, axis="both")
         style.plain_ticks(ax)
     axes[-1].set_xlabel("least traffic of the layer (MB)")
-    axes[0].legend(frameon=False, loc="lower right", fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure

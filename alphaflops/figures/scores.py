@@ -25,6 +25,10 @@ NEAR = 20.0
 CLASSES = {"dense": style.GREEN, "1×1": style.BLUE, "larger kernels": style.VERMILLION}
 
 
+OWN_LABELS = {"paper-t2000": "T2000\npaper", "cpu-1core": "CPU\n1 core", "cpu-allcores": "CPU\nall"}
+"""Short names of the runs that every chapter shows."""
+
+
 def model_title(name: str) -> str:
     """Give a model's name for readers."""
     return "boosting (learned)" if name == BOOSTING else ANALYTIC[name].title if name in ANALYTIC else name
@@ -32,10 +36,12 @@ def model_title(name: str) -> str:
 
 def set_label(run: str) -> str:
     """Break a data set's name into two short lines."""
+    if run in OWN_LABELS:
+        return OWN_LABELS[run]
     parts = run.removeprefix("neusight-").split("-")
     if run.startswith("neusight-") and len(parts) == 2:
         return f"{parts[1].upper()}\n{parts[0]}"
-    return "T2000\npaper" if run == "paper-t2000" else "\n".join(run.split("-", 1))
+    return "\n".join(run.split("-", 1))
 
 
 def matrix(scores: "pd.DataFrame", validation: str) -> "pd.DataFrame":
@@ -186,6 +192,7 @@ def draw_learning(frame: "pd.DataFrame", machines: "dict[str, str]") -> "Figure"
 
 def _learning_axes(ax: "Axes", part: "pd.DataFrame") -> None:
     sizes = sorted(set(part["layers"]))
-    ax.set(xscale="log", ylabel="mean error (%)", ylim=(0, min(1.08 * part["high"].max(), 2.2 * part["median"].max())))
+    ax.set(xscale="log", yscale="log", ylabel="mean error (%)")
+    style.plain_ticks(ax, "y")
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()

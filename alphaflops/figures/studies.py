@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..costs import ANALYTIC, FORMS, CostModel
+from ..costs import ANALYTIC, FORMS, MODEL_NAMES, CostModel
 from ..findings import number
 from ..limits import PEAKS
 from .scores import model_title
@@ -65,7 +65,7 @@ def forms_table(scores: "pd.DataFrame", validation: str = "random") -> str:
     import pandas as pd
 
     part = scores[scores["cv"] == validation]
-    runs = list(dict.fromkeys(part["run"]))
+    runs = list(dict.fromkeys(part.loc[~part["model"].isin(MODEL_NAMES), "run"]))
     rows = []
     for form in FORMS:
         own = part[part["model"] == form.name].set_index("run")["mape_pct"]
@@ -182,10 +182,14 @@ def verdicts_table(frame: "pd.DataFrame") -> str:
     shown = frame.assign(outcome=[_outcome(entry) for entry in frame.to_dict("records")])
     wide = shown.pivot_table("outcome", "text", "run", aggfunc="first", sort=False)
     wide = wide.loc[list(dict.fromkeys(frame["text"])), list(dict.fromkeys(frame["run"]))]
-    return table(wide.rename_axis("claim").reset_index(), "Verdicts, with the value of each statistic.", "tab-verdicts")
+    return table(
+        wide.rename_axis("claim").reset_index(),
+        "Verdicts, with the value of each statistic. A dash: not measured.",
+        "tab-verdicts",
+    )
 
 
 def _outcome(entry: "Mapping[str, Any]") -> str:
     if entry["verdict"] == "not measured":
-        return f"not measured: {entry['reason']}"
+        return "–"
     return f"**{entry['verdict']}** ({number(entry['value'])}{' %' if entry['unit'] == '%' else ''})"

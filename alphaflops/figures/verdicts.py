@@ -31,14 +31,14 @@ def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
     from matplotlib.patches import Patch, Rectangle
 
     claims, runs = list(dict.fromkeys(frame["claim"])), list(dict.fromkeys(frame["run"]))
-    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.0 + 0.34 * len(claims)))
+    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.0 + 0.37 * len(claims)))
     for entry in frame.to_dict("records"):
         x, y = runs.index(entry["run"]), claims.index(entry["claim"])
         colour, ink, mark = LOOK[entry["verdict"]]
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=2))
         known = entry["verdict"] != "not measured"
-        text = f"{mark} {entry['value']:.2g}" if known and entry["value"] < 100 else mark
-        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=8.5)
+        text = f"{mark}\n{entry['value']:.2g}".replace("-", "−") if known else mark
+        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=8.5, linespacing=0.95)
     ax.set(xlim=(0, len(runs)), ylim=(len(claims), 0))
     ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run) for run in runs], fontsize=8.5)
     ax.set_yticks([i + 0.5 for i in range(len(claims))], [claim.replace("-", " ") for claim in claims], fontsize=8.5)

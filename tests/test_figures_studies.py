@@ -1,0 +1,206 @@
+"""Figures, tables and sentences of the study chapters hold the numbers that they claim to show."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from alphaflops import claims, experiments, limits, replication, studies
+from alphaflops.costs import BOOSTING, FORMS, MODEL_NAMES
+from alphaflops.costs.alpha import published_ms
+from alphaflops.figures import limits as drawn_limits
+from alphaflops.figures import replication as drawn_replication
+from alphaflops.figures import scores as drawn_scores
+from alphaflops.figures import studies as tables
+from alphaflops.figures import verdicts as drawn_verdicts
+from alphaflops.layers import bytes_moved, flops
+from alphaflops.records import Run
+
+mpl.use("Agg")
+GRID = experiments.grid("paper")
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.fixture
+def made_up(meta):
+    times = published_ms(GRID) + 0.2
+    about = {**meta, "run_id": "made-up", "device": "cuda", "machine": {"name": "Quadro T2000"}}
+    return Run(about, GRID.assign(latency_ms=times, throughput_ms=published_ms(GRID)))
+
+
+@pytest.fixture
+def card():
+    """Errors of every model on two sets: 10 % for the first, one more for each next; twice that on the second set."""
+    rows = []
+    for factor, run in enumerate(("paper-t2000", "neusight-conv-t4"), 1):
+        for validation in ("in sample", "random", "figure"):
+            for i, name in enumerate((*MODEL_NAMES, *(f.name for f in FORMS if f.name not in MODEL_NAMES))):
+                mape = factor * (10.0 + i)
+                rows.append({"run": run, "model": name, "cv": validation, "mape_pct": mape})
+    return pd.DataFrame(rows)
+
+
+def test_scorecard_shows_every_error_and_frames_the_best_formula(card):
+    errors = drawn_scores.matrix(card, "random")
+    assert list(errors.index)[-1] == BOOSTING
+    assert errors.loc["macs", "neusight-conv-t4"] == 2 * errors.loc["macs", "paper-t2000"]
+    (ax,) = drawn_scores.draw_scorecard(errors).axes
+    assert np.asarray(ax.collections[0].get_array()).ravel() == pytest.approx(errors.to_numpy().ravel())
+    assert {text.get_text() for text in ax.texts} == {f"{value:.1f}" for value in errors.to_numpy().ravel()}
+    frames = [patch.get_y() for patch in ax.patches]
+    assert [int(y) for y in frames] == [0, 0]
+
+
+def test_unknown_errors_are_a_dash(card):
+    errors = drawn_scores.matrix(card, "random")
+    errors.iloc[0, 0] = np.nan
+    (ax,) = drawn_scores.draw_scorecard(errors).axes
+    assert "–" in {text.get_text() for text in ax.texts}
+    assert int(ax.patches[0].get_y()) == 1
+
+
+def test_residuals_are_held_out_and_drawn_as_ratios(made_up):
+    frame = drawn_scores.residuals(made_up, ("macs", "macs+t0"))
+    assert frame["ratio"].to_numpy() == pytest.approx((frame["predicted_ms"] / frame["time_ms"]).to_numpy())
+    assert frame.loc[frame["model"] == "macs", "mflops"].to_numpy() == pytest.approx(flops(GRID) / 1e6)
+    axes = drawn_scores.draw_residuals(frame).axes
+    drawn = np.concatenate([np.asarray(c.get_offsets())[:, 1] for c in axes[0].collections if len(c.get_offsets()) > 1])
+    wanted = frame.loc[frame["model"] == "macs", "ratio"].clip(1 / 12, 12)
+    assert np.sort(drawn) == pytest.approx(np.sort(wanted))
+
+
+def test_learning_curve_shows_median_and_extremes():
+    rows = [
+        {"run": "a", "model": model, "layers": n, "repeat": i, "mape_pct": float(n + i)}
+        for model in ("macs+t0", "best")
+        for n in (15, 30)
+        for i in (0, 1, 5)
+    ]
+    frame = drawn_scores.summarise(pd.DataFrame(rows))
+    assert frame[["median", "low", "high"]].iloc[0].tolist() == [16, 15, 20]
+    (ax,) = drawn_scores.draw_learning(frame, {"a": "machine a"}).axes
+    assert ax.lines[0].get_xydata().tolist() == [[15, 16], [30, 31]]
+    assert ax.get_title(loc="left") == "machine a"
+
+
+def test_roofline_shows_rates_roof_and_rings(made_up):
+    frame = limits.rates(made_up)
+    (ax,) = drawn_limits.draw_roofline([frame]).axes
+    points = np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections[:2]])
+    assert np.sort(points[:, 1]) == pytest.approx(np.sort(frame["tflops"]))
+    roof = next(line for line in ax.lines if line.get_label() == "roof").get_xydata()
+    peak = limits.PEAKS["Quadro T2000"]
+    assert roof[:, 1] == pytest.approx(np.minimum(peak.tflops, peak.gbs * roof[:, 0] / 1e3))
+    ringed = len(limits.beyond(frame, peak))
+    assert len(ax.collections) == 2 + (0 < ringed <= drawn_limits.RINGS)
+
+
+def test_unknown_hardware_gets_its_best_layer_as_a_line(meta):
+    frame = limits.rates(Run(meta, GRID.assign(latency_ms=1.0)))
+    (ax,) = drawn_limits.draw_roofline([frame]).axes
+    assert ax.lines[0].get_ydata()[0] == pytest.approx(frame["tflops"].max())
+
+
+def test_streaming_shows_time_against_bytes(made_up):
+    (ax,) = drawn_limits.draw_streaming([limits.rates(made_up)]).axes
+    part = GRID[GRID["line"] == "dense"]
+    assert ax.lines[0].get_xdata() == pytest.approx(bytes_moved(part) / 1e6)
+
+
+def test_replication_panels_show_both_predictions(made_up):
+    frame = replication.plotted_b()
+    (ax,) = drawn_replication.draw_plotted({"Experiment B": frame}, ["kernel side K (pixels)"]).axes
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    part = frame[frame["line"] == "C = 50"]
+    assert drawn["C = 50"] == pytest.approx(part["measured_ms"].to_numpy())
+    assert drawn["C = 50, as plotted"] == pytest.approx(part["plotted_ms"].to_numpy())
+    constants = replication.constants_compared([made_up])
+    (bars,) = drawn_replication.draw_constants(constants).axes
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(constants["median_ape_pct"].tolist())
+    overhead = replication.overhead(made_up)
+    (dots,) = drawn_replication.draw_overhead([overhead]).axes
+    ratio = made_up.table["latency_ms"] / made_up.table["throughput_ms"]
+    assert np.asarray(dots.collections[0].get_offsets())[:, 1] == pytest.approx(ratio.to_numpy())
+
+
+def test_verdicts_are_coloured_marked_and_told(made_up):
+    judged = claims.table([made_up], error_of=lambda _, model: {"macs": 40.0, "macs+t0": 20.0}.get(model, 18.0))
+    (ax,) = drawn_verdicts.draw_verdicts(judged).axes
+    marks = [text.get_text()[0] for text in ax.texts]
+    assert marks == [drawn_verdicts.LOOK[verdict][2] for verdict in judged["verdict"]]
+    held = judged.set_index("claim")["verdict"]
+    assert (held["alpha-beats-flops"], held["alpha-beats-flops-and-t0"]) == ("holds", "holds in part")
+    told = {line.split("* ")[0].lstrip("*"): line for line in studies.told(judged)}
+    assert "It holds on `made-up`" in told["α-FLOPs predict time better than FLOPs."]
+    assert "Not measured" in told["On fine grids, time jumps where FLOPs hardly change."]
+    (line,) = studies.tally(judged)
+    assert f"{(judged['verdict'] == 'holds').sum()} hold" in line
+    assert "| – " in tables.verdicts_table(judged)
+    assert "**holds** (0.45)" in tables.verdicts_table(judged)
+    assert all(claim.rule in tables.claims_table(judged) for claim in claims.CLAIMS)
+
+
+def test_winners_and_ceiling_follow_the_errors(card):
+    told = studies.winners(card, "random")
+    assert told[0].startswith("`paper-t2000` on held-out layers: `params` errs least, 10 %")
+    assert "beats every other formula on 0 of 2" in studies.ceiling(card)[0]
+    better = card.assign(mape_pct=card["mape_pct"].where(card["model"] != "best", 1.0))
+    assert "beats every other formula on 2 of 2" in studies.ceiling(better)[0]
+    assert "α-FLOPs beat FLOPs on 0 of 2" in studies.alpha_against_flops(card)[0]
+
+
+def test_forms_are_compared_with_the_chosen_one(card):
+    others = [form for form in FORMS if form.name != "best"]
+    told = studies.parts(card)
+    assert len(told) == len(others)
+    assert all(form.title in line and "worse" in line for form, line in zip(others, told, strict=True))
+    text = tables.forms_table(card)
+    assert "neusight-conv-t4" in text
+    assert all(form.title in text for form in FORMS)
+
+
+def test_enough_layers_and_coverage_are_told():
+    curve = pd.DataFrame({"run": "a", "model": "best", "layers": [15, 30, 60], "median": [40.0, 11.0, 10.0]})
+    assert "**machine**: 30 layers suffice" in studies.enough(curve, {"a": "machine"})[0]
+    rows = pd.DataFrame({"run": ["a", "b"], "inside_pct": [90.0, 80.0], "level_pct": 90.0})
+    assert "honest on 1 of 2 runs" in studies.covered(rows)
+    assert "honest," in studies.covered(rows[:1])
+    assert "| a " in tables.coverage_table(rows, {"a": "a", "b": "b"})
+
+
+def test_limits_tables_show_the_points(made_up):
+    fast = Run(made_up.meta, made_up.table.assign(latency_ms=1e-3))
+    found = limits.beyond(limits.rates(fast), limits.PEAKS["Quadro T2000"])
+    text = tables.beyond_table(found)
+    assert f"{tables.SHOWN_FIRST} of {len(found)}" in text
+    repeated = limits.repeated(made_up)
+    assert tables.repeated_table(repeated, "machine").count("\n|") == len(repeated) + 2
+    assert all(name in tables.peaks_table() for name in limits.PEAKS)
+    assert all(f"`{name}`" in tables.models_table() for name in MODEL_NAMES if name != BOOSTING)
+
+
+def test_parameters_table_has_a_column_per_machine():
+    rows = [
+        {"run": run, "parameter": "t0", "value": 0.2, "low": 0.1, "high": 0.3, "unit": "ms", "meaning": "overhead"}
+        for run in ("a", "b")
+    ]
+    text = tables.parameters_table(pd.DataFrame(rows), {"a": "first", "b": "second"})
+    assert "t0 (ms)" in text
+    assert text.count("0.20 [0.10, 0.30]") == 2
+
+
+def test_scores_table_lists_the_three_validations(card):
+    text = tables.scores_table(card, ["paper-t2000"], ["params"])
+    assert "10.0 / 10.0 / 10.0" in text
+
+
+def test_constants_table_has_every_set(made_up):
+    frame = replication.constants_compared([made_up])
+    assert tables.constants_table(frame).count("Quadro T2000") == len(frame)
