@@ -240,11 +240,12 @@ def test_an_array_that_promises_more_than_it_holds_is_refused():
         zips.read_arrays(zips.pack({"latency_0.npy": lying}), "x")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_refused(packed, tmp_path):
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(packed, "a") as archive:
+    with zipfile.ZipFile(packed, "a") as archive:
         archive.writestr("run.json", "{}")
     refuse(packed, tmp_path, "announces 5 files")
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("run.json", "{}")
         archive.writestr("run.json", "{}")
     refuse(tmp_path / "two.zip", tmp_path, "occurs twice")

@@ -5,6 +5,7 @@ Seeded; a few hundred inputs for each parser by default, 10,000 with ``FUZZ=full
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import random
@@ -16,7 +17,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphaflops import artifact, calibrate, datasets, experiments, zips
+from alphaflops import artifact, calibrate, datasets, experiments, measure, zips
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.records import Run
@@ -190,9 +191,8 @@ def fuzz(sandbox, seeds, parse):
         slowest = max(slowest, time.process_time() - start)
         assert WATCH["seen"] == [], f"input {number}"
     grown = peak_mib() - before
-    print(
-        f"{parse.__name__}: {counts['read']} read, {counts['refused']} refused, slowest {slowest:.2f} s, {grown:.0f} MiB more"
-    )
+    seen = f"{counts['read']} read, {counts['refused']} refused"
+    print(f"{parse.__name__}: {seen}, slowest {slowest:.2f} s, {grown:.0f} MiB more")
     assert counts["refused"] > COUNT / 20, counts
     assert slowest < SECONDS
     assert grown < MEMORY_MIB
@@ -281,6 +281,40 @@ def test_archives_of_the_artifact(good, sandbox):
         artifact.verify_archive(path)
 
     fuzz(sandbox, seeds, artifact_archive)
+
+
+def test_journals_of_unfinished_runs(good, sandbox):
+    rows = good.table.to_dict(orient="records")
+    lines = [{"meta": dict(good.meta), "rows": rows, "order": [0, 1], "options": {}}]
+    lines += [{"type": "row", "row": n, "latency_ns": [1, 2, 3], "status": "ok"} for n in range(3)]
+    lines += [{"type": "sentinel", "elapsed_s": 1.0, "median_ms": 2.0}]
+    texts = [json.dumps(line, default=lambda value: value.item()).encode() for line in lines]
+
+    def chained(texts):
+        """Lines whose digests fit, as a stranger could make them."""
+        digest, out = "", b""
+        for text in texts:
+            digest = hashlib.sha256(digest.encode() + text).hexdigest()
+            out += b'{"sha256":"' + digest.encode() + b'","data":' + text + b"}\n"
+        return out
+
+    whole = chained(texts)
+
+    def seeds(rng):
+        if rng.random() < 0.5:
+            return mutated(whole, rng)
+        changed = list(texts)
+        at = rng.randrange(len(changed))
+        changed[at] = mutated(changed[at], rng).replace(b"\n", b" ")
+        return chained(changed)
+
+    def journal(damaged):
+        (sandbox / "in" / "journal.jsonl").write_bytes(damaged)
+        found = measure.verify(sandbox / "in")
+        if found.problems:
+            raise AlphaflopsError(found.problems[0])
+
+    fuzz(sandbox, seeds, journal)
 
 
 def test_files_of_samples(sandbox):

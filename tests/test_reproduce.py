@@ -126,3 +126,22 @@ def test_the_page_belongs_to_a_checkout(monkeypatch):
     monkeypatch.setattr(reproducing_page, "in_checkout", lambda: False)
     with pytest.raises(AlphaflopsError, match="belongs to a checkout"):
         reproducing_page.write()
+
+
+def test_what_is_recorded_is_reproduced(command, paper, monkeypatch, tmp_path):
+    row = reproduce.rows()["table 1a"]
+    monkeypatch.setattr(reproduce, "rows", lambda: {"table 1a": row})
+    monkeypatch.setattr(reproducing_page, "rows", reproduce.rows)
+    monkeypatch.setattr(reproduce, "expected_file", lambda: tmp_path / "expected.json")
+    monkeypatch.setattr(reproducing_page, "CHECKOUT", tmp_path)
+    assert command("reproduce", "--update").code == 0
+    recorded = json.loads((tmp_path / "expected.json").read_text())
+    assert recorded["rows"]["table 1a"]["values"]["paper-t2000"]["layers"] == 5
+    assert recorded["data"]["paper-t2000"]["sha256"] == paper.sha256
+    assert "`alphaflops reproduce --table 1a`" in (tmp_path / "REPRODUCING.md").read_text()
+    assert command("reproduce", "--all").code == 0
+
+
+def test_damaged_values_are_told(refused, altered):
+    altered(lambda content: content.pop("rows"))
+    assert "holds no recorded values" in refused("reproduce", "--all")

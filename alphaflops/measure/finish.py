@@ -152,9 +152,12 @@ def _verify_journal(folder: Path) -> Verification:
         found = journals.read(folder)
     except AlphaflopsError as error:
         return Verification(folder, "unfinished", 0, 0, (str(error),))
-    rows = sum(entry["type"] == "row" for entry in found.entries)
+    wanted = found.header.get("rows")
+    if not isinstance(wanted, list):
+        return Verification(folder, "unfinished", 0, 0, (f"{journals.JOURNAL_FILE}: its first line names no rows",))
+    rows = sum(entry.get("type") == "row" for entry in found.entries)
     torn = f"{journals.JOURNAL_FILE}: its last line is cut short or changed; resuming measures that row again"
-    return Verification(folder, "unfinished", rows, len(found.header["rows"]), (torn,) if found.torn else ())
+    return Verification(folder, "unfinished", rows, len(wanted), (torn,) if found.torn else ())
 
 
 def summary(run: Run) -> dict[str, Any]:

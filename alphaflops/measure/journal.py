@@ -60,7 +60,10 @@ def _decode(digest: str, line: bytes) -> tuple[str, dict[str, Any]] | None:
     new = hashlib.sha256(digest.encode() + text).hexdigest()
     if line != _HEAD + new.encode() + _MIDDLE + text + _TAIL or claimed != new.encode():
         return None
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
     return (new, value) if isinstance(value, dict) else None
 
 
