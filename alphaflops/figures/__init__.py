@@ -1,8 +1,8 @@
 """Figures of the book: load runs, compute a frame, draw it. Drawing reads and writes no file.
 
 The three steps are three functions: `load` gives runs, `sweep` (and its siblings in `frames`) a tidy table, and the
-functions of `sweeps` and `formula` a Matplotlib figure. A notebook ends such a cell with ``;`` so that the figure is
-shown once. Colours, fonts and sizes have their one place in `style`.
+functions of `sweeps` and `formula` a Matplotlib figure. A notebook's cell says ``figure = draw_…(…)``, so that the
+figure is shown once. Colours, fonts and sizes have their one place in `style`.
 
 A new figure follows the same steps: a compute function that returns a frame, a draw function decorated with
 `style.styled` that takes the frame, and a test of the plotted data.
