@@ -11,7 +11,9 @@ from . import claims, figures, findings
 from .calibrate import calibrate
 from .costs.alpha import PAPER_T2000, REPLICATION_RTX4090, AlphaConstants
 from .errors import AlphaflopsError
+from .evidence import ErrorOf
 from .figures import AUTHORS, machines, reference_runs
+from .scores import held_out_mape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +160,7 @@ def _with_interval(entry: Any) -> str:
     return f"{findings.number(entry['value'])} ({findings.between((entry['low'], entry['high']))})"
 
 
-def verdicts(runs: Sequence["Run"], *, error_of: claims.ErrorOf = claims.held_out_mape) -> "pd.DataFrame":
+def verdicts(runs: Sequence["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.DataFrame":
     """Give each claim's verdict per run: columns ``claim`` (its sentence), then one per run."""
     import pandas as pd
 
@@ -212,7 +214,7 @@ def lessons(runs: Sequence["Run"], told: "pd.DataFrame", fitted: Fits) -> list[s
 
 def _limit(fitted: "Calibration", kernel: str) -> float:
     beta, gamma = (float(fitted.parameters[f"{name}_{kernel}"]["value"]) for name in ("beta", "gamma"))
-    return beta**gamma
+    return float(beta**gamma)
 
 
 def quality(runs: Sequence["Run"]) -> list[str]:

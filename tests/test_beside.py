@@ -1,0 +1,133 @@
+"""One machine beside the paper's: tables, verdicts that differ, small multiples, and the page to send."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alphaflops import beside, claims, comparison, experiments, figures, report
+from alphaflops.records import Run
+
+
+def _run(meta, run_id, factor, **columns):
+    from alphaflops.layers import macs
+
+    grid = experiments.grid("quick")
+    grid = grid[grid["experiment"].isin(["conv_fixed_progressive", "conv_K_vs_C"])].reset_index(drop=True)
+    times = 0.1 + factor * macs(grid) / 1e9
+    own = {**meta, "run_id": run_id, "machine": {"name": f"machine of {run_id}", "threads": 1}}
+    return Run(own, grid.assign(latency_ms=times, **columns))
+
+
+@pytest.fixture
+def pair(meta):
+    slow = _run(meta, "slow", 4.0)
+    table = slow.table.assign(throughput_ms=slow.table["latency_ms"] - 0.02, converged=True, flags="")
+    table.loc[0, "flags"] = "unsteady"
+    sentinel = {"verdict": "steady", "readings": 9, "median_ms": 1.0, "moved": 0.01, "spread": 0.05, "p": 0.4}
+    return [_run(meta, "fast", 1.0), replace(slow, table=table, meta={**slow.meta, "sentinel": sentinel})]
+
+
+def test_cards_tell_what_is_known_and_say_what_is_not(pair):
+    cards = beside.machine_cards(pair).set_index("")
+    assert list(cards.columns) == ["fast", "slow"]
+    assert cards.loc["machine", "fast"] == "machine of fast"
+    assert cards.loc["layers", "slow"] == str(len(pair[1].table))
+    assert cards.loc["memory (GiB)", "fast"] == beside.UNKNOWN
+
+
+def test_overhead_is_the_planted_one(pair):
+    fitted = beside.fits(pair)
+    shown = beside.overheads(pair, fitted).set_index("run")
+    assert float(shown.loc["fast", "t0 fitted (ms)"].split(" ")[0]) == pytest.approx(0.1, rel=0.02)
+    assert shown.loc["slow", "latency − throughput, median (ms)"] == "0.020"
+    assert shown.loc["fast", "latency − throughput, median (ms)"] == beside.UNKNOWN
+
+
+def test_too_few_layers_are_said_and_not_fitted(pair):
+    few = replace(pair[0], table=pair[0].table.head(1))
+    fitted = beside.fits([few])
+    assert fitted == {"fast": {"macs+t0": None, "alpha": None}}
+    assert beside.overheads([few], fitted).loc[0, "t0 fitted (ms)"] == beside.TOO_FEW
+    assert set(beside.constants([few], fitted)["fast"]) == {beside.TOO_FEW}
+
+
+def test_constants_stand_beside_the_published_ones(pair):
+    shown = beside.constants(pair, beside.fits(pair)).set_index("constant")
+    assert shown.loc["β, K > 1", "published, T2000"] == "0.00100"
+    assert shown.loc["ms per million MAC", "replication, RTX 4090"] == "0.00549 (K = 1), 0.00402 (K > 1)"
+    assert re.fullmatch(r"[\d.]+ \([\d.]+( to [\d.]+)?\)", shown.loc["γ, K = 1", "slow"])
+
+
+def test_only_claims_that_come_out_differently_are_kept():
+    told = pd.DataFrame(
+        {
+            "claim": ["same", "one did not measure", "differ"],
+            "a": [claims.HOLDS, claims.HOLDS, claims.HOLDS],
+            "b": [claims.HOLDS, claims.NOT_MEASURED, claims.FAILS],
+        }
+    )
+    assert list(beside.changed(told)["claim"]) == ["differ"]
+    assert "differ" in beside.disagreement(told)
+    assert "agree" in beside.disagreement(told.head(2))
+
+
+def test_verdicts_are_those_of_the_claims(pair):
+    def error_of(run, model):
+        return {"macs": 40.0}.get(model, 20.0)
+
+    told = beside.verdicts(pair, error_of=error_of).set_index("claim")
+    judged = {v.claim: v.verdict for v in claims.judge(pair[1], error_of=error_of)}
+    assert {claim.text: judged[claim.id] for claim in claims.CLAIMS} == told["slow"].to_dict()
+    assert told.loc[claims.find("alpha-beats-flops").text, "fast"] == claims.HOLDS
+
+
+def test_quality_names_flags_and_drift(pair):
+    fast, slow = beside.quality(pair)
+    assert "Too few sentinel readings" in fast
+    assert f"{len(pair[1].table)} of {len(pair[1].table)} layers reached the wanted precision, 1 carry a flag" in slow
+    assert "moved by 1.0 %" in slow
+
+
+def test_runs_that_are_bundled_are_not_the_readers(pair):
+    assert [run.id for run in beside.own_runs(pair)] == ["fast", "slow"]
+    assert "machine of slow" in beside.introduction(pair)
+    assert "make rerun" in beside.introduction([])
+
+
+def test_multiples_draw_every_line_of_every_machine(pair):
+    frame = figures.sweep(pair, "conv_K_vs_C")
+    figure = figures.draw_multiples(frame, "kernel side")
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(shown) == 2
+    for ax, run in zip(shown, ("fast", "slow"), strict=True):
+        part = frame[frame["run"] == run]
+        lines = {line.get_label(): line for line in ax.get_lines()}
+        assert set(lines) == {f"{n}{end}" for n in part["line"].unique() for end in ("", ", predicted")}
+        first = part[part["line"] == part["line"].iloc[0]]
+        np.testing.assert_allclose(lines[first["line"].iloc[0]].get_ydata(), first["time_ms"])
+
+
+def test_page_to_send_holds_everything_and_asks_for_nothing(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "table", lambda runs, error_of: _table(runs))
+    page = report.page(pair, comparison.compare(pair))
+    assert "machine of fast" in page
+    assert page.count("<figure>") == 2
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "http" not in re.sub(r'"data:[^"]*"', "", page)
+    written = report.write(page, tmp_path / "page.html")
+    assert written.read_text(encoding="utf-8") == page
+
+
+def _table(runs):
+    rows = [{"text": "a claim", "run": run.id, "verdict": claims.HOLDS} for run in runs]
+    return pd.DataFrame(rows)
+
+
+def test_page_that_cannot_be_written_is_one_line(refused, tmp_path, pair, monkeypatch):
+    folders = [str(run.write(tmp_path / run.id)) for run in pair]
+    monkeypatch.setattr(report, "page", lambda *_: "<p>")
+    line = refused("compare", *folders, "--html", tmp_path / "no-such-folder" / "page.html")
+    assert "cannot be written" in line
