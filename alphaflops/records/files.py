@@ -1,0 +1,60 @@
+"""The files of a run folder: whole or not at all when written, checked against their checksums when read."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import AlphaflopsError
+
+RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "measurements.csv", "samples.npz", "SHA256SUMS"
+
+
+def json_bytes(value: Any) -> bytes:
+    """Give a value as the bytes of a JSON file, keys sorted."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader finds the old bytes or the new ones, never a part."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with partial.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Say what in a run folder does not match its checksums: one phrase per file, none if all is well."""
+    sums = folder / SUMS_FILE
+    if not sums.exists():
+        return [f"{SUMS_FILE} is missing"]
+    present = [name for name in (RUN_FILE, TABLE_FILE, SAMPLES_FILE) if (folder / name).exists()]
+    wanted: dict[str, str] = {}
+    for line in sums.read_bytes().decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        wanted[name] = digest
+    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in present}
+    damage = [f"{name} does not match its checksum" for name in present if wanted.get(name) != found[name]]
+    damage += [f"{name!r} is listed in {SUMS_FILE} but missing" for name in wanted if name not in present]
+    exact = "".join(f"{digest}  {name}\n" for name, digest in wanted.items())
+    if not damage and sums.read_bytes() != exact.encode():
+        damage.append(f"{SUMS_FILE} has changed")
+    return damage
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, naming the file in any error."""
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON, perhaps truncated"
+        raise AlphaflopsError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(value, dict):
+        raise AlphaflopsError(f"{path} holds a {type(value).__name__}: expected a JSON object")
+    return value
