@@ -267,6 +267,22 @@ def _peak_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def _described(run: "Run") -> dict[str, Any]:
+    told = {
+        "sha256": run.ok.sha256,
+        "machine": run.machine,
+        "layers": len(run.table),
+        "seconds": run.meta.get("seconds"),
+    }
+    if run.meta["origin"] != "measured":
+        return {**told, "command": None}
+    threads = f" --threads {run.meta['machine']['threads']}" if run.meta["device"] == "cpu" else ""
+    command = (
+        f"alphaflops measure --device {run.meta['device']}{threads} --profile {run.meta['profile']} --out {run.id}"
+    )
+    return {**told, "command": command}
+
+
 def update() -> Path:
     """Compute every row anew, each in a process of its own, and record values, seconds and peak memory.
 
@@ -277,20 +293,13 @@ def update() -> Path:
     """
     from .machine import cpu_name
 
-    runs = {run.id: run for run in figures.load()}
+    runs = [run.id for run in figures.load()]
     content: dict[str, Any] = {"recorded_on": cpu_name(), "data": {}, "rows": {}}
-    for name, run in runs.items():
-        seconds = run.meta.get("seconds")
-        full = datasets.load(name)
-        content["data"][name] = {
-            "sha256": full.ok.sha256,
-            "machine": run.machine,
-            "layers": len(full.table),
-            "seconds": seconds,
-        }
+    for name in runs:
+        content["data"][name] = _described(datasets.load(name))
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for key in rows():
-            values, seconds, memory = pool.submit(_timed, key, list(runs)).result()
+            values, seconds, memory = pool.submit(_timed, key, runs).result()
             content["rows"][key] = {"seconds": round(seconds, 1), "memory_mib": round(memory), "values": values}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:

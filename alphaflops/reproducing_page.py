@@ -50,15 +50,9 @@ def _row(key: str, entry: Mapping[str, Any]) -> list[str]:
 
 def _data(name: str, entry: Mapping[str, Any]) -> list[str]:
     source = datasets.sources().get(name)
-    again = f"[{source.citation}]({source.url})" if source else f"`{_command(name)}`"
+    again = f"[{source.citation}]({source.url})" if source else f"`{entry['command']}`"
     minutes = f"{entry['seconds'] / 60:.0f}" if entry["seconds"] else "not stated"
     return [f"`{name}`", entry["machine"], str(entry["layers"]), again, minutes, f"`{entry['sha256']}`"]
-
-
-def _command(name: str) -> str:
-    meta = datasets.load(name).meta
-    threads = f" --threads {meta['machine']['threads']}" if meta["device"] == "cpu" else ""
-    return f"alphaflops measure --device {meta['device']}{threads} --profile {meta['profile']} --out {name}"
 
 
 def page(recorded: Mapping[str, Any]) -> str:
