@@ -17,11 +17,17 @@ book: .venv/.installed
 notebooks: .venv/.installed
 	$(BIN)/alphaflops update
 
+pdf: .venv/.installed
+	$(BIN)/python -c "from pathlib import Path; from alphaflops.pdf import print_book; print(print_book(Path('_build/book.pdf')))"
+
 calibrations: .venv/.installed
 	$(BIN)/alphaflops calibrate
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+fuzz: .venv/.installed
+	FUZZ=full $(BIN)/python -m pytest tests/test_fuzz.py -s
 
 lint: .venv/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
@@ -39,4 +45,4 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: rerun test book notebooks calibrations bench lint clean
+.PHONY: rerun test book pdf notebooks calibrations bench fuzz lint clean
