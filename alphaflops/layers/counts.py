@@ -1,10 +1,13 @@
 """Counts over a table of layers, vectorised: any mapping from the names in `COLUMNS` to arrays of shape ``(n,)``."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "kind",
@@ -29,7 +32,7 @@ COLUMNS = (
 )
 """Columns that describe one layer in a table; a dense layer is a 1×1 convolution over a 1×1 input."""
 
-Table: TypeAlias = Mapping[str, ArrayLike]
+Table: TypeAlias = "Mapping[str, ArrayLike] | pd.DataFrame"
 
 
 def _float(table: Table, name: str) -> NDArray[np.float64]:
