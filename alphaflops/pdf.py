@@ -1,0 +1,93 @@
+"""The whole book as one PDF: all pages in one, printed by a Chromium that is installed here."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from . import publish
+from .errors import AlphaflopsError
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--no-pdf-header-footer",
+    "--virtual-time-budget=20000",
+)
+TIMEOUT_S: Final = 300
+
+
+def browser() -> str:
+    """Give the command of an installed browser that can print.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is none.
+    """
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise AlphaflopsError(f"no browser to print with: install one of {', '.join(BROWSERS)}")
+    return found
+
+
+def print_book(out: Path) -> Path:
+    """Print the committed chapters; nothing is measured or run.
+
+    Parameters
+    ----------
+    out : Path
+        The PDF; an older one stays until the new one is complete.
+
+    Raises
+    ------
+    AlphaflopsError
+        If no browser is installed, the pages cannot be built or printed, or `out` cannot be written.
+    """
+    command = browser()
+    wanted = publish.chapters()
+    checkout = wanted[0].text.parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Path(folder)
+        for name in publish.SOURCES:
+            source = checkout / name
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, stage / name)
+        (stage / "notebooks").mkdir()
+        for chapter in wanted:
+            shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
+        page = _one_page(stage, wanted[0])
+        printed = stage / "book.pdf"
+        _run([command, *FLAGS, f"--user-data-dir={stage / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()])
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(printed, out.with_name(out.name + ".part"))
+            out.with_name(out.name + ".part").replace(out)
+        except OSError as error:
+            raise AlphaflopsError(f"{out} cannot be written: {error.strerror}") from error
+    return out
+
+
+def _one_page(stage: Path, root: publish.Chapter) -> Path:
+    builder = ["-c", "from jupyter_book.cli.main import main; main()", "build", str(stage), "--builder", "singlehtml"]
+    _run([sys.executable, *builder, "--quiet"])
+    html = stage / "_build" / "singlehtml"
+    # The page lies in a folder but refers to its styles and figures as if it lay above.
+    return Path(shutil.copyfile(html / "notebooks" / f"{root.name}.html", html / "book.html"))
+
+
+def _run(command: list[str]) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise AlphaflopsError(f"{Path(command[0]).name} took longer than {TIMEOUT_S} s") from error
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise AlphaflopsError(f"{Path(command[0]).name} failed: {lines[-1] if lines else 'no message'}")
