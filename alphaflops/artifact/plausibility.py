@@ -44,14 +44,14 @@ BYTES_PER_S: Final = {"cpu": 2e13, "cuda": 1e14, "mps": 1e14}
 OK_SHARE: Final = 0.5
 """Least share of layers that were measured at all."""
 
-CONVERGED_SHARE: Final = 0.25
-"""Least share of the measured layers whose interval became as narrow as asked; busy shared machines reach 0.4."""
+CONVERGED_SHARE: Final = 0.5
+"""Least share of the measured layers whose interval became as narrow as asked."""
 
-MOVED: Final = 0.25
+MOVED: Final = 0.1
 """Largest movement of the sentinel between the first and the last third of a run (fraction of its median)."""
 
-SPREAD: Final = 2.0
-"""Largest range of the sentinel's readings (fraction of their median); busy shared machines reach 1."""
+SPREAD: Final = 0.5
+"""Largest range of the middle four fifths of the sentinel's readings (fraction of their median)."""
 
 RANK: Final = 0.2
 """Least rank correlation of time with multiply–accumulates, where they span a factor of `SPAN`."""
