@@ -14,5 +14,5 @@ def test_bars_are_the_times_of_the_first_run(paper):
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], frame["time_ms"])
     assert [label.get_text() for label in ax.get_yticklabels()] == list(frame["line"])
     assert tuple(figure.get_size_inches() * figure.dpi) == SIZE_PX
-    assert "327.68 million FLOPs" in ax.texts[-1].get_text()
+    assert "327.68 million FLOPs" in figure.texts[-1].get_text()
     plt.close(figure)

@@ -17,7 +17,7 @@ def describe(table: "pd.DataFrame") -> list[str]:
     return [_words(row) for row in table.to_dict("records")]
 
 
-def _words(row: dict[str, Any]) -> str:
+def _words(row: dict[Any, Any]) -> str:
     batch = f", batch {row['batch']}" if row["batch"] > 1 else ""
     channels = f"{row['in_channels']} → {row['out_channels']}"
     time = f"{number(row['time_ms'], 3)} ms"

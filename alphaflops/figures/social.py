@@ -39,14 +39,10 @@ def draw_social(frame: "pd.DataFrame") -> "Figure":
     ax.grid(False)
     ax.spines[["bottom", "left"]].set_visible(False)
     flops = f"{2e-6 * part['macs'].iloc[0]:.2f}"
-    ax.set_title("Do FLOPs tell the time?", fontsize=44, pad=62)
-    ax.annotate(
-        f"Five layers of {flops} million FLOPs each on a {part['machine'].iloc[0]}",
-        (0, 1),
-        (0, 26),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=22,
-        color="#555555",
-    )
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0.02, 0, 0.96, 0.76))
+    figure.text(0.03, 0.85, "Do FLOPs tell the time?", fontsize=44, weight="bold")
+    words = f"Five layers of {flops} million FLOPs each on a {part['machine'].iloc[0]}"
+    figure.text(0.03, 0.775, words, fontsize=24, color="#555555")
     return figure
