@@ -41,8 +41,12 @@
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   }
 
-  for (const script of document.querySelectorAll("script.hover-points")) {
-    const figure = document.getElementById(script.dataset.figure);
-    if (figure) explore(figure, JSON.parse(script.textContent));
-  }
+  const start = () => {
+    for (const script of document.querySelectorAll("script.hover-points")) {
+      const figure = document.getElementById(script.dataset.figure);
+      if (figure) explore(figure, JSON.parse(script.textContent));
+    }
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
 })();
