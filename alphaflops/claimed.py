@@ -15,7 +15,7 @@ before any result was looked at:
   several hundred layers chance alone does not reach three fifths.
 - *Jumps.* Two lines in three make a rule, one in three an occasional effect.
 
-One claim was added after the first results were seen, ``dense-and-conv-differ-in-the-table``: the test over all sizes
+One claim was added after the first results were seen, ``table-layers-differ``: the test over all sizes
 of Figure 1 is decided by small layers, whose time is a call's overhead, while the paper's table is about one large
 size. The first test stays as it was, and the new one has its thresholds.
 """
@@ -159,7 +159,7 @@ CLAIMS: Final = (
         (_gpu, _FIGURE_1),
     ),
     Claim(
-        "dense-and-conv-differ-in-the-table",
+        "table-layers-differ",
         PAPER,
         "The layers of 327.68 million FLOPs in Figure 1a take different times on a GPU.",
         "Slowest over fastest of the layers in the table of Figure 1a",

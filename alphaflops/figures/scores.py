@@ -8,6 +8,7 @@ import numpy as np
 from ..calibrate.scoring import out_of_fold
 from ..costs import ANALYTIC, BOOSTING, MODEL_NAMES, features
 from ..layers import flops
+from ..studies import OWN_CONSTANTS
 from . import style
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ def draw_scorecard(errors: "pd.DataFrame") -> "Figure":
         ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", fontsize=9, color="white" if dark else style.INK)
     formulas = errors.drop(index=BOOSTING, errors="ignore")
     for j, name in enumerate(errors.columns):
-        if formulas[name].notna().any():
-            best = int(np.nanargmin(formulas[name].to_numpy()))
+        judged = formulas[name].where([(model, name) != OWN_CONSTANTS for model in formulas.index])
+        if judged.notna().any():
+            best = int(np.nanargmin(judged.to_numpy()))
             ax.add_patch(Rectangle((j + 0.03, best + 0.05), 0.94, 0.9, fill=False, ec=style.VERMILLION, lw=2.2))
     if BOOSTING in errors.index:
         ax.axhline(len(formulas), color=style.INK, lw=1.6)

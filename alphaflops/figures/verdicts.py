@@ -18,6 +18,10 @@ LOOK = {
 """Colour of the cell, colour of its text, and mark of each verdict."""
 
 
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1 else f"{value:.2g}"
+
+
 @style.styled
 def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
     """Draw one cell per claim and run: the verdict as colour and mark, with the value of the statistic.
@@ -37,7 +41,7 @@ def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
         colour, ink, mark = LOOK[entry["verdict"]]
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=2))
         known = entry["verdict"] != "not measured"
-        text = f"{mark}\n{entry['value']:.2g}".replace("-", "−") if known else mark
+        text = f"{mark}\n{_short(entry['value'])}".replace("-", "−") if known else mark
         ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=8.5, linespacing=0.95)
     ax.set(xlim=(0, len(runs)), ylim=(len(claims), 0))
     ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run) for run in runs], fontsize=8.5)
