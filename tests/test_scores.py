@@ -1,0 +1,99 @@
+"""Committed scores match code and data, or are computed anew; learning curves judge unseen layers only."""
+
+import json
+
+import numpy as np
+import pytest
+
+from alphaflops import datasets, experiments, learning, scores
+from alphaflops.costs import MODEL_NAMES
+from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import macs
+from alphaflops.records import Run
+
+GRID = experiments.grid("paper")
+
+
+@pytest.fixture
+def regular(meta):
+    """Times that FLOPs with a constant give exactly."""
+    return Run({**meta, "run_id": "regular"}, GRID.assign(latency_ms=0.3 + 0.01 * macs(GRID) / 1e6))
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty place for committed and cached scores."""
+    monkeypatch.setattr(scores, "path", lambda: tmp_path / "scores.json")
+    monkeypatch.setattr(scores, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "scores.json"
+
+
+def test_committed_scores_are_those_of_this_code_and_data():
+    if missing := [name for name in scores.UPSTREAM if not datasets.available(name)]:
+        pytest.skip(f"{', '.join(missing)}: neither in a mirror nor downloaded: set ALPHAFLOPS_MIRROR")
+    assert scores.stale(scores.reference_runs()) == [], (
+        "run `alphaflops scorecard --update` and commit data/scores.json"
+    )
+
+
+def test_committed_scores_hold_every_model_and_form():
+    known = scores.stored()
+    assert {row["model"] for row in known["scores"]} == {*MODEL_NAMES, *scores.TRIED}
+    assert all(known[kind] for kind in scores.KINDS)
+
+
+def test_what_does_not_match_is_named(store, regular):
+    assert scores.stale([regular]) == ["the code that scores has changed", "run 'regular' is missing or has changed"]
+    store.write_text(json.dumps({"code": scores.code_hash(), "runs": {"regular": regular.sha256}}))
+    assert scores.stale([regular]) == []
+    other = Run(regular.meta, regular.table.assign(latency_ms=regular.table["latency_ms"] * 2))
+    assert scores.stale([other]) == ["run 'regular' is missing or has changed"]
+
+
+def test_matching_scores_are_read_and_others_computed(store, regular):
+    row = {"run": "regular", "model": "macs+t0", "cv": "random", "mape_pct": 42.0}
+    known = {"runs": {"regular": regular.sha256}, "scores": [row]}
+    store.write_text(json.dumps({"code": scores.code_hash(), **known}))
+    assert scores.held_out_mape(regular, "macs+t0") == 42
+    assert scores.of([regular])["mape_pct"].tolist() == [42]
+    store.write_text(json.dumps({"code": "other", **known}))
+    assert scores.held_out_mape(regular, "macs+t0") < 1
+
+
+def test_damaged_scores_are_refused(store):
+    store.write_text("{")
+    with pytest.raises(AlphaflopsError, match="cannot be read: run `alphaflops scorecard --update`"):
+        scores.stored()
+
+
+def test_computed_rows_are_kept(store, regular, monkeypatch):
+    calls = []
+    monkeypatch.setitem(
+        scores._COMPUTE, "learning", lambda run: calls.append(run.id) or [{"run": run.id, "layers": 15}]
+    )
+    found = [scores.of([regular], "learning") for _ in range(2)]
+    assert calls == ["regular"]
+    assert found[0].equals(found[1])
+
+
+def test_learning_curve_finds_the_exact_model_with_few_layers(regular):
+    rows = learning.learning_curve(regular, ["macs", "macs+t0"], (15, 60), repeats=2)
+    assert [(r["model"], r["layers"], r["repeat"]) for r in rows[:2]] == [("macs", 15, 0), ("macs+t0", 15, 0)]
+    assert len(rows) == 8
+    error = {(r["model"], r["layers"]): r["mape_pct"] for r in rows}
+    assert error["macs+t0", 60] < 0.5 < error["macs", 60]
+
+
+def test_learning_curve_is_repeatable_and_leaves_layers_to_judge(regular):
+    few = Run(regular.meta, regular.table.iloc[:70])
+    first = learning.learning_curve(few, ["macs"], repeats=1)
+    assert first == learning.learning_curve(few, ["macs"], repeats=1)
+    assert [row["layers"] for row in first] == [15]
+
+
+def test_coverage_counts_layers_inside_their_interval(meta):
+    noise = np.exp(0.2 * np.random.default_rng(1).standard_normal(len(GRID)))
+    run = Run(meta, GRID.assign(latency_ms=(0.3 + 0.01 * macs(GRID) / 1e6) * noise))
+    rows = learning.coverage(run, "macs+t0", splits=3)
+    assert len(rows) == 3
+    assert np.mean([row["inside_pct"] for row in rows]) == pytest.approx(90, abs=4)
