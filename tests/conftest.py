@@ -1,10 +1,13 @@
 """Fixtures shared by the tests."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
 from alphaflops import cli, datasets, experiments
 from alphaflops.records import FORMAT_VERSION, Run

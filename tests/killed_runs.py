@@ -3,6 +3,7 @@
 Forking from one process that has imported everything makes a trial cost a fraction of a second.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -29,13 +30,31 @@ def forked(work) -> int:
     return child
 
 
-def trial(folder: Path, wait_s: float) -> dict:
-    """Kill one run after `wait_s` seconds, resume it, and describe both states."""
+def started(folder: Path) -> int:
+    """Start a run in a child process and give its id."""
     grid = experiments.grid("smoke")
-    child = forked(lambda: measure.run(grid, OPTIONS, folder, device=FakeDevice()))
-    time.sleep(wait_s)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    return forked(lambda: measure.run(grid, OPTIONS, folder, device=FakeDevice()))
+
+
+def watch(child: int, folder: Path, enough: float) -> int:
+    """Wait until the journal has `enough` bytes or the run is over; give the most that was seen."""
+    seen = 0
+    while seen < enough and os.waitpid(child, os.WNOHANG) == (0, 0):
+        with contextlib.suppress(FileNotFoundError):
+            seen = max(seen, (folder / journal.JOURNAL_FILE).stat().st_size)
+        time.sleep(0.0002)
+    return seen
+
+
+def trial(folder: Path, enough: float, later_s: float) -> dict:
+    """Kill one run `later_s` seconds after its journal has `enough` bytes, resume it, and describe both states."""
+    child = started(folder)
+    watch(child, folder, enough)
+    time.sleep(later_s)
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    grid = experiments.grid("smoke")
     if (folder / journal.JOURNAL_FILE).exists():
         before = journal.read(folder).entries
         run = measure.resume(folder, device=FakeDevice(seed=1))
@@ -56,15 +75,14 @@ def trial(folder: Path, wait_s: float) -> dict:
 
 
 def main() -> None:
-    """Time one uninterrupted run, then spread the kills over that time and a little beyond."""
+    """Weigh the journal of one uninterrupted run, then spread the kills over its bytes: a busy machine changes nothing."""
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     grid = experiments.grid("smoke")
     whole = measure.run(grid, OPTIONS, base / "whole", device=FakeDevice())  # loads everything before the forks
-    start = time.monotonic()
-    os.waitpid(forked(lambda: measure.run(grid, OPTIONS, base / "again", device=FakeDevice())), 0)
-    length = time.monotonic() - start
-    results = [trial(base / f"trial-{i}", moments.uniform(0, 1.1 * length)) for i in range(trials)]
+    size = watch(started(base / "again"), base / "again", float("inf"))
+    kills = [(moments.uniform(0, 1.1 * size), moments.uniform(0, 0.003)) for _ in range(trials)]
+    results = [trial(base / f"trial-{i}", *kill) for i, kill in enumerate(kills)]
     print(json.dumps({"whole": [whole.table["row"].tolist(), whole.table["order"].tolist()], "trials": results}))
 
 

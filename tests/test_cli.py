@@ -83,7 +83,7 @@ def test_score_has_the_promised_keys(command, folder):
     promised = {"run", "model", "n", "mape_pct", "median_ape_pct", "r2", "spearman", "per_experiment"}
     assert promised | {"cv", "within_20_pct", "parameters"} <= set(found)
     assert found["n"] == 58
-    assert found["mape_pct"] < 1e-6  # the made-up run is exactly proportional to MACs
+    assert found["mape_pct"] < 1e-3  # the made-up run is exactly proportional to MACs
     assert found["parameters"]["scale"] == pytest.approx(1)
 
 

@@ -114,6 +114,7 @@ def test_without_padding_every_product_touches_data(layer):
     assert layer.valid_macs == layer.macs
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 8))
 def test_any_dense_layer_counts_as_torch_does(n_in, n_out, batch):
     layer = Dense(n_in, n_out, batch)
