@@ -6,11 +6,12 @@ any) and ``SHA256SUMS`` (written last, checkable with ``sha256sum -c``).
 
 from .files import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json, replace_file
 from .run import Run, read_table
-from .schema import FORMAT_VERSION, KEY_COLUMNS, STATUSES, TEXT_COLUMNS
+from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES, TEXT_COLUMNS
 
 __all__ = [
     "FORMAT_VERSION",
     "KEY_COLUMNS",
+    "KNOWN_COLUMNS",
     "RUN_FILE",
     "SAMPLES_FILE",
     "STATUSES",

@@ -1,0 +1,55 @@
+"""What is committed under data: whole, described, and fitted to the runs that are there."""
+
+import pytest
+
+from alphaflops import datasets, measure, read_calibration
+from alphaflops.calibrate.bundled import BUNDLED_MODELS, file_name
+from alphaflops.paths import data_folder
+from alphaflops.records import KNOWN_COLUMNS
+
+CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
+README = (data_folder() / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", datasets.bundled())
+def test_bundled_runs_are_as_they_were_written(name):
+    found = measure.verify(datasets.runs_folder() / name)
+    assert found.problems == ()
+    assert found.state == "finished"
+    assert f"`{name}`" in README
+
+
+def test_reference_runs_hold_every_layer_of_the_paper_on_one_and_on_all_cores():
+    one, all_cores = datasets.load("cpu-1core"), datasets.load("cpu-allcores")
+    for run in (one, all_cores):
+        assert len(run.ok.table) == 721
+        assert run.meta["profile"] == "paper"
+        assert {"latency_ms", "throughput_ms"} <= set(run.table)
+        assert len(run.samples) == 2 * 721
+    assert one.meta["machine"]["threads"] == 1
+    assert all_cores.meta["machine"]["threads"] == all_cores.meta["machine"]["cpu"]["cores_usable"] > 1
+    assert one.meta["protocol"] == all_cores.meta["protocol"]
+    assert one.meta["software"] == all_cores.meta["software"]
+
+
+@pytest.mark.parametrize("path", CALIBRATIONS, ids=lambda path: path.stem)
+def test_calibrations_belong_to_the_data_that_are_here(path):
+    found = read_calibration(path)
+    name = str(found.run["id"])
+    assert path.name == file_name(name, found.model)
+    if not datasets.available(name):
+        pytest.skip(f"{name} is neither in a mirror nor downloaded")
+    assert found.run["sha256"] == datasets.load(name).sha256, "run `alphaflops calibrate` and commit data/calibrations"
+
+
+def test_every_bundled_run_has_its_calibrations():
+    wanted = {file_name(run, model) for run in datasets.bundled() for model in BUNDLED_MODELS}
+    assert wanted <= {path.name for path in CALIBRATIONS}
+
+
+def test_every_column_is_described():
+    assert [name for name in KNOWN_COLUMNS if f"`{name}`" not in README] == []
+
+
+def test_every_data_set_is_described():
+    assert [name for name in datasets.sources() if f"`{name.rsplit('-', 1)[0]}-*`" not in README and name not in README] == []
