@@ -145,6 +145,13 @@ def test_load_refuses_two_runs_of_one_id(paper, run, tmp_path):
         figures.load(folders)
 
 
+def test_load_tells_two_runs_of_one_machine_apart(paper, run, tmp_path):
+    folders = [Run({**run.meta, "run_id": name}, run.table).write(tmp_path / name) for name in ("mine", "again")]
+    names = [r.machine for r in figures.load(folders)]
+    assert names[-2:] == ["no machine", "no machine (again)"]
+    assert len(set(names)) == len(names)
+
+
 def test_alpha_curves_are_the_formula_and_its_limit():
     frame = figures.curves(points=7)
     (ax,) = figures.draw_curves(frame).axes

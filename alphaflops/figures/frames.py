@@ -1,6 +1,6 @@
 """From runs to the tidy tables that are drawn and put into words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,18 @@ def load(runs: Iterable[str | Path] = ()) -> tuple[Run, ...]:
     for run_id in ids:
         if ids.count(run_id) > 1:
             raise AlphaflopsError(f"run {run_id!r} is given twice: name each run once")
-    return tuple(run.ok for run in loaded)
+    return tuple(_told_apart(run.ok for run in loaded))
+
+
+def _told_apart(runs: Iterable[Run]) -> Iterator[Run]:
+    """Add a run's id to its machine's name where an earlier run has that machine: no table then mixes the two."""
+    taken: set[str] = set()
+    for run in runs:
+        if run.machine in taken:
+            name = {"name": f"{run.machine} ({run.id})"}
+            run = Run(dict(run.meta) | {"machine": dict(run.meta["machine"]) | name}, run.table, run.samples)
+        taken.add(run.machine)
+        yield run
 
 
 def machines(runs: Sequence[Run]) -> dict[str, str]:
