@@ -279,7 +279,7 @@ def _read_columns(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
     for name in columns:
         if (bad := ~((numbers[name] >= 0) & (numbers[name] < 2**31) & (numbers[name] % 1 == 0))).any():
             at = int(np.flatnonzero(bad)[0])
-            raise AlphaflopsError(f"{path}: {name} is {raw[name].iloc[at]!r} in row {at}: expected an integer from 0 up")
+            raise AlphaflopsError(f"{path}: {name} is {raw[name].iloc[at]!r} in row {at}: expected a natural number")
     return numbers.astype(dict.fromkeys(columns, "int64"))
 
 

@@ -75,7 +75,7 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
 
 
 def main() -> None:
-    """Weigh the journal of one uninterrupted run, then spread the kills over its bytes: a busy machine changes nothing."""
+    """Weigh the journal of an uninterrupted run, then kill at all of its bytes: a busy machine changes nothing."""
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     grid = experiments.grid("smoke")
