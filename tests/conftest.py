@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
-from alphaflops import cli, datasets, experiments
+from alphaflops import cli, datasets, experiments, paths, publish
 from alphaflops.records import FORMAT_VERSION, Run
 
 
@@ -88,3 +89,16 @@ def refused(command: Any) -> Any:
         return str(lines[0])
 
     return call
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book built from the committed notebooks, nothing executed, warnings as errors."""
+    stage = tmp_path_factory.mktemp("stage")
+    for name in publish.SOURCES:
+        publish._copy(paths.CHECKOUT / name, stage / name)
+    (stage / "notebooks").mkdir()
+    for chapter in publish.chapters():
+        shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
+    publish._build_pages(stage)
+    return stage / "_build" / "html"

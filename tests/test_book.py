@@ -1,7 +1,6 @@
 """The built book: complete, linked, described, and readable without a network."""
 
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,19 +33,6 @@ class Page(HTMLParser):
             self.images.append(given)
         if tag == "meta" and given.get("name"):
             self.meta[given["name"]] = given.get("content", "")
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The book built from the committed notebooks, nothing executed, warnings as errors."""
-    stage = tmp_path_factory.mktemp("stage")
-    for name in publish.SOURCES:
-        publish._copy(paths.CHECKOUT / name, stage / name)
-    (stage / "notebooks").mkdir()
-    for chapter in publish.chapters():
-        shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
-    publish._build_pages(stage)
-    return stage / "_build" / "html"
 
 
 @pytest.fixture(scope="module")

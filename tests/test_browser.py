@@ -71,18 +71,11 @@ each_page = pytest.mark.parametrize("name", PAGES)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(request):
     """The book built from the committed notebooks, nothing executed; or the one whose folder ALPHAFLOPS_BOOK names."""
     if built := os.environ.get("ALPHAFLOPS_BOOK"):
         return Path(built).resolve()
-    stage = tmp_path_factory.mktemp("stage")
-    for name in publish.SOURCES:
-        publish._copy(paths.CHECKOUT / name, stage / name)
-    (stage / "notebooks").mkdir()
-    for chapter in publish.chapters():
-        shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
-    publish._build_pages(stage)
-    return stage / "_build" / "html"
+    return request.getfixturevalue("html")
 
 
 @pytest.fixture(scope="module")

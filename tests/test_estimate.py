@@ -4,27 +4,26 @@ import json
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-pd = pytest.importorskip("pandas")
-from torch import nn  # noqa: E402
-
-from alphaflops.errors import AlphaflopsError  # noqa: E402
-from alphaflops.layers import Conv2d, Dense, flops, macs  # noqa: E402
-from alphaflops.network import trace  # noqa: E402
-from alphaflops.network.formulas import Repeated  # noqa: E402
-from alphaflops.whole import (  # noqa: E402
+from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import Conv2d, Dense, flops, macs
+from alphaflops.network import trace
+from alphaflops.network.formulas import Repeated
+from alphaflops.whole import (
     OperatorTable,
     chapter,
     estimate_factory,
     read_operators,
     report_on,
 )
-from alphaflops.whole.api import find_calibration  # noqa: E402
-from alphaflops.whole.measuring import depthwise_grid, fit_depthwise  # noqa: E402
-from alphaflops.whole.operators import depthwise_terms, is_depthwise  # noqa: E402
-from alphaflops.whole.predict import shared_error, timed_as, total_interval  # noqa: E402
+from alphaflops.whole.api import find_calibration
+from alphaflops.whole.measuring import depthwise_grid, fit_depthwise
+from alphaflops.whole.operators import depthwise_terms, is_depthwise
+from alphaflops.whole.predict import shared_error, timed_as, total_interval
 
 
 @dataclass

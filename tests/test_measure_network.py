@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-from torch import nn  # noqa: E402
-
-from alphaflops.errors import AlphaflopsError  # noqa: E402
-from alphaflops.measure.protocol import for_profile  # noqa: E402
-from alphaflops.whole import measure_network, time_call  # noqa: E402
+from alphaflops.errors import AlphaflopsError
+from alphaflops.measure.protocol import for_profile
+from alphaflops.whole import measure_network, time_call
 
 
 class Pretend:

@@ -4,16 +4,15 @@ import copy
 import warnings
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-torch = pytest.importorskip("torch")
-import torch.nn.functional as F  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-
-from alphaflops.errors import AlphaflopsError  # noqa: E402
-from alphaflops.layers import Conv2d, Dense  # noqa: E402
-from alphaflops.network import trace, unknown_warning  # noqa: E402
-from alphaflops.network.inputs import build, parse_shape  # noqa: E402
+from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import Conv2d, Dense
+from alphaflops.network import trace, unknown_warning
+from alphaflops.network.inputs import build, parse_shape
 
 
 class Call(nn.Module):
