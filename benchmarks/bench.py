@@ -60,7 +60,7 @@ def pages() -> str:
 
 def book() -> str:
     """``make book``: every notebook executed, pages built."""
-    from alphaflops.publish import build
+    from alphaflops.pages.publish import build
 
     with tempfile.TemporaryDirectory() as out:
         return f"{seconds(lambda: build(None, Path(out)), 1):.1f} s (target 60 s)"

@@ -10,7 +10,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
-from alphaflops import cli, datasets, experiments, paths, publish
+from alphaflops import cli, datasets, experiments, paths
+from alphaflops.pages import publish
 from alphaflops.records import FORMAT_VERSION, Run
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphaflops import beside, claims, comparison, experiments, figures, report
+from alphaflops import experiments, figures
+from alphaflops.pages import beside, report
 from alphaflops.records import Run
+from alphaflops.study import claims, comparison
 
 
 def _run(meta, run_id, factor, **columns):

@@ -7,7 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from alphaflops import paths, publish
+from alphaflops import paths
+from alphaflops.pages import publish
 
 PAGE_BYTES, BOOK_BYTES = 1_500_000, 30_000_000
 RESOURCES = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src", "object": "data"}

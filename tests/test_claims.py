@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from alphaflops import claims, evidence, experiments
-from alphaflops.claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
+from alphaflops import experiments
 from alphaflops.layers import macs
 from alphaflops.records import Run
+from alphaflops.study import claims, evidence
+from alphaflops.study.claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
 
 GRID = experiments.grid("paper")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphaflops import claims, experiments, limits, replication, studies
+from alphaflops import experiments
 from alphaflops.costs import BOOSTING, FORMS, MODEL_NAMES
 from alphaflops.costs.alpha import published_ms
 from alphaflops.figures import limits as drawn_limits
@@ -15,6 +15,7 @@ from alphaflops.figures import studies as tables
 from alphaflops.figures import verdicts as drawn_verdicts
 from alphaflops.layers import bytes_moved, flops
 from alphaflops.records import Run
+from alphaflops.study import claims, conclusions, limits, replication
 
 mpl.use("Agg")
 GRID = experiments.grid("paper")
@@ -137,10 +138,10 @@ def test_verdicts_are_coloured_marked_and_told(made_up):
     assert marks == [drawn_verdicts.LOOK[verdict][2] for verdict in judged["verdict"]]
     held = judged.set_index("claim")["verdict"]
     assert (held["alpha-beats-flops"], held["alpha-beats-flops-and-t0"]) == ("holds", "holds in part")
-    told = {line.split("* ")[0].lstrip("*"): line for line in studies.told(judged)}
+    told = {line.split("* ")[0].lstrip("*"): line for line in conclusions.told(judged)}
     assert "It holds on `made-up`" in told["α-FLOPs predict time better than FLOPs."]
     assert "Not measured" in told["On fine grids, time jumps where FLOPs hardly change."]
-    (line,) = studies.tally(judged)
+    (line,) = conclusions.tally(judged)
     assert f"{(judged['verdict'] == 'holds').sum()} hold" in line
     assert "| – " in tables.verdicts_table(judged)
     assert "**holds** (0.45)" in tables.verdicts_table(judged)
@@ -148,17 +149,17 @@ def test_verdicts_are_coloured_marked_and_told(made_up):
 
 
 def test_winners_and_ceiling_follow_the_errors(card):
-    told = studies.winners(card, "random")
+    told = conclusions.winners(card, "random")
     assert told[0].startswith("`paper-t2000` on held-out layers: `params` errs least, 10 %")
-    assert "beats every other formula on 0 of 2" in studies.ceiling(card)[0]
+    assert "beats every other formula on 0 of 2" in conclusions.ceiling(card)[0]
     better = card.assign(mape_pct=card["mape_pct"].where(card["model"] != "best", 1.0))
-    assert "beats every other formula on 2 of 2" in studies.ceiling(better)[0]
-    assert "α-FLOPs beat FLOPs on 0 of 2" in studies.alpha_against_flops(card)[0]
+    assert "beats every other formula on 2 of 2" in conclusions.ceiling(better)[0]
+    assert "α-FLOPs beat FLOPs on 0 of 2" in conclusions.alpha_against_flops(card)[0]
 
 
 def test_forms_are_compared_with_the_chosen_one(card):
     others = [form for form in FORMS if form.name != "best"]
-    told = studies.parts(card)
+    told = conclusions.parts(card)
     assert len(told) == len(others)
     assert all(form.title in line and "worse" in line for form, line in zip(others, told, strict=True))
     text = tables.forms_table(card)
@@ -168,10 +169,10 @@ def test_forms_are_compared_with_the_chosen_one(card):
 
 def test_enough_layers_and_coverage_are_told():
     curve = pd.DataFrame({"run": "a", "model": "best", "layers": [15, 30, 60], "median": [40.0, 11.0, 10.0]})
-    assert "**machine**: 30 layers suffice" in studies.enough(curve, {"a": "machine"})[0]
+    assert "**machine**: 30 layers suffice" in conclusions.enough(curve, {"a": "machine"})[0]
     rows = pd.DataFrame({"run": ["a", "b"], "inside_pct": [90.0, 80.0], "level_pct": 90.0})
-    assert "honest on 1 of 2 runs" in studies.covered(rows)
-    assert "honest," in studies.covered(rows[:1])
+    assert "honest on 1 of 2 runs" in conclusions.covered(rows)
+    assert "honest," in conclusions.covered(rows[:1])
     assert "| a " in tables.coverage_table(rows, {"a": "a", "b": "b"})
 
 

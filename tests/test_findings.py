@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 
-from alphaflops import experiments, figures, findings
+from alphaflops import experiments, figures
 from alphaflops.costs.alpha import published_ms
 from alphaflops.layers import macs
 from alphaflops.records import Run
+from alphaflops.study import findings
 
 
 def as_run(meta, times, name="made-up"):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from alphaflops import experiments, limits
+from alphaflops import experiments
 from alphaflops.layers import Conv2d, Dense, to_table
-from alphaflops.limits import PEAKS, Peak
 from alphaflops.records import Run
+from alphaflops.study import limits
+from alphaflops.study.limits import PEAKS, Peak
 
 PEAK = Peak(tflops=1.0, gbs=100.0, source="made up")
 

@@ -7,7 +7,8 @@ import jupytext
 import nbformat
 import pytest
 
-from alphaflops import paths, publish
+from alphaflops import paths
+from alphaflops.pages import publish
 
 CHAPTERS = publish.chapters()
 LONGEST_CELL = 15

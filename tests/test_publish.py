@@ -3,8 +3,9 @@
 import nbformat
 import pytest
 
-from alphaflops import datasets, paths, publish
+from alphaflops import datasets, paths
 from alphaflops.errors import AlphaflopsError
+from alphaflops.pages import publish
 
 
 def test_chapters_follow_the_table_of_contents():

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alphaflops import experiments, replication
+from alphaflops import experiments
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, published_ms
 from alphaflops.layers import macs
 from alphaflops.records import Run
+from alphaflops.study import replication
 
 GRID = experiments.grid("paper")
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaflops import claims, experiments, reproduce, reproducing_page
+from alphaflops import experiments
+from alphaflops.artifact import reproduce, reproducing_page
 from alphaflops.errors import AlphaflopsError
+from alphaflops.study import claims
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from alphaflops import datasets, experiments, learning, scores
+from alphaflops import datasets, experiments
 from alphaflops.costs import MODEL_NAMES
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.records import Run
+from alphaflops.study import learning, scores
 
 GRID = experiments.grid("paper")
 

@@ -21,10 +21,10 @@ def claims(runs: tuple[str, ...], as_json: bool) -> None:
       alphaflops claims
       alphaflops claims my-gpu --json
     """
-    from ..claims import judge, row
     from ..datasets import load
-    from ..evidence import AUTHORS
-    from ..scores import reference_runs
+    from ..study.claims import judge, row
+    from ..study.evidence import AUTHORS
+    from ..study.scores import reference_runs
 
     loaded = [load(run) for run in runs] if runs else reference_runs()
     authors = next((run for run in loaded if run.id == AUTHORS), None) or _authors()
@@ -40,7 +40,7 @@ def claims(runs: tuple[str, ...], as_json: bool) -> None:
 
 def _authors() -> Any:
     from ..datasets import available, load
-    from ..evidence import AUTHORS
+    from ..study.evidence import AUTHORS
 
     return load(AUTHORS).ok if available(AUTHORS) else None
 
@@ -63,7 +63,7 @@ def scorecard(update: bool, jobs: int, as_json: bool) -> None:
       alphaflops scorecard
       alphaflops scorecard --update
     """
-    from .. import scores
+    from ..study import scores
 
     if update:
         click.echo(scores.refresh(jobs=jobs))

@@ -125,13 +125,13 @@ def compare(runs: tuple[str, ...], quantity: str, html: Path | None, as_json: bo
       alphaflops compare paper-t2000 cpu-1core cpu-allcores
       alphaflops compare paper-t2000 my-gpu --html comparison.html
     """
-    from ..comparison import compare as compared
     from ..datasets import load
+    from ..study.comparison import compare as compared
 
     loaded = [load(run) for run in runs]
     rows = compared(loaded, quantity)
     if html is not None:
-        from ..report import page, write
+        from ..pages.report import page, write
 
         write(page(loaded, rows, quantity), html)
     if as_json:

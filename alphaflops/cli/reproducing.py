@@ -34,8 +34,8 @@ def reproduce(
       alphaflops reproduce --claim flat-on-one-core
       alphaflops reproduce --all
     """
-    from .. import reproduce as library
-    from .. import reproducing_page
+    from ..artifact import reproduce as library
+    from ..artifact import reproducing_page
 
     if update:
         click.echo(library.update())

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..findings import number
+from ..study.findings import number
 
 if TYPE_CHECKING:
     import pandas as pd

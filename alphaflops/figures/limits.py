@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..limits import CLASSES, PEAKS, Peak, beyond
+from ..study.limits import CLASSES, PEAKS, Peak, beyond
 from . import style
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def draw_roofline(frames: "Sequence[pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     frames : sequence of DataFrame
-        One per run, as given by `alphaflops.limits.rates`.
+        One per run, as given by `alphaflops.study.limits.rates`.
 
     Returns
     -------
@@ -88,7 +88,8 @@ def draw_streaming(frames: "Sequence[pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     frames : sequence of DataFrame
-        One per run, as given by `alphaflops.limits.rates`; only its layers of ``conv_fixed_progressive`` are drawn.
+        One per run, as given by `alphaflops.study.limits.rates`; only layers of ``conv_fixed_progressive``
+        are drawn.
 
     Returns
     -------

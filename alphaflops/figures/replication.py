@@ -22,7 +22,7 @@ def draw_plotted(frames: "dict[str, pd.DataFrame]", x_labels: "Sequence[str]") -
     Parameters
     ----------
     frames : dict
-        Title of a panel and its frame, as given by `alphaflops.replication.plotted_b` and ``plotted_e``.
+        Title of a panel and its frame, as given by `alphaflops.study.replication.plotted_b` and ``plotted_e``.
     x_labels : sequence of str
         Name and unit of each panel's swept value.
     """
@@ -70,7 +70,7 @@ def draw_overhead(frames: "Sequence[pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     frames : sequence of DataFrame
-        As given by ``alphaflops.replication.overhead``.
+        As given by ``alphaflops.study.replication.overhead``.
     """
     figure, axes = style.panels(len(frames), 1.9)
     colours = style.machine_colours([str(frame["run"].iloc[0]) for frame in frames])

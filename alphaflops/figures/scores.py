@@ -8,7 +8,7 @@ import numpy as np
 from ..calibrate.scoring import out_of_fold
 from ..costs import ANALYTIC, BOOSTING, MODEL_NAMES, features
 from ..layers import flops
-from ..studies import OWN_CONSTANTS
+from ..study.conclusions import OWN_CONSTANTS
 from . import style
 
 if TYPE_CHECKING:

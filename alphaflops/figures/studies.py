@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from ..costs import ANALYTIC, FORMS, MODEL_NAMES, CostModel
-from ..findings import number
-from ..limits import PEAKS
+from ..study.findings import number
+from ..study.limits import PEAKS
 from .scores import model_title
 from .tables import table
 
@@ -23,7 +23,7 @@ def parameters_table(frame: "pd.DataFrame", machines: "Mapping[str, str]") -> st
     Parameters
     ----------
     frame : DataFrame
-        ``run, parameter, value, low, high, unit, meaning``, as given by `alphaflops.scores.of`.
+        ``run, parameter, value, low, high, unit, meaning``, as given by `alphaflops.study.scores.of`.
     machines : mapping
         Name of each run's machine.
     """

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .. import datasets, findings
+from .. import datasets
+from ..study import findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

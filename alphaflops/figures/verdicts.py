@@ -29,7 +29,7 @@ def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     frame : DataFrame
-        As given by `alphaflops.claims.table`.
+        As given by `alphaflops.study.claims.table`.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch, Rectangle

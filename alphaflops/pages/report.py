@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import beside, experiments, figures
-from .errors import AlphaflopsError
-from .records import replace_file
+from .. import experiments, figures
+from ..errors import AlphaflopsError
+from ..records import replace_file
+from . import beside
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --page: #fff; --soft: #f3f4f5; --line: #c9ccd0; --muted: #555; }

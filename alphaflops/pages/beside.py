@@ -7,19 +7,20 @@ row, or one column, per run. `UNKNOWN` stands where a run does not tell.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from . import claims, figures, findings
-from .calibrate import calibrate
-from .costs.alpha import PAPER_T2000, REPLICATION_RTX4090, AlphaConstants
-from .errors import AlphaflopsError
-from .evidence import ErrorOf
-from .figures import AUTHORS, machines, reference_runs
-from .scores import held_out_mape
+from .. import figures
+from ..calibrate import calibrate
+from ..costs.alpha import PAPER_T2000, REPLICATION_RTX4090, AlphaConstants
+from ..errors import AlphaflopsError
+from ..figures import AUTHORS, machines, reference_runs
+from ..study import claims, findings
+from ..study.evidence import ErrorOf
+from ..study.scores import held_out_mape
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .calibrate import Calibration
-    from .records import Run
+    from ..calibrate import Calibration
+    from ..records import Run
 
 UNKNOWN: Final = "not recorded"
 TOO_FEW: Final = "too few layers"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .costs import BEST, BOOSTING, FORMS, MODEL_NAMES
+from ..costs import BEST, BOOSTING, FORMS, MODEL_NAMES
 from .findings import between, number
 
 if TYPE_CHECKING:

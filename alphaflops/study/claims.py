@@ -13,7 +13,7 @@ from .scores import held_out_mape
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 __all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Claim", "Verdict", "find", "judge", "row", "table"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import experiments
-from .costs.alpha import (
+from .. import experiments
+from ..costs.alpha import (
     PAPER_T2000,
     REPLICATION_RTX4090,
     AlphaConstants,
@@ -21,13 +21,13 @@ from .costs.alpha import (
     published_ms,
     spatial_size,
 )
+from ..layers import Conv2d, macs, to_table
 from .findings import between, number
-from .layers import Conv2d, macs, to_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 Array = NDArray[np.float64]
 START: Final = (0.01, 0.8, 0.3)

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from ..errors import AlphaflopsError
 from . import publish
-from .errors import AlphaflopsError
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS: Final = (

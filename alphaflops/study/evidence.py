@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from .costs.alpha import published_ms
-from .layers import macs
+from ..costs.alpha import published_ms
+from ..layers import macs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 ErrorOf: TypeAlias = Callable[["Run", str], float]
 """``(run, model) -> held-out MAPE (%)``."""
@@ -129,8 +129,8 @@ def underestimated(run: "Run") -> float:
         return float(100 * np.mean(times > published_ms(run.table)))
     if "throughput_ms" not in run.table or run.table["throughput_ms"].isna().any():
         return float("nan")
-    from .calibrate.scoring import fitted
-    from .costs import features
+    from ..calibrate.scoring import fitted
+    from ..costs import features
 
     f = features(run.table)
     predict, _ = fitted("alpha", f, run.table["throughput_ms"].to_numpy())

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import datasets, paths
-from .errors import AlphaflopsError
-from .records import replace_file
+from .. import datasets, paths
+from ..errors import AlphaflopsError
+from ..records import replace_file
 
 TIMEOUT_S = 1800
 """Longest time that one cell may take (s)."""

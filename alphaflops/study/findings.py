@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import experiments
-from .costs.alpha import published_ms
-from .layers import macs, valid_macs
+from .. import experiments
+from ..costs.alpha import published_ms
+from ..layers import macs, valid_macs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 FLAT = 1.5
 """Largest factor between the slowest and the fastest time per FLOP of a line that is still called flat."""

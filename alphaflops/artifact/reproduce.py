@@ -16,13 +16,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import claims, datasets, figures
-from .errors import AlphaflopsError
-from .paths import data_folder
-from .records import read_json, replace_file
+from .. import datasets, figures
+from ..errors import AlphaflopsError
+from ..paths import data_folder
+from ..records import read_json, replace_file
+from ..study import claims
 
 if TYPE_CHECKING:
-    from .records import Run
+    from ..records import Run
 
 TOLERANCE: Final[Mapping[str, float]] = {"figure": 1e-6, "table": 1e-6, "claim": 0.02}
 """Largest relative difference from the recorded value. Figures and tables only count and divide; claims also fit."""
@@ -102,7 +103,7 @@ def _equal_flops(run: "Run", _: "Run | None") -> Values:
 
 
 def _accuracy(run: "Run", _: "Run | None") -> Values:
-    from .calibrate import score
+    from ..calibrate import score
 
     found = score(run, "alpha-published")
     return {name: float(getattr(found, name)) for name in ("n", "mape_pct", "median_ape_pct", "r2", "spearman")}
@@ -291,7 +292,7 @@ def update() -> Path:
     AlphaflopsError
         If a data set cannot be had or the file cannot be written.
     """
-    from .machine import cpu_name
+    from ..machine import cpu_name
 
     runs = [run.id for run in figures.load()]
     content: dict[str, Any] = {"recorded_on": cpu_name(), "data": {}, "rows": {}}

@@ -14,11 +14,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import datasets, learning, paths
-from .calibrate import calibrate, scorecard
-from .costs import BEST, FORMS, MODEL_NAMES
-from .errors import AlphaflopsError
-from .records import Run, replace_file
+from .. import datasets, paths
+from ..calibrate import calibrate, scorecard
+from ..costs import BEST, FORMS, MODEL_NAMES
+from ..errors import AlphaflopsError
+from ..records import Run, replace_file
+from . import learning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ UPSTREAM: Final = (
     "neusight-dense-v100",
 )
 """Data sets of others that the scorecard shows."""
-SCORED_BY: Final = ("layers/*.py", "costs/*.py", "calibrate/*.py", "learning.py")
+SCORED_BY: Final = ("layers/*.py", "costs/*.py", "calibrate/*.py", "study/learning.py")
 """Sources that decide a score."""
 TRIED: Final = tuple(form.name for form in FORMS if form.name not in MODEL_NAMES)
 """Forms of the project's formula that were not chosen; they are scored on random folds of `STUDIED_ON`."""

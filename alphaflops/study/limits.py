@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ..layers import COLUMNS, bytes_moved, flops, macs, valid_macs
 from .findings import between, number
-from .layers import COLUMNS, bytes_moved, flops, macs, valid_macs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .records import Run
+    from ..records import Run
 
 STREAMED_BYTES: Final = 40e6
 """Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""

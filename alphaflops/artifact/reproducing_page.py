@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import datasets
-from .errors import AlphaflopsError
-from .paths import CHECKOUT, in_checkout
-from .records import replace_file
+from .. import datasets
+from ..errors import AlphaflopsError
+from ..paths import CHECKOUT, in_checkout
+from ..records import replace_file
 from .reproduce import TOLERANCE, expected, rows
 
 HEAD = """# Reproducing

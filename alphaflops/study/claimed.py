@@ -1,7 +1,7 @@
 """What the paper and its replication claim, as tests with thresholds.
 
-Every claim has one statistic (see `alphaflops.evidence`), a direction, and two thresholds that were fixed by reasoning
-before any result was looked at:
+Every claim has one statistic (see `alphaflops.study.evidence`), a direction, and two thresholds that were fixed by
+reasoning before any result was looked at:
 
 - *Order.* Random order would put half of all pairs the wrong way round. One wrong comparison in ten is too many for a
   measure that is used to rank layers; one in twenty is a nuisance.
@@ -29,7 +29,7 @@ from . import evidence
 from .evidence import ErrorOf
 
 if TYPE_CHECKING:
-    from .records import Run
+    from ..records import Run
 
 MISORDERED_HOLDS, MISORDERED_PART = 10.0, 5.0
 SPREAD_HOLDS, SPREAD_PART = 2.0, 1.5

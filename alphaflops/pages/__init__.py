@@ -1,0 +1,1 @@
+"""From notebooks and runs to pages: the book, its PDF, a machine beside the paper's, a page for a colleague."""
