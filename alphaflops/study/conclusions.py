@@ -57,7 +57,8 @@ def covered(coverage: "pd.DataFrame") -> str:
     )
 
 
-def _errors(scores: "pd.DataFrame", validation: str) -> "pd.DataFrame":
+def errors(scores: "pd.DataFrame", validation: str) -> "pd.DataFrame":
+    """Arrange mean errors (%), data sets as rows and models as columns; `scores` as given by `calibrate.scorecard`."""
     part = scores[(scores["cv"] == validation) & scores["mape_pct"].notna()]
     wide = part.pivot_table("mape_pct", "run", "model", aggfunc="first", sort=False)
     return wide[[name for name in wide.columns if name in MODEL_NAMES]].astype(float)
@@ -74,7 +75,7 @@ def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
         ``random``, ``figure`` or ``in sample``.
     """
     told = []
-    for run, row in _errors(scores, validation).iterrows():
+    for run, row in errors(scores, validation).iterrows():
         left = {BOOSTING, *(model for model, data in [OWN_CONSTANTS] if data == run)}
         formulas = row.drop(list(left), errors="ignore").dropna()
         best = formulas.idxmin()
@@ -87,7 +88,7 @@ def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
 
 def alpha_against_flops(scores: "pd.DataFrame") -> list[str]:
     """Say on how many data sets refitted α-FLOPs beat FLOPs, without and with a constant on both sides."""
-    wide, told = _errors(scores, "random"), []
+    wide, told = errors(scores, "random"), []
     for better, worse, words in (
         ("alpha", "macs", "α-FLOPs beat FLOPs"),
         ("alpha", "macs+t0", "α-FLOPs beat FLOPs with a constant"),
@@ -102,7 +103,7 @@ def alpha_against_flops(scores: "pd.DataFrame") -> list[str]:
 
 def ceiling(scores: "pd.DataFrame") -> list[str]:
     """Say how far the project's form is from a learned model, and from the best of the other formulas."""
-    wide = _errors(scores, "random").dropna(subset=[BEST.name])
+    wide = errors(scores, "random").dropna(subset=[BEST.name])
     others = wide.drop(columns=[BEST.name, BOOSTING], errors="ignore").min(axis=1)
     ahead = int((wide[BEST.name] < others).sum())
     told = [f"The project's form beats every other formula on {ahead} of {len(wide)} data sets."]
