@@ -4,6 +4,8 @@ DEVICE  ?= auto
 PROFILE ?= quick
 EXTRAS  ?= book,test
 BIN     := .venv/bin
+EVERY   := book,test,learned,energy,archive,workflow,browser,dev
+PIP     := -m pip --disable-pip-version-check --quiet install
 
 rerun: .venv/.installed
 	$(BIN)/alphaflops rerun --device $(DEVICE) --profile $(PROFILE) $(ARGS)
@@ -29,8 +31,33 @@ bench: .venv/.installed
 fuzz: .venv/.installed
 	FUZZ=full $(BIN)/python -m pytest tests/test_fuzz.py -s
 
+# Lines and branches run by the tests, notebooks and commands in other processes included.
+coverage: .venv/.installed
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report
+
+# The tests with the oldest versions that pyproject.toml allows.
+minimum:
+	$(PYTHON) -m venv --clear _build/minimum
+	_build/minimum/bin/python $(PIP) uv
+	_build/minimum/bin/uv pip install --quiet --python _build/minimum --resolution lowest-direct -e ".[book,test,archive]"
+	_build/minimum/bin/python -m pytest tests $(ARGS)
+
+# Whether the pins of constraints.txt can be installed together; nothing is.
+pins:
+	$(PYTHON) -m venv --clear _build/empty
+	_build/empty/bin/python $(PIP) --dry-run -c constraints.txt -e ".[$(EVERY)]"
+
+# Whether a weakness is known of any pin.
+audit:
+	$(PYTHON) -m venv --clear _build/audit
+	_build/audit/bin/python $(PIP) pip-audit
+	_build/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+
 lint: .venv/.installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,7 +69,7 @@ clean:
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: rerun test book pdf notebooks calibrations bench fuzz lint clean
+.PHONY: rerun test book pdf notebooks calibrations bench fuzz coverage minimum pins audit lint clean
