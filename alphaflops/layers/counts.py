@@ -1,7 +1,7 @@
 """Counts over a table of layers, vectorised: any mapping from the names in `COLUMNS` to arrays of shape ``(n,)``."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,18 +41,32 @@ def _float(table: Table, name: str) -> NDArray[np.float64]:
 
 def output_size(table: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Height and width of the output of each layer, two arrays of shape ``(n,)``."""
-    sizes = []
-    for size, k, stride, before, after, dilation in _axes(table):
-        sizes.append((size + before + after - dilation * (k - 1) - 1) // stride + 1)
-    return sizes[0], sizes[1]
+    first, second = _axes(table)
+    return first.outputs(), second.outputs()
 
 
-def _axes(table: Table) -> list[list[NDArray[np.int64]]]:
+class _Axis(NamedTuple):
+    """Sizes of each layer along its height or its width, arrays of shape ``(n,)``."""
+
+    size: NDArray[np.int64]
+    kernel: NDArray[np.int64]
+    stride: NDArray[np.int64]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    dilation: NDArray[np.int64]
+
+    def outputs(self) -> NDArray[np.int64]:
+        reach = self.dilation * (self.kernel - 1) + 1
+        return (self.size + self.before + self.after - reach) // self.stride + 1
+
+
+def _axes(table: Table) -> tuple[_Axis, _Axis]:
     names = (
         ("height", "k1", "stride1", "pad_top", "pad_bottom", "dilation1"),
         ("width", "k2", "stride2", "pad_left", "pad_right", "dilation2"),
     )
-    return [[np.asarray(table[name], dtype=np.int64) for name in axis] for axis in names]
+    first, second = (_Axis(*(np.asarray(table[name], dtype=np.int64) for name in axis)) for axis in names)
+    return first, second
 
 
 def _channel_pairs(table: Table) -> NDArray[np.float64]:
@@ -90,25 +104,17 @@ def valid_macs(table: Table) -> NDArray[np.float64]:
     Along one axis, tap ``k`` of output ``o`` reads input ``o * stride + k * dilation - padding``. Padding makes some
     of those fall outside; the product of the two axes' remaining taps, times batch and channels, is exact.
     """
-    taps = [_taps_on_data(*axis, out) for axis, out in zip(_axes(table), output_size(table), strict=True)]
+    taps = [_taps_on_data(axis, axis.outputs()) for axis in _axes(table)]
     return _float(table, "batch") * _channel_pairs(table) * taps[0] * taps[1]
 
 
-def _taps_on_data(
-    size: NDArray[np.int64],
-    kernel: NDArray[np.int64],
-    stride: NDArray[np.int64],
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
-    dilation: NDArray[np.int64],
-    out: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    total = np.array(kernel * out, dtype=np.float64)
-    padded = np.flatnonzero(before + after)
+def _taps_on_data(axis: _Axis, out: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = np.array(axis.kernel * out, dtype=np.float64)
+    padded = np.flatnonzero(axis.before + axis.after)
     if padded.size == 0:
         return total
-    size, kernel, stride, before, dilation, out = (a[padded] for a in (size, kernel, stride, before, dilation, out))
-    count = np.zeros(padded.size)
+    size, kernel, stride, before, _, dilation = (sizes[padded] for sizes in axis)
+    out, count = out[padded], np.zeros(padded.size)
     for k in range(int(kernel.max())):
         first = np.maximum(-((k * dilation - before) // stride), 0)  # ceil((before - k·dilation) / stride)
         last = np.minimum((size - 1 + before - k * dilation) // stride, out - 1)

@@ -32,6 +32,10 @@ def _pair(name: str, value: Pair, least: int) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
+def _both(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
 def _at_least(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise AlphaflopsError(f"{name} is {value!r}: expected an integer")
@@ -134,21 +138,26 @@ class Conv2d(_Counts):
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise AlphaflopsError(f"{name} is {getattr(self, name)}: not divisible by groups = {self.groups}")
-        pad = self.pads
+        pad, (k1, k2), (d1, d2) = self.pads, self.sides, _both(self.dilation)
         for axis, size, kernel, dilation in (
-            ("height", self.height + pad.top + pad.bottom, self.kernel[0], self.dilation[0]),
-            ("width", self.width + pad.left + pad.right, self.kernel[1], self.dilation[1]),
+            ("height", self.height + pad.top + pad.bottom, k1, d1),
+            ("width", self.width + pad.left + pad.right, k2, d2),
         ):
             if (reach := dilation * (kernel - 1) + 1) > size:
                 raise AlphaflopsError(f"kernel reaches over {reach} but the padded {axis} is {size}: pad or shrink it")
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        return _both(self.kernel)
+
+    @property
     def pads(self) -> Padding:
         """Zeros on each side, with ``"same"`` resolved."""
-        if self.padding != "same":
-            p1, p2 = self.padding
+        if not isinstance(self.padding, str):
+            p1, p2 = _both(self.padding)
             return Padding(p1, p1, p2, p2)
-        total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        total = [d * (k - 1) for d, k in zip(_both(self.dilation), self.sides, strict=True)]
         return Padding(total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
 
     @property
@@ -160,6 +169,7 @@ class Conv2d(_Counts):
 
     def row(self) -> dict[str, Any]:
         """Describe the layer by the columns in `COLUMNS`."""
+        (stride1, stride2), (dilation1, dilation2), pads = _both(self.stride), _both(self.dilation), self.pads
         return {
             "kind": "conv2d",
             "batch": self.batch,
@@ -167,16 +177,16 @@ class Conv2d(_Counts):
             "width": self.width,
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
-            "k1": self.kernel[0],
-            "k2": self.kernel[1],
-            "stride1": self.stride[0],
-            "stride2": self.stride[1],
-            "pad_top": self.pads.top,
-            "pad_bottom": self.pads.bottom,
-            "pad_left": self.pads.left,
-            "pad_right": self.pads.right,
-            "dilation1": self.dilation[0],
-            "dilation2": self.dilation[1],
+            "k1": self.sides[0],
+            "k2": self.sides[1],
+            "stride1": stride1,
+            "stride2": stride2,
+            "pad_top": pads.top,
+            "pad_bottom": pads.bottom,
+            "pad_left": pads.left,
+            "pad_right": pads.right,
+            "dilation1": dilation1,
+            "dilation2": dilation2,
             "groups": self.groups,
             "bias": self.bias,
             "dtype_bytes": self.dtype_bytes,

@@ -44,7 +44,7 @@ def learning_curve(
         ``run, model, layers, repeat, mape_pct`` (%).
     """
     good = run.ok
-    f, times, groups = features(good.table), good.time_ms().to_numpy(), identical(good.table)
+    f, times, groups = features(good.table), np.asarray(good.time_ms(), dtype=np.float64), identical(good.table)
     distinct = int(groups.max()) + 1
     rows = []
     for repeat in range(repeats):
