@@ -189,6 +189,15 @@ def test_what_a_run_cannot_tell_is_not_measured_with_the_reason(meta):
     assert "Figure 2" in verdict(machine(meta, proportional(batch), table=batch), "not-flat-on-gpu").reason
 
 
+def test_no_error_is_held_out_on_a_fine_grid(meta):
+    found = {v.claim: v for v in claims.judge(machine({**meta, "profile": "fine"}, proportional()), error_of=EVEN)}
+    judged = {v.claim: v for v in claims.judge(machine({**meta, "profile": "paper"}, proportional()), error_of=EVEN)}
+    for claim in ("alpha-beats-flops", "alpha-beats-flops-and-t0", "alpha-adds-to-t0"):
+        assert found[claim].verdict == NOT_MEASURED
+        assert "neighbours" in found[claim].reason
+        assert judged[claim].verdict != NOT_MEASURED
+
+
 def test_table_has_a_row_per_claim_and_run(meta):
     runs = [machine({**meta, "run_id": name}, proportional()) for name in ("one", "two")]
     found = claims.table(runs, error_of=EVEN)

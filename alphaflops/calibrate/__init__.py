@@ -1,6 +1,6 @@
 """Fit cost models to runs, score them on held-out layers, and keep them as calibrations."""
 
-from .bundled import BUNDLED_MODELS, rewrite
+from .bundled import BUNDLED_MODELS, has_folds, rewrite
 from .calibration import Calibration, calibrate, read_calibration
 from .fitting import Fit, bootstrap, fit_model
 from .scorecard import scorecard
@@ -14,6 +14,7 @@ __all__ = [
     "bootstrap",
     "calibrate",
     "fit_model",
+    "has_folds",
     "held_out",
     "random_folds",
     "read_calibration",

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..calibrate import has_folds
 from . import evidence
 from .evidence import ErrorOf
 
@@ -119,6 +120,10 @@ def _holds(names: tuple[str, ...], what: str) -> Reason:
 def _both_times(run: "Run") -> str | None:
     known = run.id == evidence.AUTHORS or "throughput_ms" in run.table
     return None if known else "the run has no pipelined times"
+
+
+def _folds(run: "Run") -> str | None:
+    return None if has_folds(run) else "on a fine grid no fold is held out: neighbours are almost the same"
 
 
 def _flatter(run: "Run", _: ErrorOf, authors: "Run | None") -> float:
@@ -234,6 +239,7 @@ CLAIMS: Final = (
         BETTER_PART,
         False,
         lambda run, error, _: evidence.error_ratio(run, error, "alpha", "macs"),
+        (_folds,),
     ),
     Claim(
         "alpha-beats-flops-and-t0",
@@ -246,6 +252,7 @@ CLAIMS: Final = (
         BETTER_PART,
         False,
         lambda run, error, _: evidence.error_ratio(run, error, "alpha", "macs+t0"),
+        (_folds,),
     ),
     Claim(
         "alpha-adds-to-t0",
@@ -258,6 +265,7 @@ CLAIMS: Final = (
         BETTER_PART,
         False,
         lambda run, error, _: evidence.error_ratio(run, error, "alpha+t0", "macs+t0"),
+        (_folds,),
     ),
     Claim(
         "jumps-on-fine-grids",

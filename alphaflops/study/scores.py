@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import datasets, paths
-from ..calibrate import calibrate, scorecard
+from ..calibrate import calibrate, has_folds, scorecard
 from ..costs import BEST, FORMS, MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..records import Run, replace_file
@@ -60,6 +60,11 @@ def code_hash() -> str:
 def reference_runs() -> list[Run]:
     """Load the data sets of `UPSTREAM` that can be had now and every bundled run."""
     return [datasets.load(name) for name in (*UPSTREAM, *datasets.bundled()) if datasets.available(name)]
+
+
+def scored_runs() -> list[Run]:
+    """Load the data sets of the scorecard: `reference_runs` without fine grids."""
+    return [run for run in reference_runs() if has_folds(run)]
 
 
 def stored() -> dict[str, Any]:
@@ -132,7 +137,7 @@ def cache_folder() -> Path:
 
 
 def refresh(*, jobs: int = 2) -> Path:
-    """Compute the scores of every reference run and rewrite the committed file.
+    """Compute the scores of `scored_runs` and rewrite the committed file.
 
     Learning curves, coverage and fitted numbers are kept for the authors' data and our own runs.
 
@@ -148,7 +153,7 @@ def refresh(*, jobs: int = 2) -> Path:
     """
     import pandas as pd
 
-    runs = [datasets.load(name) for name in (*UPSTREAM, *datasets.bundled())]
+    runs = [run for name in (*UPSTREAM, *datasets.bundled()) if has_folds(run := datasets.load(name))]
     scores = pd.concat(
         [_card(runs, jobs), _forms([run for run in runs if run.id in STUDIED_ON], jobs)], ignore_index=True
     )
