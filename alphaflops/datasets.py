@@ -6,6 +6,7 @@ import pickle
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy.core.numeric", "_frombuffer"):
-            return np._core.numeric._frombuffer  # type: ignore[attr-defined]
+            return getattr(import_module("numpy._core.numeric"), name)
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         raise AlphaflopsError(f"the pickle asks for {module}.{name}: only NumPy arrays are allowed")
@@ -229,9 +230,8 @@ def read_paper(source: Source, path: Path) -> Run:
 def _file_order(experiment: str, layer: Layer) -> tuple[int, ...]:
     if isinstance(layer, Dense):
         return layer.batch, 1, layer.in_features, layer.out_features, 1, 1
-    k1, k2 = layer.kernel  # type: ignore[misc]
-    sides = (layer.width, layer.height) if experiment == "increasing_W" else (layer.height, layer.width)
-    return *sides, layer.in_channels, layer.out_channels, k1, k2
+    plane = (layer.width, layer.height) if experiment == "increasing_W" else (layer.height, layer.width)
+    return *plane, layer.in_channels, layer.out_channels, *layer.sides
 
 
 NEUSIGHT_PROTOCOL = "mean of the 5 fastest of 25 calls, PyTorch 2.1.0, cudnn.benchmark on, TF32 off"
@@ -273,7 +273,7 @@ def _read_columns(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
 
     try:
         raw = pd.read_csv(path, usecols=["Latency", *columns])
-        numbers = raw.apply(pd.to_numeric, errors="coerce").astype(float)
+        numbers: pd.DataFrame = raw.apply(pd.to_numeric, errors="coerce").astype(float)
     except (ValueError, OverflowError, OSError) as error:
         raise AlphaflopsError(f"{path} is no NeuSight table: {' '.join(str(error).split())}") from error
     for name in columns:

@@ -4,7 +4,7 @@ Sources: figures of arXiv 2107.11949; the grids of github.com/asperti/alpha_flop
 github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,13 @@ def _line(label: str, xs: Iterable[int], layer: Callable[[int], Layer]) -> Line:
     return Line(label, tuple((x, layer(x)) for x in xs))
 
 
+def _family(
+    label: str, members: Iterable[int], xs: Sequence[int], layer: Callable[[int, int], Layer]
+) -> tuple[Line, ...]:
+    """Give one line per member; `layer` takes the member and x, `label` shows the member in place of ``{0}``."""
+    return tuple(Line(label.format(n), tuple((x, layer(n, x)) for x in xs)) for n in members)
+
+
 SIZES = (400, 500, 800, 1100, 1600, 2200, 3200, 4500, 6400, 9000, 12800)
 STEPS = (10, *range(20, 641, 20))
 KERNELS_OVER_SIZE = (*range(1, 20), 21, 22, 24, 26, 28)
@@ -75,9 +82,11 @@ PAPER = (
         "2a, 2c, 4a",
         "The kernel grows, the channels shrink, FLOPs stay",
         "kernel side K",
-        tuple(
-            _line(f"C·K = {ck}", range(1, 29), lambda k, ck=ck: Conv2d(10, 10, ck // k, ck // k, k))
-            for ck in (1500, 2100, 3000, 4500)
+        _family(
+            "C·K = {0}",
+            (1500, 2100, 3000, 4500),
+            range(1, 29),
+            lambda ck, k: Conv2d(10, 10, ck // k, ck // k, k),
         ),
     ),
     Experiment(
@@ -85,38 +94,35 @@ PAPER = (
         "2b, 2d, 4b",
         "The kernel grows, the input shrinks, FLOPs stay",
         "kernel side K",
-        tuple(
-            _line(f"C = {c}", KERNELS_OVER_SIZE, lambda k, c=c: Conv2d(300 // k, 300 // k, c, c, k))
-            for c in (50, 70, 100, 150)
-        ),
+        _family("C = {0}", (50, 70, 100, 150), KERNELS_OVER_SIZE, lambda c, k: Conv2d(300 // k, 300 // k, c, c, k)),
     ),
     Experiment(
         "increasing_W",
         "5",
         "The input gets wider",
         "width W",
-        tuple(_line(f"Cin = {c}", STEPS, lambda w, c=c: Conv2d(100, w, c, 100, 3)) for c in (50, 100, 150)),
+        _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, w: Conv2d(100, w, c, 100, 3)),
     ),
     Experiment(
         "increasing_Cout",
         "5",
         "More output channels, 3×3 kernel",
         "output channels",
-        tuple(_line(f"Cin = {c}", STEPS, lambda n, c=c: Conv2d(100, 100, c, n, 3)) for c in (50, 100, 150)),
+        _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, n: Conv2d(100, 100, c, n, 3)),
     ),
     Experiment(
         "increasing_Cout_with_K1",
         "5",
         "More output channels, 1×1 kernel",
         "output channels",
-        tuple(_line(f"input 300×{w}", STEPS, lambda n, w=w: Conv2d(300, w, 50, n)) for w in (100, 200, 300)),
+        _family("input 300×{0}", (100, 200, 300), STEPS, lambda w, n: Conv2d(300, w, 50, n)),
     ),
     Experiment(
         "increasing_Cin",
         "5",
         "More input channels",
         "input channels",
-        tuple(_line(f"K = {k}", range(100, 1001, 100), lambda c, k=k: Conv2d(10, 10, c, 1000, k)) for k in (1, 3, 5)),
+        _family("K = {0}", (1, 3, 5), range(100, 1001, 100), lambda k, c: Conv2d(10, 10, c, 1000, k)),
     ),
     Experiment(
         "increasing_batch",
@@ -124,7 +130,7 @@ PAPER = (
         "Dense layers with a growing batch",
         "batch",
         (
-            *(_line(f"{n}×{n}", (1, *range(2, 65, 2)), lambda b, n=n: Dense(n, n, b)) for n in (6400, 9050, 11085)),
+            *_family("{0}×{0}", (6400, 9050, 11085), (1, *range(2, 65, 2)), lambda n, b: Dense(n, n, b)),
             _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
         ),
     ),
@@ -148,9 +154,11 @@ REPLICATION = (
         "B",
         "The kernel grows, the input shrinks",
         "kernel side K",
-        tuple(
-            _line(f"C = {c}", range(1, 31), lambda k, c=c: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True))
-            for c in (50, 70, 100, 150)
+        _family(
+            "C = {0}",
+            (50, 70, 100, 150),
+            range(1, 31),
+            lambda c, k: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True),
         ),
     ),
     Experiment(
@@ -158,11 +166,11 @@ REPLICATION = (
         "C",
         "The kernel grows, the channels shrink",
         "kernel side K",
-        tuple(
-            _line(
-                f"C·K = {ck}", range(1, 31), lambda k, ck=ck: Conv2d(10, 10, round(ck / k), round(ck / k), k, bias=True)
-            )
-            for ck in (1500, 2100, 3000, 4500)
+        _family(
+            "C·K = {0}",
+            (1500, 2100, 3000, 4500),
+            range(1, 31),
+            lambda ck, k: Conv2d(10, 10, round(ck / k), round(ck / k), k, bias=True),
         ),
     ),
     Experiment(
@@ -170,38 +178,28 @@ REPLICATION = (
         "D",
         "The input gets wider, one column at a time",
         "width W",
-        tuple(
-            _line(f"Cin = {c}", range(1, 650), lambda w, c=c: Conv2d(100, w, c, 100, 3, bias=True))
-            for c in (50, 100, 150)
-        ),
+        _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, w: Conv2d(100, w, c, 100, 3, bias=True)),
     ),
     Experiment(
         "replication_E",
         "E",
         "Output channels one by one, 3×3 kernel",
         "output channels",
-        tuple(
-            _line(f"Cin = {c}", range(1, 650), lambda n, c=c: Conv2d(100, 100, c, n, 3, bias=True))
-            for c in (50, 100, 150)
-        ),
+        _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, n: Conv2d(100, 100, c, n, 3, bias=True)),
     ),
     Experiment(
         "replication_F",
         "F",
         "Output channels one by one, 1×1 kernel",
         "output channels",
-        tuple(
-            _line(f"H = {h}", range(1, 650), lambda n, h=h: Conv2d(h, 100, 50, n, bias=True)) for h in (100, 200, 300)
-        ),
+        _family("H = {0}", (100, 200, 300), range(1, 650), lambda h, n: Conv2d(h, 100, 50, n, bias=True)),
     ),
     Experiment(
         "replication_G",
         "G",
         "Input channels one by one",
         "input channels",
-        tuple(
-            _line(f"K = {k}", range(1, 1000), lambda c, k=k: Conv2d(10, 10, c, 1000, k, bias=True)) for k in (1, 3, 5)
-        ),
+        _family("K = {0}", (1, 3, 5), range(1, 1000), lambda k, c: Conv2d(10, 10, c, 1000, k, bias=True)),
     ),
 )
 """The replication's experiments A to G, with the bias that its layers carry: 25 lines, 9105 points."""
@@ -240,7 +238,8 @@ def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
     """Lay experiments out as one table: `row, experiment, figure, line, x` and the layer's columns."""
     import pandas as pd
 
-    keys, layers = [], []
+    keys: list[tuple[int, str, str, str, int]] = []
+    layers: list[Layer] = []
     for experiment in experiments:
         for line in experiment.lines:
             for x, layer in line.points:

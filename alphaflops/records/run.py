@@ -115,7 +115,8 @@ class Run:
         contents = {RUN_FILE: json_bytes(self.meta), TABLE_FILE: table_bytes(self.table)}
         if self.samples:
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **{k: np.asarray(v, dtype=np.float32) for k, v in self.samples.items()})
+            arrays: dict[str, Any] = {k: np.asarray(v, dtype=np.float32) for k, v in self.samples.items()}
+            np.savez_compressed(buffer, **arrays)
             contents[SAMPLES_FILE] = buffer.getvalue()
         sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
         for name, data in {**contents, SUMS_FILE: sums.encode()}.items():

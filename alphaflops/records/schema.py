@@ -11,6 +11,7 @@ from ..errors import AlphaflopsError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 FORMAT_VERSION: Final = 1
 QUANTITIES: Final = ("latency", "throughput")
@@ -103,6 +104,10 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     return pd.DataFrame(checked[order]).reset_index(drop=True)
 
 
+def _first(bad: "NDArray[np.bool_] | pd.Series[bool]") -> int:
+    return int(np.flatnonzero(bad)[0])
+
+
 def _numbers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[float]":
     import pandas as pd
 
@@ -111,7 +116,7 @@ def _numbers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[float]"
     except OverflowError as error:  # an integer of more than 308 digits
         raise AlphaflopsError(f"{where}: {name} holds a number that is too large") from error
     if (bad := numbers.isna() & table[name].notna()).any():
-        at = int(np.flatnonzero(bad)[0])
+        at = _first(bad)
         raise AlphaflopsError(f"{where}: {name} is {table[name].iloc[at]!r} in row {at}: expected a number")
     return numbers
 
@@ -119,8 +124,8 @@ def _numbers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[float]"
 def _check_layers(table: "pd.DataFrame", where: str) -> None:
     for name in layers.COLUMNS:
         if name == "kind":
-            if (bad := ~table[name].isin(["conv2d", "dense"])).any():
-                at = int(np.flatnonzero(bad)[0])
+            if (unknown := ~table[name].isin(["conv2d", "dense"])).any():
+                at = _first(unknown)
                 raise AlphaflopsError(
                     f"{where}: kind is {table[name].iloc[at]!r} in row {at}: expected conv2d or dense"
                 )
@@ -132,20 +137,20 @@ def _check_layers(table: "pd.DataFrame", where: str) -> None:
         least = 0 if name.startswith("pad_") or name == "bias" else 1
         bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)) & (numbers < 2**31))
         if bad.any():
-            at = int(np.flatnonzero(bad)[0])
+            at = _first(bad)
             raise AlphaflopsError(
                 f"{where}: {name} is {numbers.iloc[at]} in row {at}: expected an integer from {least} up"
             )
         table[name] = numbers.astype(bool if name == "bias" else np.int64)
-    sizes = layers.output_size(table)
-    if (bad := (sizes[0] < 1) | (sizes[1] < 1)).any():
-        raise AlphaflopsError(f"{where}: the kernel in row {int(np.flatnonzero(bad)[0])} exceeds its padded input")
+    height, width = layers.output_size(table)
+    if (empty := (height < 1) | (width < 1)).any():
+        raise AlphaflopsError(f"{where}: the kernel in row {_first(empty)} exceeds its padded input")
 
 
 def _check_values(table: "pd.DataFrame", where: str) -> None:
     unknown = ~table["status"].isin(STATUSES)
     if unknown.any():
-        at = int(np.flatnonzero(unknown)[0])
+        at = _first(unknown)
         raise AlphaflopsError(f"{where}: status is {table['status'].iloc[at]!r} in row {at}: expected {STATUSES}")
     measured = table["status"] == "ok"
     for name in TIME_COLUMNS:
@@ -154,5 +159,5 @@ def _check_values(table: "pd.DataFrame", where: str) -> None:
         values = table[name]
         bad = (measured & ~(np.isfinite(values) & (values > 0))) if name == "latency_ms" else values < 0
         if bad.any():
-            at = int(np.flatnonzero(bad)[0])
+            at = _first(bad)
             raise AlphaflopsError(f"{where}: {name} is {values.iloc[at]} in row {at}: expected a positive number")

@@ -4,7 +4,7 @@ All observations are about github.com/enriquebarba97/alpha-flops-replication @ 2
 ``regression.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -183,7 +183,7 @@ def plotted_e() -> "pd.DataFrame":
 
 
 def _side_over_kernel(layer: Conv2d) -> Conv2d:
-    side = round(layer.in_channels / _side(layer))
+    side = round(layer.in_channels / layer.sides[0])
     return replace(layer, height=side, width=side)
 
 
@@ -191,18 +191,15 @@ def _width_is_cout(layer: Conv2d) -> Conv2d:
     return replace(layer, width=layer.out_channels, out_channels=layer.in_channels)
 
 
-def _side(layer: Conv2d) -> int:
-    return layer.kernel if isinstance(layer.kernel, int) else layer.kernel[0]
-
-
-def _plotted(name: str, evaluated: Any) -> "pd.DataFrame":
+def _plotted(name: str, evaluated: Callable[[Conv2d], Conv2d]) -> "pd.DataFrame":
     import pandas as pd
 
-    rows = [(line.label, x, layer) for line in experiments.find(name).lines for x, layer in line.points]
+    found = [(line.label, x, layer) for line in experiments.find(name).lines for x, layer in line.points]
+    rows = [(label, x, layer) for label, x, layer in found if isinstance(layer, Conv2d)]
     layers = [layer for _, _, layer in rows]
     other = [evaluated(layer) for layer in layers]
     frame = pd.DataFrame([(line, x) for line, x, _ in rows], columns=["line", "x"]).assign(
-        measured_side=[layer.width for layer in layers],  # type: ignore[union-attr]
+        measured_side=[layer.width for layer in layers],
         plotted_side=[layer.width for layer in other],
         measured_ms=_predicted(layers),
         plotted_ms=_predicted(other),
@@ -210,7 +207,7 @@ def _plotted(name: str, evaluated: Any) -> "pd.DataFrame":
     return frame.assign(factor=frame["plotted_ms"] / frame["measured_ms"])
 
 
-def _predicted(layers: Sequence[Any]) -> Array:
+def _predicted(layers: Sequence[Conv2d]) -> Array:
     return published_ms(to_table(layers), REPLICATION_RTX4090)
 
 
