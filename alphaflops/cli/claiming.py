@@ -68,8 +68,7 @@ def scorecard(update: bool, jobs: int, as_json: bool) -> None:
     if update:
         click.echo(scores.refresh(jobs=jobs))
         return
-    rows = scores.of(scores.scored_runs()).astype(object)
-    rows = rows.where(rows.notna(), None).to_dict("records")
+    rows = scores.plain_rows(scores.of(scores.scored_runs()))
     if as_json:
         print_json(rows)
         return

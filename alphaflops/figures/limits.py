@@ -76,8 +76,8 @@ def _roof(ax: "Axes", frame: "pd.DataFrame", peak: Peak | None, low: float, high
     note = f"{len(found):,} of {len(frame):,} layers beyond the hardware"
     if not 0 < len(found) <= RINGS:
         return note
-    ring = {"s": 34, "facecolor": "none", "edgecolor": style.INK, "lw": 0.9, "label": "beyond the hardware"}
-    ax.scatter(found["intensity"], found["tflops"], **ring)
+    over, name = found["tflops"], "beyond the hardware"
+    ax.scatter(found["intensity"], over, s=34, facecolor="none", edgecolor=style.INK, lw=0.9, label=name)
     return f"ringed: {note}"
 
 

@@ -36,7 +36,7 @@ def draw_plotted(frames: "dict[str, pd.DataFrame]", x_labels: "Sequence[str]") -
             ax.plot(part["x"], part["plotted_ms"], color=colour, ls=(0, (4, 2)), label=f"{line}, as plotted")
             ends.append((str(line), float(part["x"].iloc[-1]), float(part["measured_ms"].iloc[-1]), colour))
         ax.set(yscale="log", ylabel="predicted time (ms)", xlabel=x_label)
-        ax.set_ylim(max(frame["plotted_ms"].quantile(0.02), 1e-4) / 1.5, frame["measured_ms"].max() * 2)
+        ax.set_ylim(max(float(frame["plotted_ms"].quantile(0.02)), 1e-4) / 1.5, frame["measured_ms"].max() * 2)
         style.plain_ticks(ax, "y")
         style.title(ax, name, "solid: for the layers measured; dashed: as the plot evaluates it")
         style.label_ends(ax, ends, gap=0.09)

@@ -89,7 +89,7 @@ def draw_scorecard(errors: "pd.DataFrame") -> "Figure":
         ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", fontsize=9, color="white" if dark else style.INK)
     formulas = errors.drop(index=BOOSTING, errors="ignore")
     for j, name in enumerate(errors.columns):
-        judged = formulas[name].where([(model, name) != OWN_CONSTANTS for model in formulas.index])
+        judged = formulas[name].where(np.array([(model, name) != OWN_CONSTANTS for model in formulas.index]))
         if judged.notna().any():
             best = int(np.nanargmin(judged.to_numpy()))
             ax.add_patch(Rectangle((j + 0.03, best + 0.05), 0.94, 0.9, fill=False, ec=style.VERMILLION, lw=2.2))
@@ -117,14 +117,14 @@ def residuals(run: "Run", models: Sequence[str] = RESIDUAL_MODELS, *, seed: int 
     import pandas as pd
 
     good = run.ok
-    f, times, table = features(good.table), good.time_ms().to_numpy(), good.table
+    f, times, table = features(good.table), np.asarray(good.time_ms(), dtype=np.float64), good.table
     kind = np.select([f.dense, f.pointwise], list(CLASSES)[:2], list(CLASSES)[2])
     base = pd.DataFrame({"mflops": flops(table) / 1e6, "class": kind, "time_ms": times})
     parts = []
     for model in models:
         predicted = out_of_fold(model, f, times, table, "random", seed=seed)
-        found = {"run": run.id, "machine": run.machine, "model": model, "predicted_ms": predicted}
-        parts.append(base.assign(**found, ratio=predicted / times))
+        named = base.assign(run=run.id, machine=run.machine, model=model)
+        parts.append(named.assign(predicted_ms=predicted, ratio=predicted / times))
     return pd.concat(parts, ignore_index=True)
 
 

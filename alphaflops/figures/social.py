@@ -27,6 +27,7 @@ def draw_social(frame: "pd.DataFrame") -> "Figure":
         One panel with a bar per layer, 1200 × 630 pixels.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     part = frame[frame["run"] == frame["run"].iloc[0]]
     figure, ax = plt.subplots(figsize=(SIZE_PX[0] / 100, SIZE_PX[1] / 100), dpi=100)
@@ -40,7 +41,7 @@ def draw_social(frame: "pd.DataFrame") -> "Figure":
     ax.spines[["bottom", "left"]].set_visible(False)
     flops = f"{2e-6 * part['macs'].iloc[0]:.2f}"
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0.02, 0, 0.96, 0.76))
     figure.text(0.03, 0.85, "Do FLOPs tell the time?", fontsize=44, weight="bold")
     words = f"Five layers of {flops} million FLOPs each on a {part['machine'].iloc[0]}"

@@ -189,7 +189,7 @@ def verdicts_table(frame: "pd.DataFrame") -> str:
     )
 
 
-def _outcome(entry: "Mapping[str, Any]") -> str:
+def _outcome(entry: "Mapping[Any, Any]") -> str:
     if entry["verdict"] == "not measured":
         return "–"
     return f"**{entry['verdict']}** ({number(entry['value'])}{' %' if entry['unit'] == '%' else ''})"

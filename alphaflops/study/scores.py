@@ -115,6 +115,12 @@ def of(runs: Sequence[Run], kind: str = "scores") -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
+def plain_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Give the rows of a frame by column name, None for what is not known: what JSON can hold."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
 def held_out_mape(run: Run, model: str) -> float:
     """Mean error (%) of a model on five held-out folds of a run, committed or computed and cached; NaN if unknown."""
     known = stored()
@@ -161,8 +167,9 @@ def refresh(*, jobs: int = 2) -> Path:
     tasks = [(kind, run) for kind in KINDS[1:] for run in own]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         found = list(pool.map(_cached, *zip(*tasks, strict=True), chunksize=1))
-    content = {"code": code_hash(), "runs": {run.id: run.sha256 for run in runs}, "versions": _versions()}
-    content["scores"] = scores.astype(object).where(pd.notna(scores), None).to_dict("records")
+    hashes = {run.id: run.sha256 for run in runs}
+    content: dict[str, Any] = {"code": code_hash(), "runs": hashes, "versions": _versions()}
+    content["scores"] = plain_rows(scores)
     for kind in KINDS[1:]:
         content[kind] = [row for (k, _), rows in zip(tasks, found, strict=True) if k == kind for row in rows]
     replace_file(path(), (_dump(content) + "\n").encode())
@@ -212,10 +219,7 @@ def _forms(runs: Sequence[Run], jobs: int) -> "pd.DataFrame":
 
 
 def _scores(run: Run) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    found = _card([run], 2)
-    return list(found.astype(object).where(pd.notna(found), None).to_dict("records"))
+    return plain_rows(_card([run], 2))
 
 
 def _coverage(run: Run) -> list[dict[str, Any]]:
