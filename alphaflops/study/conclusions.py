@@ -34,7 +34,7 @@ def enough(curve: "pd.DataFrame", machines: Mapping[str, str], model: str = "bes
     """
     told = []
     for run, part in curve[curve["model"] == model].groupby("run", sort=False):
-        final = part.loc[part["layers"].idxmax()]
+        final = part.iloc[int(part["layers"].argmax())]
         first = part[part["median"] <= NEAR_END * final["median"]]["layers"].min()
         row = part.loc[part["layers"] == first].iloc[0]
         told.append(
@@ -78,7 +78,7 @@ def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
     for run, row in errors(scores, validation).iterrows():
         left = {BOOSTING, *(model for model, data in [OWN_CONSTANTS] if data == run)}
         formulas = row.drop(list(left), errors="ignore").dropna()
-        best = formulas.idxmin()
+        best = str(formulas.idxmin())
         text = f"`{run}` {LABELS[validation]}: `{best}` errs least, {number(formulas[best])} % in the mean"
         beside = {"FLOPs": "macs", "FLOPs with a constant": "macs+t0", "α-FLOPs refitted": "alpha"}
         known = [f"{words} {number(row[name])} %" for words, name in beside.items() if name in formulas]
@@ -120,7 +120,7 @@ def parts(scores: "pd.DataFrame", validation: str = "random") -> list[str]:
     told = []
     for form in (f for f in FORMS if f.name != BEST.name and f.name in wide):
         change = (wide[form.name] - wide[BEST.name]).dropna()
-        mean, worst = change.mean(), change.idxmax() if change.abs().max() == change.max() else change.idxmin()
+        mean, worst = change.mean(), str(change.idxmax() if change.abs().max() == change.max() else change.idxmin())
         effect = "changes little" if abs(mean) < NOTHING else "is worse" if mean > 0 else "is better"
         told.append(
             f"*{form.title}* {effect}: {signed(mean)} percentage points over the data sets, most on `{worst}` "
