@@ -56,6 +56,15 @@ audit:
 	_build/audit/bin/python $(PIP) pip-audit
 	_build/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
+# Builds the book three times: twice the same bytes, and once with an imported run
+repeat: .venv/.installed
+	REPEAT=1 $(BIN)/python -m pytest tests/test_repeatable.py -n 0 -s
+
+# A new user's way, offline after the installation; its times go into REPRODUCING.md
+trial: .venv/.installed
+	$(PYTHON) .ci/trial.py data/trial.json
+	$(BIN)/alphaflops reproduce --page
+
 lint: .venv/.installed
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"
 	$(BIN)/ruff check .
@@ -72,4 +81,4 @@ clean:
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: rerun test book pdf notebooks calibrations bench fuzz coverage minimum pins audit lint clean
+.PHONY: rerun test book pdf notebooks calibrations bench fuzz coverage minimum pins audit repeat trial lint clean

@@ -140,11 +140,15 @@ def _cache() -> Path:
     return Path(os.environ.get("ALPHAFLOPS_CACHE") or _pooch().os_cache("alphaflops"))
 
 
-def _local(source: Source) -> Path | None:
+def places(source: Source) -> list[Path]:
+    """Where copies of an upstream file may lie on this computer, in the order in which they are looked for."""
     mirror = os.environ.get(MIRROR)
-    candidates = [Path(mirror) / source.mirror_path] if mirror else []
-    candidates.append(_cache() / f"{source.sha256[:16]}-{Path(source.mirror_path).name}")
-    return next((path for path in candidates if path.is_file()), None)
+    kept = _cache() / f"{source.sha256[:16]}-{Path(source.mirror_path).name}"
+    return [*([Path(mirror) / source.mirror_path] if mirror else []), kept]
+
+
+def _local(source: Source) -> Path | None:
+    return next((path for path in places(source) if path.is_file()), None)
 
 
 def fetch(source: Source) -> Path:
@@ -160,7 +164,7 @@ def fetch(source: Source) -> Path:
         if (found := pooch.file_hash(str(local))) != source.sha256:
             raise AlphaflopsError(f"{local} has sha256 {found[:12]}…, expected {source.sha256[:12]}…: remove it")
         return local
-    target = _cache() / f"{source.sha256[:16]}-{Path(source.mirror_path).name}"
+    target = places(source)[-1]
     try:
         pooch.get_logger().setLevel("WARNING")
         pooch.retrieve(source.url, f"sha256:{source.sha256}", target.name, target.parent)

@@ -49,6 +49,41 @@ def test_one_licence_everywhere():
     assert PROJECT["keywords"] == CFF["keywords"]
 
 
+def test_one_title_and_the_same_authors_everywhere():
+    zenodo, codemeta = (json.loads((ROOT / name).read_text()) for name in (".zenodo.json", "codemeta.json"))
+    assert CFF["title"] == zenodo["title"]
+    assert CFF["abstract"] == zenodo["description"] == codemeta["description"]
+    assert CFF["keywords"] == zenodo["keywords"] == codemeta["keywords"]
+    assert codemeta["name"] == PROJECT["name"]
+    assert (
+        [CFF["authors"][0]["name"]]
+        == [one["name"] for one in zenodo["creators"]]
+        == [one["name"] for one in codemeta["author"]]
+    )
+    assert codemeta["license"].endswith(f"/{CFF['license']}")
+    paper = codemeta["referencePublication"]
+    assert paper["name"] == CFF["preferred-citation"]["title"]
+    assert [one["familyName"] for one in paper["author"]] == [
+        one["family-names"] for one in CFF["preferred-citation"]["authors"]
+    ]
+    assert paper["@id"].endswith(CFF["preferred-citation"]["doi"])
+    assert zenodo["related_identifiers"][0]["identifier"] == CFF["preferred-citation"]["doi"]
+
+
+def test_a_public_address_is_written_in_one_place(monkeypatch):
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    import launch
+
+    assert launch.theme_options(CFF) == {}
+    monkeypatch.setattr(citation, "REPOSITORY", "https://example.org/alphaflops")
+    cited = yaml.safe_load(citation.cite("cff"))
+    assert json.loads(citation.cite("codemeta"))["codeRepository"] == cited["repository-code"]
+    assert cited["repository-code"] in citation.cite("zenodo")
+    options = launch.theme_options(cited)
+    assert options["repository_url"] == cited["repository-code"]
+    assert {"binderhub_url", "colab_url"} <= set(options["launch_buttons"])
+
+
 def test_the_citation_file_has_what_the_format_requires():
     assert {"cff-version", "message", "title", "authors"} <= set(CFF)
     assert CFF["cff-version"] == "1.2.0"

@@ -14,6 +14,9 @@ from ..errors import AlphaflopsError
 SOFTWARE_LICENCE: Final = "MIT"
 TEXT_LICENCE: Final = "CC-BY-4.0"
 YEAR: Final = 2026
+REPOSITORY: Final[str | None] = None
+"""Public address of the repository, once there is one: the citation files and the book's links to it, to Binder and to
+Colab follow from it."""
 
 SOFTWARE: Final[Mapping[str, Any]] = {
     "title": "alphaflops: a paper on FLOPs and parallel hardware, rerun on your machine",
@@ -78,6 +81,7 @@ def citation() -> dict[str, Any]:
         "version": __version__,
         "abstract": SOFTWARE["abstract"],
         "authors": [{"name": SOFTWARE["author"]}],
+        **({"repository-code": REPOSITORY} if REPOSITORY else {}),
         "license": SOFTWARE_LICENCE,
         "keywords": SOFTWARE["keywords"],
         "preferred-citation": _work(PAPER),
@@ -87,6 +91,7 @@ def citation() -> dict[str, Any]:
 
 def zenodo() -> dict[str, Any]:
     """Give the content of ``.zenodo.json``, which an archive reads when a release is deposited."""
+    here = [{"identifier": REPOSITORY, "relation": "isIdenticalTo", "scheme": "url"}] if REPOSITORY else []
     return {
         "title": SOFTWARE["title"],
         "upload_type": "software",
@@ -101,6 +106,7 @@ def zenodo() -> dict[str, Any]:
             {"identifier": PAPER["doi"], "relation": "isSupplementTo", "scheme": "doi"},
             {"identifier": f"arXiv:{PAPER['arxiv']}", "relation": "isSupplementTo", "scheme": "arxiv"},
             {"identifier": f"arXiv:{REPLICATION['arxiv']}", "relation": "references", "scheme": "arxiv"},
+            *here,
         ],
     }
 
@@ -113,6 +119,7 @@ def codemeta() -> dict[str, Any]:
         "@type": "SoftwareSourceCode",
         "name": "alphaflops",
         "description": SOFTWARE["abstract"],
+        **({"codeRepository": REPOSITORY} if REPOSITORY else {}),
         "version": __version__,
         "license": f"https://spdx.org/licenses/{SOFTWARE_LICENCE}",
         "author": [{"@type": "Organization", "name": SOFTWARE["author"]}],

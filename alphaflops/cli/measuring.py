@@ -56,15 +56,21 @@ def measure(**values: Any) -> int:
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 def verify(path: Path) -> None:
-    """Check every byte of a finished or unfinished run, or of an archive, against its checksums.
+    """Check every byte of a run, an archive or a built book against its checksums.
 
     \b
     Examples:
       alphaflops verify data/runs/cpu-1core
       alphaflops verify my-gpu.zip
+      alphaflops verify _build/html
     """
+    from ..pages import manifest
+
     if path.is_file():
         click.echo(verify_archive(path))
+        return
+    if (path / manifest.MANIFEST).is_file():
+        click.echo(f"{path}: book of {manifest.check(path)} files, every byte as written")
         return
     found = timing.verify(path)
     if found.problems:

@@ -1,13 +1,13 @@
 """From runs to the tidy tables that are drawn and put into words."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import datasets, experiments, layers
 from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
-from ..records import Run
+from ..records import RUN_FILE, Run, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,16 +18,20 @@ AUTHORS = "paper-t2000"
 TABLE_MACS = 163_840_000
 """Size of the layers in the paper's Figure 1a (MAC): 327.68 million FLOPs."""
 
+SHOWN: Final = ("smoke", "quick", "paper")
+"""Profiles over the paper's own grid: bundled runs of these are in every chapter, also one that was imported."""
+
 
 def reference_runs() -> list[str]:
-    """Names of the bundled runs that the book shows by default: our protocol on the paper's whole grid."""
-    names = [name for name in datasets.bundled() if _is_reference(datasets.load(name))]
+    """Names of the bundled runs that the book shows by default: our protocol on the paper's grid, whole or thinned."""
+    folder = datasets.runs_folder()
+    names = [name for name in datasets.bundled() if _is_reference(read_json(folder / name / RUN_FILE))]
     first = ("cpu-1core", "cpu-allcores")
     return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
-def _is_reference(run: Run) -> bool:
-    return run.meta.get("profile") == "paper" and run.meta["protocol"].get("name", "adaptive") == "adaptive"
+def _is_reference(meta: Mapping[str, Any]) -> bool:
+    return meta.get("profile") in SHOWN and meta["protocol"].get("name", "adaptive") == "adaptive"
 
 
 def load(runs: Iterable[str | Path] = ()) -> tuple[Run, ...]:

@@ -23,12 +23,25 @@ from typing import Any
 from .. import datasets, paths
 from ..errors import AlphaflopsError
 from ..records import replace_file
+from . import manifest, noting, provenance
 
 TIMEOUT_S = 1800
 """Longest time that one cell may take (s)."""
 
-SOURCES = ("book", "_config.yml", "_toc.yml")
-"""What a book is made of beside its notebooks."""
+SOURCES = (
+    *("book", "_config.yml", "_toc.yml"),
+    *(
+        ".ci/run",
+        ".github/workflows/ci.yml",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "Dockerfile",
+        "LICENSE",
+        "LICENSE-data",
+    ),
+    *("README.md", "REPRODUCING.md", "codemeta.json", "constraints.txt", "data/upstream.json", "tests", "workflow"),
+)
+"""What a book is made of beside its notebooks, and what its pages offer as a download."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,7 @@ def update(*, jobs: int = 2) -> list[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
@@ -273,15 +287,20 @@ def _execute(bare: Path, out: Path, parameters: Mapping[str, Any], threads: int)
         "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
-    if done.returncode:
+    given = bare.parent.parent / "runs"
+    with tempfile.TemporaryDirectory() as folder:
+        noting.prepare(Path(folder), provenance.roots(given))
+        environment = {**os.environ, **settings, "IPYTHONDIR": folder}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        notes = noting.read(Path(folder))
+    if done.returncode or notes is None:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise AlphaflopsError(f"notebook {out.stem} failed: {lines[-1] if lines else 'no message'}")
-    _clean(out)
+        raise AlphaflopsError(f"notebook {out.stem} failed: {lines[-1] if lines else 'its kernel took no notes'}")
+    _clean(out, notes, given)
 
 
-def _clean(path: Path) -> None:
-    """Drop what differs from run to run: times, paths, versions and random ids."""
+def _clean(path: Path, notes: Sequence[noting.Note], given: Path) -> None:
+    """Drop what differs from run to run (times, paths, versions, random ids) and add where the outputs come from."""
     import nbformat
 
     notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
@@ -294,6 +313,11 @@ def _clean(path: Path) -> None:
             del cell.metadata["tags"]
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = f"c{i:02d}-parameters"
+    try:
+        told = provenance.record(notebook, notes, given)
+    except AlphaflopsError as error:
+        raise AlphaflopsError(f"notebook {path.stem}: {error}") from error
+    notebook.metadata["alphaflops"] = {**notebook.metadata.get("alphaflops", {}), "provenance": told}
     _write_notebook(notebook, path)
 
 
@@ -306,3 +330,4 @@ def _build_pages(stage: Path) -> None:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(f"{stage}{os.sep}", "")
         lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
         raise AlphaflopsError(f"the book was not built: {lines[0] if lines else 'jupyter-book gave no message'}")
+    manifest.write(stage / "_build" / "html", stage / "notebooks")

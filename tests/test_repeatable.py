@@ -1,0 +1,120 @@
+"""Two builds from clean clones, in other folders, for other users, on other days: the same bytes.
+
+Takes minutes, so it runs where REPEAT=1 says so: ``make repeat``, and in ``.ci/run``.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alphaflops import datasets, records
+from alphaflops.artifact import import_run, pack_run
+from alphaflops.pages import manifest, publish
+from alphaflops.paths import CHECKOUT
+
+pytestmark = pytest.mark.skipif(os.environ.get("REPEAT") != "1", reason="builds the book three times: make repeat")
+
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+"""Library that shifts the clock of a process (Debian package libfaketime)."""
+
+
+def environment(folder, number):
+    """Another user, home, zone, language, hash seed and, where it can be had, another day for each build."""
+    for name in ("home", "tmp"):
+        (folder / name).mkdir(parents=True)
+    told = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(folder / "clone"),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "USER": ("ada", "grace", "emmy")[number],
+        "TZ": ("UTC", "Asia/Tokyo", "America/Lima")[number],
+        "LANG": ("C.UTF-8", "C", "C.UTF-8")[number],
+        "PYTHONHASHSEED": str(1 + number),
+        "SOURCE_DATE_EPOCH": str(1_700_000_000 + 40_000_000 * number),
+    }
+    if "ALPHAFLOPS_MIRROR" in os.environ:
+        told["ALPHAFLOPS_MIRROR"] = os.environ["ALPHAFLOPS_MIRROR"]
+    elif "HOME" in os.environ:  # what was downloaded once need not be downloaded again
+        told["ALPHAFLOPS_CACHE"] = str(datasets._cache())
+    if FAKETIME and number == 1:
+        told |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return told
+
+
+def cloned(folder):
+    """Clone the last commit."""
+    done = subprocess.run(
+        ["git", "clone", "--quiet", CHECKOUT, folder / "clone"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no git repository to clone: {done.stderr.splitlines()[-1]}")
+
+
+def build(folder, number, jobs):
+    """Build the book of a clone as another user; give the folder of its pages."""
+    env = environment(folder, number)
+    command = [sys.executable, "-m", "alphaflops", "book", "--jobs", str(jobs)]
+    done = subprocess.run(command, cwd=folder / "clone", env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "clone" / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The book of a clean clone."""
+    folder = tmp_path_factory.mktemp("ada")
+    cloned(folder)
+    return build(folder, 0, 2)
+
+
+def contents(html):
+    return {
+        path.relative_to(html).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(html.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_two_builds_give_the_same_bytes(first, tmp_path):
+    folder = tmp_path / "another folder with a longer name"
+    cloned(folder)
+    one, two = contents(first), contents(build(folder, 1, 1))
+    assert set(one) == set(two)
+    different = [name for name in one if one[name] != two[name]]
+    assert different == []
+    assert sum(name.startswith("_sources/notebooks/") for name in one) == len(publish.chapters())
+    assert manifest.MANIFEST in one
+    if FAKETIME is None:
+        print("libfaketime is not installed: both builds ran on one day")
+
+
+def renamed(run, run_id):
+    """A copy of a run as if from another machine: another name, every time a quarter longer."""
+    table = run.table.copy()
+    times = [name for name in table if name.startswith(("latency", "throughput")) and name.endswith("_ms")]
+    table[times] *= 1.25
+    samples = {name: 1.25 * values for name, values in run.samples.items()}
+    machine = {**run.meta["machine"], "name": "Machine of a stranger"}
+    return records.Run({**run.meta, "run_id": run_id, "machine": machine}, table, samples)
+
+
+def test_an_imported_machine_is_in_every_chapter(first, tmp_path):
+    folder = tmp_path / "emmy"
+    cloned(folder)
+    run = renamed(datasets.load("cpu-1core"), "stranger")
+    packed = pack_run(run.write(tmp_path / "run"), tmp_path / "stranger.zip")
+    import_run(packed.path, into=folder / "clone" / "data" / "runs")
+    html = build(folder, 2, 2)
+    before, after = (manifest.read_json(path / manifest.MANIFEST)["pages"] for path in (first, html))
+    for page, told in before.items():
+        if "cpu-1core" in told["data"] and page != "notebooks/11_whole_networks.html":
+            assert "Machine of a stranger" in (html / page).read_text(encoding="utf-8"), page
+            for old, new in zip(told["made"], after[page]["made"], strict=True):
+                if old["kind"] == "figure" and "cpu-1core" in old["data"]:
+                    assert "stranger" in new["data"], f"{page}: {new['name']}"
+                    assert new["sha256"] != old["sha256"], f"{page}: {new['name']}"
