@@ -21,7 +21,10 @@ def test_experiment_b_is_evaluated_at_another_size():
     assert (row["measured_side"], row["plotted_side"]) == (100, 50)
     # α-FLOPs of 50² positions against 100²: the ratio of MACs is 1/4, α is larger for the smaller S
     s_k, b, g = np.log(3) + 1, REPLICATION_RTX4090.beta_k, REPLICATION_RTX4090.gamma_k
-    factor = lambda s: ((s_k + b * (s - s_k)) / s) ** g  # noqa: E731
+
+    def factor(s):
+        return ((s_k + b * (s - s_k)) / s) ** g
+
     assert row["factor"] == pytest.approx(factor(2500) / factor(10_000) / 4)
 
 

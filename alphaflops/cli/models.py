@@ -1,11 +1,15 @@
 """``alphaflops score``, ``fit`` and ``compare``: how well a cost formula predicts a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..costs import MODEL_NAMES
 from .output import json_option, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from ..calibrate.scoring import CV
 
 model_option = click.option(
     "--model", required=True, type=click.Choice(MODEL_NAMES), help="Cost formula.", metavar="MODEL"
@@ -32,7 +36,7 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 @quantity_option
 @seed_option
 @json_option
-def score(run: str, model: str, cv: str | None, quantity: str, seed: int, as_json: bool) -> None:
+def score(run: str, model: str, cv: "CV", quantity: str, seed: int, as_json: bool) -> None:
     """Score a cost formula on a run: errors of predicted against measured times.
 
     MODEL is one of params, macs, macs+t0, alpha-published, alpha-rtx4090, alpha, alpha+t0, roofline+t0,
@@ -46,7 +50,7 @@ def score(run: str, model: str, cv: str | None, quantity: str, seed: int, as_jso
     from ..calibrate import score as scored
     from ..datasets import load
 
-    found = scored(load(run), model, cv, quantity=quantity, seed=seed).as_dict()  # type: ignore[arg-type]
+    found = scored(load(run), model, cv, quantity=quantity, seed=seed).as_dict()
     if as_json:
         print_json(found)
         return

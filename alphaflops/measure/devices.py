@@ -129,7 +129,10 @@ class TorchDevice:
             x = self._random("input", (layer.batch, layer.in_features), dtype)
             w = self._random("weights", (layer.out_features, layer.in_features), dtype)
             b = self._random("bias", (layer.out_features,), dtype) if layer.bias else None
-            call: Call = lambda: functional.linear(x, w, b)  # noqa: E731 - the closure is the object timed
+
+            def call() -> Any:
+                return functional.linear(x, w, b)
+
         else:
             row = layer.row()
             shape = (layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"])
@@ -139,7 +142,10 @@ class TorchDevice:
             if self.settings.memory_format == "channels-last":
                 x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
             rest = (layer.stride, layer.padding, layer.dilation, layer.groups)
-            call = lambda: functional.conv2d(x, w, b, *rest)  # noqa: E731
+
+            def call() -> Any:
+                return functional.conv2d(x, w, b, *rest)
+
         self.synchronise()
         return call
 

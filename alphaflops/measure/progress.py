@@ -1,6 +1,7 @@
 """Say how far a measurement is: a bar on a terminal, nothing in a pipe."""
 
 import sys
+from importlib.util import find_spec
 from typing import Any, Protocol, TextIO
 
 from .statistics import Estimate
@@ -93,8 +94,4 @@ def for_stream(stream: TextIO | None = None) -> Progress:
     stream = stream or sys.stderr
     if not stream.isatty():
         return Quiet()
-    try:
-        import tqdm  # noqa: F401
-    except ImportError:
-        return Line(stream)
-    return Bar(stream)
+    return Bar(stream) if find_spec("tqdm") else Line(stream)

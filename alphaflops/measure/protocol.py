@@ -7,6 +7,7 @@ synchronise around every call, without warm-up, and report the mean; its regress
 one synchronisation after 10 warm-ups.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -81,7 +82,7 @@ FIXED = {"per-call": (2000, 0), "pipelined": (50, 10)}
 """Repeats and warm-ups of the replication's two protocols."""
 PROTOCOLS = ("adaptive", *FIXED)
 
-PROFILES = {
+PROFILES: Mapping[str, Mapping[str, Any]] = {
     "smoke": {"tolerance": 0.02, "latency_s": 0.1, "throughput_s": 0.07, "warmup_s": 0.05, "sentinel_s": 2.0},
     "quick": {"tolerance": 0.02, "latency_s": 0.4, "throughput_s": 0.25, "sentinel_s": 8.0},
     "paper": {},
@@ -102,7 +103,7 @@ def for_profile(profile: str, name: str = "adaptive", **changes: Any) -> Protoco
         raise AlphaflopsError(f"protocol is {name!r}: expected one of {', '.join(PROTOCOLS)}")
     if profile not in PROFILES:
         raise AlphaflopsError(f"profile is {profile!r}: expected one of {', '.join(PROFILES)}")
-    protocol = Protocol(**PROFILES[profile])  # type: ignore[arg-type]
+    protocol = Protocol(**PROFILES[profile])
     if name in FIXED:
         repeats, warmups = FIXED[name]
         protocol = replace(protocol, name=name, repeats=repeats, warmups=warmups)

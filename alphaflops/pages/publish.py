@@ -83,7 +83,7 @@ def _checkout() -> Path:
 
 def chapters(checkout: Path | None = None) -> list[Chapter]:
     """Notebooks of the book in the order of ``_toc.yml``."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     root = checkout or _checkout()
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
@@ -256,7 +256,7 @@ def _write_bare(chapter: Chapter, folder: Path) -> Path:
 def _write_notebook(notebook: Any, path: Path) -> None:
     import nbformat
 
-    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+    nbformat.write(notebook, path)
 
 
 def _known_parameters(notebook: Path) -> set[str]:
@@ -269,11 +269,11 @@ def _write_committed(chapter: Chapter, out: Path, reason: str) -> None:
     import nbformat
 
     try:
-        notebook = nbformat.read(chapter.committed, 4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.read(chapter.committed, 4)
     except OSError as error:
         raise AlphaflopsError(f"{chapter.committed} cannot be read: run `alphaflops update`") from error
     note = f":::{{note}}\nThis chapter was not run just now: {reason}. It shows the committed results.\n:::"
-    cell = nbformat.v4.new_markdown_cell(note, id="not-run")  # type: ignore[no-untyped-call]
+    cell = nbformat.v4.new_markdown_cell(note, id="not-run")
     notebook.cells.insert(1, cell)
     _write_notebook(notebook, out)
 
@@ -303,7 +303,7 @@ def _clean(path: Path, notes: Sequence[noting.Note], given: Path) -> None:
     """Drop what differs from run to run (times, paths, versions, random ids) and add where the outputs come from."""
     import nbformat
 
-    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, 4)
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for i, cell in enumerate(notebook.cells):
