@@ -7,7 +7,7 @@ from alphaflops import experiments, figures
 from alphaflops.costs.alpha import published_ms
 from alphaflops.layers import macs
 from alphaflops.records import Run
-from alphaflops.study import findings
+from alphaflops.study import findings, summary
 
 
 def as_run(meta, times, name="made-up"):
@@ -156,16 +156,16 @@ def test_weights_dominate_the_traffic_of_a_batch(by_macs):
 
 
 def test_scores_reward_the_measure_that_fits(by_macs, by_formula):
-    table = findings.scores([by_macs, by_formula])
+    table = summary.compared([by_macs, by_formula])
     assert table.loc["machine of flat", "macs_rank"] == pytest.approx(1)
     assert table.loc["machine of flat", "macs_error"] == pytest.approx(0, abs=1e-9)
     assert table.loc["machine of formula", "alpha_error"] == pytest.approx(0, abs=1e-9)
-    worse, better = findings.verdict([by_macs, by_formula])
+    worse, better = summary.verdict([by_macs, by_formula])
     assert "α-FLOPs do no better than FLOPs" in worse
     assert "α-FLOPs do better than FLOPs" in better
 
 
 def test_authors_scores_match_the_known_rank_correlations(paper):
-    row = findings.scores([paper]).iloc[0]
+    row = summary.compared([paper]).iloc[0]
     # Spearman over all 721 points of the published data: α-FLOPs 0.98672, MACs 0.706
     assert (row["n"], round(row["alpha_rank"], 5), round(row["macs_rank"], 3)) == (721, 0.98672, 0.706)

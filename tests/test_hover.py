@@ -51,3 +51,16 @@ def test_page_data_are_read_back(frame):
     data = json.loads(re.fullmatch(r'<script [^>]*data-figure="fig-x">(.*)</script>', html)[1])
     assert [text for _, _, text in data] == hover.describe(frame)
     assert all(0 < x < 1 and 0 < y < 1 for x, y, _ in data)
+
+
+def test_cells_are_named_with_their_error():
+    errors = pd.DataFrame({"one": [12.345, np.nan], "two": [3.0, 40.0]}, index=["macs", "best"])
+    figure, ax = plt.subplots()
+    ax.set(xlim=(0, 2), ylim=(2, 0))
+    html = hover.cell_data(figure, "fig-x", errors)
+    plt.close(figure)
+    points = json.loads(re.fullmatch(r'<script [^>]*data-reach="30" data-figure="fig-x">(.*)</script>', html)[1])
+    assert sorted(text for _, _, text in points) == ["best on two: 40.0 %", "macs on one: 12.3 %", "macs on two: 3.00 %"]
+    where = {text.split(":")[0]: (x, y) for x, y, text in points}
+    assert where["macs on one"][0] < where["macs on two"][0]
+    assert where["macs on two"][1] < where["best on two"][1]

@@ -9,7 +9,7 @@ A new figure follows the same steps: a compute function that returns a frame, a 
 """
 
 from .formula import curves, draw_constants, draw_curves, draw_surface, surface, variations
-from .frames import AUTHORS, equal_flops, load, machines, reference_runs, sweep
+from .frames import AUTHORS, equal_flops, load, machines, reference_runs, sweep, with_fine
 from .multiples import draw_multiples
 from .sweeps import draw_equal_flops, draw_sweep
 from .tables import equal_flops_table, runs_table, sources_table, status_table, table
@@ -35,4 +35,5 @@ __all__ = [
     "sweep",
     "table",
     "variations",
+    "with_fine",
 ]

@@ -30,6 +30,13 @@ def reference_runs() -> list[str]:
     return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
+def with_fine(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Add the bundled runs of the profile ``fine`` to runs: only the chapters on the replication and the claims show them."""
+    held = {run.id for run in runs}
+    fine = [run for name in datasets.bundled() if (run := datasets.load(name)).meta.get("profile") == "fine"]
+    return tuple(_told_apart([*runs, *(run.ok for run in fine if run.id not in held)]))
+
+
 def _is_reference(meta: Mapping[str, Any]) -> bool:
     return meta.get("profile") in SHOWN and meta["protocol"].get("name", "adaptive") == "adaptive"
 

@@ -1,7 +1,7 @@
 """Points of a figure as page data: a script shows the layer under the pointer, the picture stays as it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..study.findings import number
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NEAR_PX, CELL_PX = 14, 30
+"""How far the pointer may be from a point, or from the middle of a cell (pixels of the page)."""
 
 
 def describe(table: "pd.DataFrame") -> list[str]:
@@ -26,15 +29,15 @@ def _words(row: dict[Any, Any]) -> str:
     return f"{row['k1']}×{row['k2']} conv on {row['height']}×{row['width']}, {channels}{batch}: {time}"
 
 
-def positions(figure: "Figure", axes: "Axes", x: "pd.Series[float]", y: "pd.Series[float]") -> list[list[float]]:
+def positions(figure: "Figure", axes: "Axes", x: Iterable[float], y: Iterable[float]) -> list[list[float]]:
     """Locate points of one panel in the saved picture.
 
     Parameters
     ----------
     figure, axes : Figure, Axes
         Drawn, with their final limits.
-    x, y : Series
-        Data coordinates, shape ``(n,)``.
+    x, y : iterable of float
+        Data coordinates, n of each.
 
     Returns
     -------
@@ -68,5 +71,30 @@ def page_data(figure: "Figure", name: str, frames: "Sequence[pd.DataFrame]", x: 
     for ax, frame in zip(figure.axes, frames, strict=True):
         places = positions(figure, ax, frame[x], frame[y])
         points += [[*place, text] for place, text in zip(places, describe(frame), strict=True)]
+    return _script(name, points, NEAR_PX)
+
+
+def cell_data(figure: "Figure", name: str, errors: "pd.DataFrame") -> str:
+    """Write the cells of a table of coloured cells as HTML, as `page_data` does for points.
+
+    Parameters
+    ----------
+    figure : Figure
+        As given by `scores.draw_scorecard` for these errors.
+    name : str
+        Label of the figure in the book.
+    errors : DataFrame
+        Mean errors (%), models as rows and data sets as columns.
+    """
+    known = errors.rename_axis("model").reset_index().melt("model", var_name="run", value_name="error").dropna()
+    x = [errors.columns.get_loc(run) + 0.5 for run in known["run"]]
+    y = [errors.index.get_loc(model) + 0.5 for model in known["model"]]
+    texts = [f"{row['model']} on {row['run']}: {number(row['error'], 3)} %" for _, row in known.iterrows()]
+    places = positions(figure, figure.axes[0], x, y)
+    return _script(name, [[*place, text] for place, text in zip(places, texts, strict=True)], CELL_PX)
+
+
+def _script(name: str, points: list[list[Any]], reach: int) -> str:
     data = json.dumps(points, ensure_ascii=False).replace("</", "<\\/")
-    return f'<script type="application/json" class="hover-points" data-figure="{name}">{data}</script>'
+    kind = 'type="application/json" class="hover-points"'
+    return f'<script {kind} data-reach="{reach}" data-figure="{name}">{data}</script>'

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RINGS = 40
 """Most layers beyond the hardware that are ringed one by one."""
-COLOURS = dict(zip(CLASSES, (style.BLUE, style.VERMILLION), strict=True))
+COLOURS = dict(zip(CLASSES, (style.BLUE, style.VERMILION), strict=True))
 
 
 @style.styled

@@ -23,7 +23,7 @@ GOOD, BAD = 5.0, 100.0
 RESIDUAL_MODELS = ("macs", "alpha", "best")
 NEAR = 20.0
 """Half-width of the band that marks a good prediction (%)."""
-CLASSES = {"dense": style.GREEN, "1×1": style.BLUE, "larger kernels": style.VERMILLION}
+CLASSES = {"dense": style.GREEN, "1×1": style.BLUE, "larger kernels": style.VERMILION}
 
 
 OWN_LABELS = {"paper-t2000": "T2000\npaper", "cpu-1core": "CPU\n1 core", "cpu-allcores": "CPU\nall"}
@@ -92,7 +92,7 @@ def draw_scorecard(errors: "pd.DataFrame") -> "Figure":
         judged = formulas[name].where(np.array([(model, name) != OWN_CONSTANTS for model in formulas.index]))
         if judged.notna().any():
             best = int(np.nanargmin(judged.to_numpy()))
-            ax.add_patch(Rectangle((j + 0.03, best + 0.05), 0.94, 0.9, fill=False, ec=style.VERMILLION, lw=2.2))
+            ax.add_patch(Rectangle((j + 0.03, best + 0.05), 0.94, 0.9, fill=False, ec=style.VERMILION, lw=2.2))
     if BOOSTING in errors.index:
         ax.axhline(len(formulas), color=style.INK, lw=1.6)
     ax.set_xticks(np.arange(len(errors.columns)) + 0.5, [set_label(name) for name in errors.columns], fontsize=9)

@@ -21,13 +21,13 @@ PANEL_IN = 2.2
 DPI = 180
 TITLE_CHARACTERS = 44
 
-BLUE, ORANGE, GREEN, VERMILLION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
 GREY, INK = "#8a8a8a", "#222222"
 
-LINES = (BLUE, VERMILLION, GREEN, PINK, BROWN)
+LINES = (BLUE, VERMILION, GREEN, PINK, BROWN)
 """Colours of the lines within a panel, in the order of the experiment."""
 
-MACHINES = {"paper-t2000": GREEN, "cpu-1core": BLUE, "cpu-allcores": VERMILLION}
+MACHINES = {"paper-t2000": GREEN, "cpu-1core": BLUE, "cpu-allcores": VERMILION, "cpu-1core-fine": BLUE}
 """Colours of the machines that the book always shows, by run id."""
 
 FURTHER_MACHINES = (PINK, BROWN, ORANGE, "#56b4e9", "#949494")
@@ -44,7 +44,7 @@ MODELS = {
     "roofline+t0": GREEN,
     "alpha+t0+bytes": "#ece133",
     "boosting": BLUE,
-    "best": VERMILLION,
+    "best": VERMILION,
 }
 """Colours of the cost models, by their names on the command line."""
 

@@ -18,7 +18,7 @@ NOTES = "notes.jsonl"
 class Note(NamedTuple):
     """One file that was opened for reading.
 
-    Attributes
+    Parameters
     ----------
     path : str
         The file, absolute.
@@ -47,7 +47,7 @@ def start(notes: str, roots: Sequence[str]) -> None:
     """Note from now on every file under one of the `roots` that this process opens for reading."""
     from IPython import get_ipython  # type: ignore[attr-defined]
 
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+    shell: Any = get_ipython()
     handle = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     watched = tuple(roots)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..costs.alpha import published_ms
 from ..layers import macs
@@ -44,13 +45,13 @@ def lines(run: "Run", names: tuple[str, ...]) -> "Iterator[pd.DataFrame]":
     Yields
     ------
     DataFrame
-        ``x``, the kernel's side ``k1``, ``macs`` (MAC), ``time_ms`` (latency) and ``cost`` (ms per MAC).
+        The columns of the run's table and ``macs`` (MAC), ``time_ms`` (latency) and ``cost`` (ms per MAC).
     """
     table = run.table[run.table["experiment"].isin(names)]
     for _, part in table.groupby(["experiment", "line"], sort=False):
         if len(part) >= LEAST_POINTS:
             counted, times = macs(part), part["latency_ms"]
-            found = part[["x", "k1"]].assign(macs=counted, time_ms=times, cost=times / counted)
+            found = part.assign(macs=counted, time_ms=times, cost=times / counted)
             yield found.sort_values("x", kind="stable").reset_index(drop=True)
 
 
@@ -148,14 +149,29 @@ def jumping_lines(run: "Run") -> float:
 
 
 def jumps(line: "pd.DataFrame") -> int | None:
-    """Count the jumps of one line, neighbouring ones once; None where it has too few small steps."""
+    """Count the jumps of one line; None where it has too few small steps."""
+    factors = step_factors(line)
+    return None if factors is None else int(jump_starts(factors).sum())
+
+
+def jump_starts(factors: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell at which rows a jump begins, neighbouring ones counted once; `factors` as given by `step_factors`."""
+    over = factors > CLEAR
+    return np.asarray(over & ~np.concatenate([[False], over[:-1]]))
+
+
+def step_factors(line: "pd.DataFrame") -> NDArray[np.float64] | None:
+    """Factor by which time changes from before each row to after it, up or down, where FLOPs hardly change.
+
+    Medians of `SIDE` points on each side; 1 at steps that are not small. None where the line has too few small steps.
+    """
     count, times = line["macs"].to_numpy(), line["time_ms"].to_numpy()
     inner = range(SIDE, len(line) - SIDE + 1)
     small = [i for i in inner if count[i] / count[i - 1] <= SMALL_STEP]
     if len(small) < LEAST_STEPS:
         return None
-    size = np.zeros(len(line))
+    factors = np.ones(len(line))
     for i in small:
-        size[i] = abs(np.log(np.median(times[i : i + SIDE]) / np.median(times[i - SIDE : i])))
-    over = size > np.log(CLEAR)
-    return int(np.sum(over & ~np.concatenate([[False], over[:-1]])))
+        ratio = float(np.median(times[i : i + SIDE]) / np.median(times[i - SIDE : i]))
+        factors[i] = max(ratio, 1 / ratio)
+    return factors

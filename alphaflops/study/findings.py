@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import experiments
-from ..costs.alpha import published_ms
 from ..layers import macs, valid_macs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
-
-    from ..records import Run
 
 FLAT = 1.5
 """Largest factor between the slowest and the fastest time per FLOP of a line that is still called flat."""
@@ -105,6 +99,12 @@ def extremes(frame: "pd.DataFrame") -> "pd.DataFrame":
             "high_gbs": rate.max(),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def apart(frame: "pd.DataFrame") -> str:
+    """Sum up by which factor layers of equal FLOPs differ in time, machine by machine; `frame` as for `extremes`."""
+    factors = [f"{number(row['factor'])} ({machine})" for machine, row in extremes(frame).iterrows()]
+    return f"Layers of equal FLOPs differ in time by a factor of {', '.join(factors)}."
 
 
 def dense_against_conv(frame: "pd.DataFrame") -> list[str]:
@@ -263,47 +263,6 @@ def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
             f"**{machine}**: {swept} multiplies FLOPs by {between(part['flops'])} and time by {between(part['time'])}: "
             f"time grows {how} FLOPs. The formula says {between(part['predicted'])}; its median error is "
             f"{number(errors[machine])} %."
-        )
-    return told
-
-
-def scores(runs: "Sequence[Run]") -> "pd.DataFrame":
-    """Compare FLOPs and α-FLOPs as measures of time, over all layers of the paper that each run holds.
-
-    Returns
-    -------
-    DataFrame
-        Per machine: ``n`` (layers), ``macs_rank, alpha_rank`` (Spearman correlation with time) and ``macs_error,
-        alpha_error`` (median absolute error in percent, each measure times the one factor that makes the median of
-        predicted over measured time 1).
-    """
-    import pandas as pd
-
-    rows = {}
-    for run in runs:
-        table = run.table[run.table["experiment"].isin([e.name for e in experiments.PAPER])]
-        measures = {"macs": macs(table), "alpha": published_ms(table)}
-        row: dict[str, float] = {"n": len(table)}
-        for name, values in measures.items():
-            ratio = pd.Series(values / table["latency_ms"].to_numpy())
-            row[f"{name}_rank"] = pd.Series(values).rank().corr(table["latency_ms"].rank())
-            row[f"{name}_error"] = 100 * (ratio / ratio.median() - 1).abs().median()
-        rows[run.machine if run.machine not in rows else f"{run.machine} ({run.id})"] = row
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def verdict(runs: "Sequence[Run]") -> list[str]:
-    """Say per machine whether α-FLOPs tell the time better than FLOPs, from `scores`."""
-    told = []
-    for machine, row in scores(runs).iterrows():
-        better = [row["alpha_rank"] > row["macs_rank"], row["alpha_error"] < row["macs_error"]]
-        words = ("do no better than FLOPs", "do better in one respect and not in the other", "do better than FLOPs")[
-            sum(better)
-        ]
-        told.append(
-            f"**{machine}**, {int(row['n'])} layers: α-FLOPs {words}. Rank correlation with time "
-            f"{row['alpha_rank']:.2f} against {row['macs_rank']:.2f}, median error {number(row['alpha_error'])} % "
-            f"against {number(row['macs_error'])} %."
         )
     return told
 

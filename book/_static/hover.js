@@ -2,9 +2,7 @@
 "use strict";
 
 (() => {
-  const REACH = 14; // pixels
-
-  function explore(figure, points) {
+  function explore(figure, points, reach) {
     const image = figure.querySelector("img");
     if (!image) return;
     const tip = document.createElement("div");
@@ -21,7 +19,7 @@
     image.addEventListener("pointermove", (event) => {
       const box = image.getBoundingClientRect();
       let nearest = null;
-      let least = REACH * REACH;
+      let least = reach ** 2;
       for (const [x, y, text] of points) {
         const [left, top] = [box.left + x * box.width, box.top + y * box.height];
         const away = (left - event.clientX) ** 2 + (top - event.clientY) ** 2;
@@ -44,7 +42,7 @@
   const start = () => {
     for (const script of document.querySelectorAll("script.hover-points")) {
       const figure = document.getElementById(script.dataset.figure);
-      if (figure) explore(figure, JSON.parse(script.textContent));
+      if (figure) explore(figure, JSON.parse(script.textContent), Number(script.dataset.reach));
     }
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
