@@ -49,7 +49,7 @@ def write(html: Path, notebooks: Path) -> Path:
     files = hashes(html)
     pages: dict[str, Any] = {}
     for path in sorted(notebooks.glob("*.ipynb")):
-        metadata = nbformat.read(path, 4).metadata  # type: ignore[no-untyped-call]
+        metadata = nbformat.read(path, 4).metadata
         told = metadata.get("alphaflops", {}).get("provenance")
         if told is not None:
             name = f"notebooks/{path.stem}.html"

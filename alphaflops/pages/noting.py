@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 NOTES = "notes.jsonl"
@@ -45,7 +46,7 @@ def prepare(folder: Path, roots: Iterable[Path]) -> None:
 
 def start(notes: str, roots: Sequence[str]) -> None:
     """Note from now on every file under one of the `roots` that this process opens for reading."""
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
     shell: Any = get_ipython()
     handle = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -65,11 +66,12 @@ def start(notes: str, roots: Sequence[str]) -> None:
 
 def _line(namespace: dict[str, Any]) -> int:
     """Line that the notebook's own code has reached: that of the outermost frame in its namespace."""
-    line, frame = 0, sys._getframe(1)
+    line = 0
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals is namespace:
             line = frame.f_lineno
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return line
 
 
