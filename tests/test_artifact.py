@@ -391,7 +391,9 @@ def test_the_whole_artifact_is_one_crate(small, tmp_path):
     read = ROCrate(tmp_path / "out")
     entity = read.get("data/runs/good-run/measurements.csv")
     assert entity["encodingFormat"] == "text/csv"
-    assert entity["license"] == "CC-BY-4.0"
+    assert entity["license"].id == "https://creativecommons.org/licenses/by/4.0/"
+    assert read.get("alphaflops/layers.py").get("license") is None
+    assert read.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
     assert str(read.root_dataset["datePublished"]).startswith("2023-11-14")
     assert "every byte as written" in artifact.verify_archive(path)
 

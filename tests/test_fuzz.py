@@ -237,8 +237,8 @@ def test_archives_of_runs(good, sandbox):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
             for name, data in damaged_files(files, rng).items():
-                new = name if rng.random() < 0.95 else mutated(name.encode(), rng).decode("latin-1")[:2000] or "x"
-                archive.writestr(new, data)
+                new = name if rng.random() < 0.95 else mutated(name.encode(), rng).decode("latin-1")[:2000]
+                archive.writestr(new if new.partition("\0")[0] else "x", data)
         return buffer.getvalue()
 
     def run_archive(damaged):

@@ -12,7 +12,9 @@ from .. import __version__
 from ..errors import AlphaflopsError
 
 SOFTWARE_LICENCE: Final = "MIT"
+SOFTWARE_LICENCE_AT: Final = "https://spdx.org/licenses/MIT"
 TEXT_LICENCE: Final = "CC-BY-4.0"
+TEXT_LICENCE_AT: Final = "https://creativecommons.org/licenses/by/4.0/"
 YEAR: Final = 2026
 REPOSITORY: Final[str | None] = None
 """Public address of the repository, once there is one: the citation files and the book's links to it, to Binder and to
@@ -121,7 +123,7 @@ def codemeta() -> dict[str, Any]:
         "description": SOFTWARE["abstract"],
         **({"codeRepository": REPOSITORY} if REPOSITORY else {}),
         "version": __version__,
-        "license": f"https://spdx.org/licenses/{SOFTWARE_LICENCE}",
+        "license": SOFTWARE_LICENCE_AT,
         "author": [{"@type": "Organization", "name": SOFTWARE["author"]}],
         "keywords": SOFTWARE["keywords"],
         "programmingLanguage": "Python",

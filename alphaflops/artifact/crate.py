@@ -18,7 +18,7 @@ from ..errors import AlphaflopsError
 from ..paths import CHECKOUT, in_checkout
 from ..records import RUN_FILE
 from ..zips import Limits, blocks, opened, pack
-from .citation import PAPER, SOFTWARE, SOFTWARE_LICENCE, TEXT_LICENCE
+from .citation import PAPER, SOFTWARE, SOFTWARE_LICENCE, SOFTWARE_LICENCE_AT, TEXT_LICENCE, TEXT_LICENCE_AT
 from .privacy import check_clean, own_folders
 from .runs import SIZES, parse_files, write_new
 
@@ -108,9 +108,9 @@ def members(root: Path, html: Path | None = None) -> Iterator[tuple[str, Path]]:
             yield name, found[name]
 
 
-def _licence(name: str) -> str:
-    ours = name.startswith(("book/", "data/runs/", "data/calibrations/", "notebooks/", HTML))
-    return TEXT_LICENCE if ours else SOFTWARE_LICENCE
+def _is_text(name: str) -> bool:
+    """Whether a file has the licence of text and data; all others have the crate's own, that of software."""
+    return name.startswith(("book/", "data/", "notebooks/", HTML))
 
 
 def stamp() -> str:
@@ -148,7 +148,15 @@ def described(files: dict[str, bytes]) -> bytes:
         raise AlphaflopsError("the artifact is packed with ro-crate-py: pip install 'alphaflops[archive]'") from error
     crate = ROCrate()
     crate.metadata.extra_terms["sha256"] = "https://schema.org/sha256"
-    crate.name, crate.description, crate.license = SOFTWARE["title"], SOFTWARE["abstract"], SOFTWARE_LICENCE
+    crate.name, crate.description = SOFTWARE["title"], SOFTWARE["abstract"]
+    licences = {
+        name: crate.add(ContextEntity(crate, address, {"@type": "CreativeWork", "name": name}))
+        for name, address in ((SOFTWARE_LICENCE, SOFTWARE_LICENCE_AT), (TEXT_LICENCE, TEXT_LICENCE_AT))
+    }
+    crate.license = licences[SOFTWARE_LICENCE]
+    crate.root_dataset["author"] = crate.add(
+        ContextEntity(crate, "#authors", {"@type": "Organization", "name": SOFTWARE["author"]})
+    )
     crate.root_dataset["version"] = __version__
     crate.datePublished = stamp()
     article = {"@type": "ScholarlyArticle", "name": PAPER["title"], "identifier": PAPER["doi"]}
@@ -157,14 +165,13 @@ def described(files: dict[str, bytes]) -> bytes:
     )
     with tempfile.TemporaryDirectory(prefix="alphaflops-") as scratch:
         for name, data in files.items():
-            properties = {
-                "contentSize": str(len(data)),
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "license": _licence(name),
-            }
+            digest = hashlib.sha256(data).hexdigest()
+            properties = {"name": Path(name).name, "contentSize": str(len(data)), "sha256": digest}
             if (kind := FORMATS.get(Path(name).suffix)) is not None:
                 properties["encodingFormat"] = kind
-            crate.add_file(dest_path=name, source=None, properties=properties)
+            file = crate.add_file(dest_path=name, source=None, properties=properties)
+            if _is_text(name):
+                file["license"] = licences[TEXT_LICENCE]
         crate.metadata.write(Path(scratch))
         written = json.loads((Path(scratch) / CRATE_FILE).read_text(encoding="utf-8"))
     written["@graph"].sort(key=lambda entity: str(entity["@id"]))
