@@ -1,8 +1,10 @@
 """Data sets and bundled runs by name; upstream files are downloaded once and checked, never committed."""
 
+import io
 import json
 import os
 import pickle
+import pickletools
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -189,10 +191,21 @@ class _ArraysOnly(pickle.Unpickler):
         raise AlphaflopsError(f"the pickle asks for {module}.{name}: only NumPy arrays are allowed")
 
 
+def _check_opcodes(data: bytes) -> None:
+    """Refuse a pickle that has the unpickler reserve more memory than the file is long; `genops` reserves none.
+
+    A number of a memo, for one, makes room for as many entries, whatever the file holds.
+    """
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("FRAME", "PUT", "BINPUT", "LONG_BINPUT") and int(argument) > len(data):
+            raise AlphaflopsError(f"the pickle asks for {opcode.name} {argument} in {len(data)} bytes: it is damaged")
+
+
 def _read_plots(path: Path) -> dict[str, list[Any]]:
     try:
-        with path.open("rb") as handle:
-            content = _ArraysOnly(handle).load()
+        data = path.read_bytes()
+        _check_opcodes(data)
+        content = _ArraysOnly(io.BytesIO(data)).load()
         return {
             plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in content["plots"]
         }

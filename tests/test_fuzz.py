@@ -395,6 +395,13 @@ def test_the_authors_pickle(sandbox):
     path.write_bytes(whole)
     assert len(datasets.read_paper(source, path).table) == 721
 
+    for bomb in (b"\x80\x04]r\xff\xff\xff\x7f.", b"\x80\x04\x95" + b"\xff" * 5 + b"\0\0\0].", b"]p2000000000\n."):
+        before = peak_mib()
+        path.write_bytes(bomb)
+        with pytest.raises(AlphaflopsError, match="it is damaged"):
+            datasets.read_paper(source, path)
+        assert peak_mib() - before < 50
+
     def paper_pickle(damaged):
         path.write_bytes(damaged)
         datasets.read_paper(source, path)

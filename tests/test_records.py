@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from alphaflops import AlphaflopsError, Run, load
-from alphaflops.records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files
+from alphaflops.records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json
 
 
 def edit(folder, name, change):
@@ -167,3 +167,10 @@ def test_a_plain_csv_can_be_a_run(run, folder, tmp_path):
     back = load(tmp_path / "mine.csv")
     assert back.id == "mine"
     assert back.time_ms().tolist() == run.time_ms().tolist()
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity", '"\\ud800"', "[" * 100_000])
+def test_metadata_that_could_not_be_written_again_are_refused(tmp_path, value):
+    (tmp_path / "run.json").write_text(f'{{"machine": {value}}}')
+    with pytest.raises(AlphaflopsError, match="it is not valid JSON"):
+        read_json(tmp_path / "run.json")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,21 @@ def changed_files(folder: Path) -> list[str]:
     return damage
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        message = f"{text} is no finite number"
+        raise ValueError(message)
+    return value
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, naming the file in any error."""
+    """Read a JSON object that can be written again, naming the file in any error."""
     try:
-        value = json.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half of a pair of characters has no UTF-8
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON, perhaps truncated"
         raise AlphaflopsError(f"{path} cannot be read: {reason}") from error
