@@ -67,10 +67,7 @@ def page(recorded: Mapping[str, Any]) -> str:
             f"Minutes and peak memory were recorded on {recorded['recorded_on']}. Tolerances are relative.\n",
             _table(columns, body),
             "## Data\n",
-            _table(
-                ("data set", "machine", "layers", "source, or how to measure it", "minutes", "sha256 of the table"),
-                sources,
-            ),
+            _table(DATA_COLUMNS, sources),
         )
     )
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-MARKS = ("o", "s", "D", "^")
-
 
 @style.styled
 def draw_plotted(frames: "dict[str, pd.DataFrame]", x_labels: "Sequence[str]") -> "Figure":

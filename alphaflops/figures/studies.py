@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..costs import ANALYTIC, FORMS, MODEL_NAMES, CostModel
+from ..costs import ANALYTIC, FORMS, MODEL_NAMES
 from ..study.findings import number
 from ..study.limits import PEAKS
 from .scores import model_title
@@ -88,10 +88,6 @@ def models_table() -> str:
         for m in ANALYTIC.values()
     ]
     return table(pd.DataFrame(rows), "Formulas of the contest.", "tab-models")
-
-
-def _names(formula: CostModel) -> list[str]:
-    return [p.name for p in formula.parameters]
 
 
 def coverage_table(coverage: "pd.DataFrame", machines: "Mapping[str, str]") -> str:

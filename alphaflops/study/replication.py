@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 START: Final = (0.01, 0.8, 0.3)
 LOW, HIGH = (0.0, 0.0, 0.0), (2.0, 2.0, 2.0)
-OBSERVED: Final = "github.com/enriquebarba97/alpha-flops-replication @ 203010e"
 TWINS: Final = {
     "A": "conv_fixed_progressive",
     "B": "conv_K_vs_S",
