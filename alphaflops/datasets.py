@@ -188,7 +188,8 @@ class _ArraysOnly(pickle.Unpickler):
             return getattr(import_module("numpy._core.numeric"), name)
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
-        raise AlphaflopsError(f"the pickle asks for {module}.{name}: only NumPy arrays are allowed")
+        wanted = f"{module}.{name}"[:80]
+        raise AlphaflopsError(f"the pickle asks for {wanted!r}: only NumPy arrays are allowed")
 
 
 def _check_opcodes(data: bytes) -> None:
@@ -197,7 +198,7 @@ def _check_opcodes(data: bytes) -> None:
     A number of a memo, for one, makes room for as many entries, whatever the file holds.
     """
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("FRAME", "PUT", "BINPUT", "LONG_BINPUT") and int(argument) > len(data):
+        if opcode.name in ("FRAME", "PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
             raise AlphaflopsError(f"the pickle asks for {opcode.name} {argument} in {len(data)} bytes: it is damaged")
 
 
