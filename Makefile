@@ -35,8 +35,7 @@ fuzz: .venv/.installed
 coverage: .venv/.installed
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # The tests with the oldest versions that pyproject.toml allows.
 minimum:

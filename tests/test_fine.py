@@ -26,12 +26,17 @@ def test_one_step_is_one_jump_of_its_size(stepped):
     assert set(at["x"]) <= {399, 400, 401, 402, 403}
     assert at["factor"].max() == pytest.approx(3, rel=0.02)
     # 100 · 100 · 401 outputs of 4 bytes
-    assert at.loc[(at["line"] == "H = 100") & (at["x"] == 401), "output_mib"].item() == pytest.approx(4.01e6 * 4 / 2**20)
+    assert at.loc[(at["line"] == "H = 100") & (at["x"] == 401), "output_mib"].item() == pytest.approx(
+        4.01e6 * 4 / 2**20
+    )
 
 
 def test_words_follow_the_grid(stepped):
     (told,) = fine.told(fine.lines([stepped]))
-    assert "(`made-up`): 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more" in told
+    assert (
+        "(`made-up`): 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more"
+        in told
+    )
     smooth = stepped.table.assign(latency_ms=macs(stepped.table) / 1e6)
     assert "None reaches a factor of 2" in fine.told(fine.lines([Run(stepped.meta, smooth)]))[0]
 

@@ -5,7 +5,16 @@ import sys
 
 from alphaflops import paths
 
-READ = ("book/*.md", "notebooks/*.md", "*.md", "data/*.md", "workflow/*.md", "alphaflops/**/*.py", "book/**/*.py", "book/_static/*.js")
+READ = (
+    "book/*.md",
+    "notebooks/*.md",
+    "*.md",
+    "data/*.md",
+    "workflow/*.md",
+    "alphaflops/**/*.py",
+    "book/**/*.py",
+    "book/_static/*.js",
+)
 WORDS = "lod,mape,nd"
 """Abbreviations that codespell takes for misspelt words."""
 

@@ -25,8 +25,8 @@ def draw_fine(frame: "pd.DataFrame", x_label: str) -> "Figure":
     Returns
     -------
     Figure
-        Per panel the measured times (label: the line), a dashed line in proportion to FLOPs through the last layer, and a
-        tick at each jump.
+        Per panel the measured times (label: the line), a dashed line in proportion to FLOPs through the last layer, and
+        a tick at each jump.
     """
     groups = [part for _, part in frame.groupby(["run", "line"], sort=False)]
     figure, axes = style.panels(len(groups), 1.75)
@@ -37,7 +37,7 @@ def draw_fine(frame: "pd.DataFrame", x_label: str) -> "Figure":
         ax.plot(part["x"], part["macs"] * last["time_ms"] / last["macs"], color=style.GREY, lw=1, ls=(0, (4, 2)))
         places = part.loc[part["jumps"], "x"]
         ax.plot(places, np.zeros(len(places)), "|", color=style.INK, ms=9, mew=1.2, clip_on=False, label="jumps")
-        ax.set_ylim(0, 1.05 * part["time_ms"].quantile(0.995))
+        ax.set_ylim(0, 1.05 * float(part["time_ms"].quantile(0.995)))
         ax.set_ylabel("time (ms)")
         style.title(ax, f"{part['machine'].iloc[0]}: {line}", f"{len(places)} lasting jumps, marked below", colour)
     axes[-1].set_xlabel(x_label)

@@ -31,7 +31,7 @@ def reference_runs() -> list[str]:
 
 
 def with_fine(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Add the bundled runs of the profile ``fine`` to runs: only the chapters on the replication and the claims show them."""
+    """Add the bundled runs of the profile ``fine``: only the chapters on the replication and the claims show them."""
     held = {run.id for run in runs}
     fine = [run for name in datasets.bundled() if (run := datasets.load(name)).meta.get("profile") == "fine"]
     return tuple(_told_apart([*runs, *(run.ok for run in fine if run.id not in held)]))

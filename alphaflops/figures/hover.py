@@ -87,8 +87,8 @@ def cell_data(figure: "Figure", name: str, errors: "pd.DataFrame") -> str:
         Mean errors (%), models as rows and data sets as columns.
     """
     known = errors.rename_axis("model").reset_index().melt("model", var_name="run", value_name="error").dropna()
-    x = [errors.columns.get_loc(run) + 0.5 for run in known["run"]]
-    y = [errors.index.get_loc(model) + 0.5 for model in known["model"]]
+    x = [list(errors.columns).index(run) + 0.5 for run in known["run"]]
+    y = [list(errors.index).index(model) + 0.5 for model in known["model"]]
     texts = [f"{row['model']} on {row['run']}: {number(row['error'], 3)} %" for _, row in known.iterrows()]
     places = positions(figure, figure.axes[0], x, y)
     return _script(name, [[*place, text] for place, text in zip(places, texts, strict=True)], CELL_PX)

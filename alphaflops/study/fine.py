@@ -54,13 +54,11 @@ def told(frame: "pd.DataFrame") -> list[str]:
         jumping = int((counts >= evidence.JUMPS_PER_LINE).sum())
         large = part[part["factor"] >= LARGE]
         where = (
-            f"The largest is a factor of {number(part['factor'].max())}; every jump by {number(LARGE, 1)} or more lies where "
-            f"the output takes {between(large['output_mib'])} MiB."
+            f"The largest is a factor of {number(part['factor'].max())}; every jump by {number(LARGE, 1)} or more lies "
+            f"where the output takes {between(large['output_mib'])} MiB."
             if len(large)
             else f"None reaches a factor of {number(LARGE, 1)}."
         )
-        sentences.append(
-            f"**{part['machine'].iloc[0]}** (`{run}`): {jumping} of {len(counts)} lines jump, {counts.sum()} times in all. "
-            f"{where}"
-        )
+        name = f"**{part['machine'].iloc[0]}** (`{run}`)"
+        sentences.append(f"{name}: {jumping} of {len(counts)} lines jump, {counts.sum()} times in all. {where}")
     return sentences
