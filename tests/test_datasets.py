@@ -35,7 +35,7 @@ class Exploit:
 
 def test_a_pickle_that_asks_for_more_than_arrays_is_refused(monkeypatch, tmp_path, capsys):
     name = pretend(monkeypatch, tmp_path, pickle.dumps({"plots": Exploit()}))
-    with pytest.raises(AlphaflopsError, match=r"asks for builtins\.print: only NumPy arrays"):
+    with pytest.raises(AlphaflopsError, match=r"asks for 'builtins\.print': only NumPy arrays"):
         load(name)
     assert capsys.readouterr().out == ""
 
