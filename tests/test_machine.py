@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -107,7 +108,7 @@ def library(**changes):
 
 def described(monkeypatch, nvml, properties=PROPERTIES):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: properties)
-    monkeypatch.setitem(__import__("sys").modules, "pynvml", nvml)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
     return machine.describe("cuda:0")
 
 
@@ -148,3 +149,44 @@ def test_gpu_without_nvml(monkeypatch):
 def test_gpu_that_nvml_does_not_know(monkeypatch):
     found = described(monkeypatch, library(nvmlDeviceGetUUID=lambda h: "GPU-other"))
     assert found["gpu"]["driver"] is None
+
+
+def test_apple_machines_name_their_processor_and_gpu(monkeypatch):
+    def sysctl(command, **_):
+        assert command == ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return SimpleNamespace(stdout="Apple  M9\n")
+
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr("subprocess.run", sysctl)
+    assert machine.cpu_name() == "Apple M9"
+    found = machine.describe("mps", 4)
+    assert (found["name"], found["gpu"]) == ("Apple M9 (GPU)", {"name": "Apple M9"})
+
+
+def test_a_system_without_sysctl_still_has_a_name(monkeypatch):
+    def absent(*_args, **_keys):
+        raise FileNotFoundError("sysctl")
+
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr("subprocess.run", absent)
+    assert machine.cpu_name() == " ".join((platform.processor() or platform.machine()).split())
+
+
+def test_memory_and_cores_where_linux_does_not_tell(monkeypatch):
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(total=8, available=5))
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+    assert machine.memory_bytes() == (8, 5)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert machine.memory_bytes() == (None, None)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert machine.cores_usable() == os.cpu_count()
+
+
+def test_one_gpu_needs_no_identifier(monkeypatch):
+    nameless = SimpleNamespace(**{key: value for key, value in vars(PROPERTIES).items() if key != "uuid"})
+    found = described(monkeypatch, library(nvmlDeviceGetCount=lambda: 1), nameless)
+    assert found["gpu"]["driver"] == "570.1"
+    assert described(monkeypatch, library(), nameless)["gpu"]["driver"] is None

@@ -1,6 +1,7 @@
 """torch devices: what is computed, timed and refused; CUDA's path through a stand-in, as no GPU is needed to test."""
 
 import logging
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.measure import devices
 from alphaflops.measure.protocol import Protocol, for_profile
+from alphaflops.measure.state import CpuSensors, GpuSensors
 from alphaflops.measure.timing import time_layer
 
 torch = pytest.importorskip("torch")
@@ -165,8 +167,6 @@ class FakeCuda:
         return self._Event(self)
 
     def device(self, name):
-        from contextlib import nullcontext
-
         assert name == "cuda:1"
         return nullcontext()
 
@@ -265,3 +265,58 @@ def test_every_layer_of_the_smoke_profile_can_be_built(cpu):
     for row in experiments.grid("smoke").to_dict(orient="records"):
         layer = specs.from_row(row)
         assert tuple(cpu.prepare(layer)().shape) == layer.output_shape
+
+
+def test_channels_last_convolutions_compute_the_same_layer():
+    layer = Conv2d(5, 6, 4, 8, 3)
+    with devices.opened("cpu", for_profile("smoke", memory_format="channels-last"), 1) as device:
+        out = device.prepare(layer)()
+    assert tuple(out.shape) == layer.output_shape
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.available() == ["cuda:0", "cuda:1", "mps", "cpu"]
+    assert [devices.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
+
+
+@pytest.mark.parametrize(("handle", "sensors"), [("a handle", GpuSensors), (None, CpuSensors)])
+def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, handle, sensors):
+    asked = []
+    monkeypatch.setattr(devices, "nvml", lambda: nullcontext("the library"))
+    monkeypatch.setattr(devices, "nvml_handle", lambda library, index: asked.append((library, index)) or handle)
+    with devices.opened("cuda:1", FAST, 1) as device:
+        assert isinstance(device, devices.CudaDevice)
+        assert type(device.watch.sensors) is sensors
+    assert asked == [("the library", 1)]
+
+
+def test_tf32_of_older_torch_is_set_and_restored():
+    old = SimpleNamespace(
+        backends=SimpleNamespace(
+            cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False)), cudnn=SimpleNamespace(allow_tf32=True)
+        )
+    )
+    before = devices._set_tf32(old, False)
+    assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, False)
+    devices._restore_tf32(old, before)
+    assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, True)
+
+
+def test_apple_gpus_are_synchronised_and_report_their_memory():
+    log = []
+    mps = SimpleNamespace(
+        synchronize=lambda: log.append("synchronize"),
+        empty_cache=lambda: log.append("empty_cache"),
+        recommended_max_memory=lambda: 1000,
+        current_allocated_memory=lambda: 300,
+    )
+    device = devices.MpsDevice("mps", FAST, SimpleNamespace())
+    device.torch = SimpleNamespace(mps=mps)
+    assert device.free_bytes() == 700
+    assert len(device.calls_ns(lambda: log.append("call"), 1)) == 1
+    device.release()
+    assert log == ["synchronize", "call", "synchronize", "empty_cache"]

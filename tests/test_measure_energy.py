@@ -1,6 +1,9 @@
 """Joules per call: windows, wrap-around, net of idle, and an honest None."""
 
-from types import SimpleNamespace
+import sys
+import time
+from contextlib import nullcontext
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from fake_device import FakeDevice, lognormal
@@ -91,13 +94,14 @@ def test_nvml_samples_where_there_is_no_counter(monkeypatch):
     monkeypatch.setattr(energy, "SAMPLE_S", 0.001)
     library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=lambda _h: 50_000)
     window, _ = energy.nvml_window(library, object())
-    import time
-
-    start = time.perf_counter()
     window.begin()
-    time.sleep(0.05)
+    until = time.perf_counter() + 30
+    while len(window._readings) < 5 and time.perf_counter() < until:
+        time.sleep(0.001)
     joules = window.end()
-    assert joules == pytest.approx(50 * (time.perf_counter() - start), rel=0.2)
+    first, *_, last = (seconds for seconds, _ in window._readings)
+    assert joules == pytest.approx(50 * (last - first))
+    assert last - first >= 4 * energy.SAMPLE_S
     assert window.source == "sampled"
 
 
@@ -135,3 +139,48 @@ def test_energy_run_has_the_columns(tmp_path):
     assert run.table["energy_j"].isna().all()
     assert (run.table["energy_source"] == "none: no energy counter is known for npu").all()
     assert run.meta["energy"] is True
+
+
+def counter(**functions):
+    """NVML with an energy counter that stands at 1 J, then at 4 J, behind the context manager that opens it."""
+    readings = iter([1000, 1000, 4000])
+    return SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings), **functions)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:3"])
+def test_a_gpu_is_read_through_nvml_where_zeus_is_not(monkeypatch, name):
+    asked, device = [], FakeDevice(name=name)
+    device.kind = "cuda"
+    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(counter()))
+    monkeypatch.setattr(energy, "nvml_handle", lambda library, index: asked.append(index) or "handle")
+    monkeypatch.setitem(sys.modules, "zeus", None)
+    with energy.open_meter(device) as meter:
+        meter._window.begin()
+        assert meter._window.end() == pytest.approx(3.0)
+    assert asked == [int(name.partition(":")[2] or 0)]
+
+
+def test_zeus_is_preferred(monkeypatch):
+    monitors = []
+
+    def monitor(gpu_indices, cpu_indices):
+        monitors.append((gpu_indices, cpu_indices))
+        return SimpleNamespace()
+
+    device = FakeDevice(name="cuda:2")
+    device.kind = "cuda"
+    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(None))
+    monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
+    monkeypatch.setitem(sys.modules, "zeus.monitor", SimpleNamespace(ZeusMonitor=monitor))
+    with energy.open_meter(device) as meter:
+        assert isinstance(meter._window, energy.ZeusWindow)
+    assert monitors == [([2], [])]
+
+
+def test_a_gpu_without_nvml_gives_no_joules(monkeypatch):
+    device = FakeDevice(name="cuda:0")
+    device.kind = "cuda"
+    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(None))
+    monkeypatch.setitem(sys.modules, "zeus", None)
+    with energy.open_meter(device) as meter:
+        assert meter.measure(Dense(4, 4), 0.01)["energy_source"] == "none: NVML is not available"

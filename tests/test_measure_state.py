@@ -1,5 +1,6 @@
 """What is planted is flagged, what is clean is not: throttling, foreign load, drift."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -183,3 +184,20 @@ def test_gpu_sensors_survive_unsupported_fields():
     assert read["temperature_c"] is None
     assert read["throttle_bits"] == 0x20
     assert read["processes"] == 1
+
+
+def test_busy_time_where_there_is_no_proc(tmp_path, monkeypatch):
+    times = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=2.0, system=1.0, nice=0.5))
+    monkeypatch.setitem(sys.modules, "psutil", times)
+    assert CpuSensors(tmp_path).busy_s() == 3.5
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert CpuSensors(tmp_path).busy_s() is None
+
+
+def test_a_machine_that_tells_no_busy_time_has_no_load():
+    device = FakeDevice()
+    device.sensors.busy_s = lambda: None
+    watch = Watch(device.sensors)
+    watch.begin()
+    device.now_ns += 2_000_000_000
+    assert watch.end().load is None
