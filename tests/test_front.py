@@ -48,14 +48,14 @@ def same(run):
 
 
 def test_counts_leave_out_what_was_not_measured(judged):
-    assert summary.counted(judged, summary.ORDER) == "holds on 1, in part on 1, fails on 1 of 3 data sets"
+    assert summary.counted(judged, summary.ORDER) == "holds on 1 of 3 data sets, in part on 1, fails on 1"
     assert summary.counted(judged, summary.HELPS) == "holds on 2 of 2 data sets"
 
 
 def test_five_lines_follow_the_numbers(same, judged, scores):
     claim, flops, alpha, rival, best = summary.lines(same, judged, scores)
     assert "layers of 328 million FLOPs each take 2.0 to 8.0 ms" in claim
-    assert "holds on 1, in part on 1, fails on 1 of 3" in flops
+    assert "a wrong order holds on 1 of 3 data sets, in part on 1, fails on 1." in flops
     assert "mean error is 20 to 30 %, that of FLOPs 40 to 80 %" in alpha
     assert "predict better than α-FLOPs on 1 of 2" in rival  # 50 against 20, 20 against 30
     assert "on 1 of 2 data sets, by 10 to 35 %" in best  # 10 is below all others, 35 is not; boosting does not count

@@ -1,6 +1,6 @@
 """Draw the front page's figure: the claim in one panel, the verdict in the other."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -40,10 +40,11 @@ def draw_front(same: "pd.DataFrame", errors: "pd.DataFrame") -> "Figure":
     figure, (upper, lower) = plt.subplots(2, 1, figsize=size, height_ratios=heights)
     _claim(upper, shown)
     _verdict(lower, errors)
+    figure.legend(*lower.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
     return figure
 
 
-def layer_name(row: "pd.Series[float]") -> str:
+def layer_name(row: "pd.Series[Any]") -> str:
     """Name a layer by its sizes: ``dense 12800 → 12800`` or ``conv 4×4, 3200 → 3200``."""
     kind = "dense" if row["kind"] == "dense" else f"conv {row['height']}×{row['width']},"
     return f"{kind} {row['in_channels']} → {row['out_channels']}"
@@ -61,7 +62,17 @@ def _claim(ax: "Axes", shown: "pd.DataFrame") -> None:
     ax.tick_params(axis="y", length=0)
     ax.grid(False)
     flops = f"{2e-6 * shown['macs'].iloc[0]:.0f}"
-    style.title(ax, "Equal FLOPs, unequal time", f"layers of {flops} million FLOPs each, {shown['machine'].iloc[0]}")
+    _headline(ax, "Equal FLOPs, unequal time", f"layers of {flops} million FLOPs each, {shown['machine'].iloc[0]}")
+
+
+def _headline(ax: "Axes", text: str, note: str) -> None:
+    """Write a title from the left edge of the figure, where it takes no width from the panel."""
+    ax.set_title(" ", pad=17)
+    for words, points, settings in ((text, 19, {"weight": "bold", "size": 10.5}), (note, 6, {"size": 8.5, "color": "#555555"})):
+        written = ax.annotate(
+            words, (0, 1), (3, points), xycoords=("figure fraction", "axes fraction"), textcoords="offset points", **settings
+        )
+        written.set_in_layout(False)
 
 
 def _verdict(ax: "Axes", errors: "pd.DataFrame") -> None:
@@ -78,6 +89,4 @@ def _verdict(ax: "Axes", errors: "pd.DataFrame") -> None:
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     ax.grid(True, axis="x")
-    style.title(ax, "What predicts the time?", "each measure fitted to the machine; further left is better")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.28), ncols=3, fontsize=9, handletextpad=0.2,
-              columnspacing=1.0)  # fmt: skip
+    _headline(ax, "What predicts the time?", "each measure fitted to the machine; further left is better")

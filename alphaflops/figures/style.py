@@ -157,12 +157,13 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move heights apart to at least `gap`, keeping their order, and off the panel's lower edge."""
+    """Move heights apart to at least `gap`, keeping their order, and off the panel's edges where there is room."""
     order = np.argsort(heights, kind="stable")
     placed = np.array([heights[i] for i in order], dtype=np.float64)
     for i in range(1, len(placed)):
         placed[i] = max(placed[i], placed[i - 1] + gap)
-    placed -= min(float((placed - np.sort(heights)).mean()), float(placed[0]) - 0.03)
+    shift = max(float((placed - np.sort(heights)).mean()), float(placed[-1]) - 0.97)
+    placed -= min(shift, float(placed[0]) - 0.03)
     result = [0.0] * len(heights)
     for i, height in zip(order, placed, strict=True):
         result[int(i)] = float(height)

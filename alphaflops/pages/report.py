@@ -34,7 +34,7 @@ figure img { max-width: min(100%, 40rem); height: auto; background: #fff; }
 figcaption, .note { color: var(--muted); font-size: 0.9rem; }
 @media print { main { max-width: none; } h2, figure { break-inside: avoid; } }
 """
-LOGARITHMIC: Final = ("conv_fixed_progressive",)
+LOGARITHMIC: Final = ("conv_fixed_progressive", "conv_K_vs_C", "conv_K_vs_S")
 
 
 def page(runs: Sequence["Run"], compared: Sequence[Mapping[str, Any]], quantity: str = "latency") -> str:

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from ..records import Run
 
 ORDER, HELPS, CONSTANT = "flops-do-not-order-times", "alpha-beats-flops", "alpha-beats-flops-and-t0"
-PHRASES: Final = {claims.HOLDS: "holds on", claims.IN_PART: "in part on", claims.FAILS: "fails on"}
 
 
 def counted(judged: "pd.DataFrame", claim: str) -> str:
-    """Count on how many data sets a claim holds: ``"holds on 3, in part on 2, fails on 2 of 7 data sets"``.
+    """Count on how many data sets a claim holds: ``"holds on 3 of 7 data sets, in part on 2, fails on 2"``.
 
     Parameters
     ----------
@@ -30,9 +29,9 @@ def counted(judged: "pd.DataFrame", claim: str) -> str:
         Slug of the claim.
     """
     verdicts = judged.loc[judged["claim"] == claim, "verdict"]
-    counts = [(phrase, int((verdicts == verdict).sum())) for verdict, phrase in PHRASES.items()]
-    total = sum(count for _, count in counts)
-    return ", ".join(f"{phrase} {count}" for phrase, count in counts if count) + f" of {total} data sets"
+    holds, in_part, fails = (int((verdicts == name).sum()) for name in (claims.HOLDS, claims.IN_PART, claims.FAILS))
+    rest = [f"{words} {count}" for words, count in (("in part on", in_part), ("fails on", fails)) if count]
+    return ", ".join([f"holds on {holds} of {holds + in_part + fails} data sets", *rest])
 
 
 def lines(same: "pd.DataFrame", judged: "pd.DataFrame", scores: "pd.DataFrame") -> list[str]:
@@ -56,13 +55,13 @@ def lines(same: "pd.DataFrame", judged: "pd.DataFrame", scores: "pd.DataFrame") 
         f"**The claim**: FLOPs do not tell the time. On the authors' {same['machine'].iloc[0]}, layers of "
         f"{number(2e-6 * same['macs'].iloc[0], 3)} million FLOPs each take {number(first['fast_ms'])} to "
         f"{number(first['slow_ms'])} ms.",
-        f"**FLOPs**: that they do not put layers into the order of their times {counted(judged, ORDER)}.",
-        f"**α-FLOPs**: that they predict better than FLOPs {counted(judged, HELPS)}; their mean error is "
+        f"**FLOPs against time**: that they put layers into a wrong order {counted(judged, ORDER)}.",
+        f"**α-FLOPs against FLOPs**: that they predict better {counted(judged, HELPS)}. Their mean error is "
         f"{between(errors['alpha'])} %, that of FLOPs {between(errors['macs'])} %.",
-        f"**A plain rival**: FLOPs with one constant for the cost of a call predict better than α-FLOPs on "
+        f"**A plain rival**: FLOPs plus one constant for the cost of a call predict better than α-FLOPs on "
         f"{int(wins.sum())} of {len(wins)} data sets.",
-        f"**Bytes count too**: a formula that also counts them errs least of all formulas on {ahead} of {len(errors)} "
-        f"data sets, by {between(errors['best'])} % in the mean.",
+        f"**Counting bytes too**: this project's formula errs least of all formulas on {ahead} of {len(errors)} data sets, "
+        f"by {between(errors['best'])} % in the mean.",
     ]
 
 

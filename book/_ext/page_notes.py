@@ -10,6 +10,8 @@ from alphaflops.records import RUN_FILE, read_json
 
 NOTEBOOKS = "../_sources/notebooks/"
 """Where the built book keeps the notebooks that its chapters were made of."""
+LONG = 60
+"""Characters of a command that fit into a line."""
 NO_DEVICE = "It measures nothing, so a GPU changes nothing."
 
 
@@ -57,9 +59,14 @@ def _take_along(name, commands):
     box = nodes.container(classes=["take-along"])
     box += nodes.paragraph("", "", download, nodes.Text(f". {words}"))
     if commands:
-        text = "\n".join(commands)
+        text = "\n".join(map(_wrapped, commands))
         box += nodes.literal_block(text, text, language="sh")
     return [box]
+
+
+def _wrapped(command):
+    """Put each option of a long command on a line of its own."""
+    return command.replace(" --", " \\\n  --") if len(command) > LONG else command
 
 
 def setup(app):
