@@ -211,7 +211,7 @@ def read_calibration(path: Path | str) -> Calibration:
     try:
         found = _rebuild(content)
         model(found.model).vector(found.values)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise AlphaflopsError(f"{path} is damaged: {reason}") from error
     except AlphaflopsError as error:
