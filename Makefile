@@ -53,7 +53,7 @@ pins:
 audit:
 	$(PYTHON) -m venv --clear _build/audit
 	_build/audit/bin/python $(PIP) pip-audit
-	_build/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+	_build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 # Builds the book three times: twice the same bytes, and once with an imported run
 repeat: .venv/.installed
