@@ -208,21 +208,27 @@ ITEMS = [
 ]
 
 
+LINK = r"\]\(([^)#]+)\)|\{download\}`[^<`]+<([^>]+)>`"
+
+
 def test_every_item_of_a_checklist_has_a_state_and_a_proof():
     items = [item for item in ITEMS if item[0] != "item"]
-    assert len(items) > 40
+    assert len(items) > 50
     for item in items:
         assert len(item) == 3, item
         assert item[1] in ("met", "partly", "not met"), item
         assert item[2], item
+        assert item[1] == "not met" or re.search(LINK, item[2]), f"no link to a proof: {item}"
     assert {item[1] for item in items} == {"met", "partly", "not met"}
 
 
 def test_every_proof_that_is_linked_or_named_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", CHECKLISTS):
+    targets = ["".join(groups) for groups in re.findall(LINK, CHECKLISTS)]
+    assert len(targets) > 60
+    for target in targets:
         assert (ROOT / "book" / target).is_file(), target
-    for name in re.findall(r"`([^`\s]+/[^`\s]*|[\w.-]+\.(?:md|cff|json|toml)|LICENSE[\w-]*)`", CHECKLISTS):
-        assert (ROOT / name).exists() or name == "paper.md", name
+    for name in re.findall(r"(?<!\})`([^`\s<]+/[^`\s<]*|[\w.-]+\.(?:md|cff|json|toml|yml)|LICENSE[\w-]*)`", CHECKLISTS):
+        assert (ROOT / name).exists() or name in ("paper.md", "manifest.json"), name
 
 
 def test_the_commands_that_are_named_as_proof_exist():

@@ -54,7 +54,9 @@ def test_every_row_points_at_a_cell():
 
 
 def test_the_page_is_what_the_values_give(recorded):
-    assert (ROOT / "REPRODUCING.md").read_text(encoding="utf-8") == reproducing_page.page(recorded)
+    assert (ROOT / "REPRODUCING.md").read_text(encoding="utf-8") == reproducing_page.page(
+        recorded, reproducing_page.trial()
+    )
 
 
 @pytest.mark.parametrize("option", ["--figure=2a", "--table=1a", "--table=accuracy", "--claim=flat-on-one-core"])
@@ -147,3 +149,27 @@ def test_what_is_recorded_is_reproduced(command, paper, monkeypatch, tmp_path):
 def test_damaged_values_are_told(refused, altered):
     altered(lambda content: content.pop("rows"))
     assert "holds no recorded values" in refused("reproduce", "--all")
+
+
+def test_the_trial_of_a_new_user_is_on_the_page(recorded):
+    steps = [
+        {
+            "name": "tests",
+            "command": "make test",
+            "network": False,
+            "minutes": 3.14,
+            "memory_mib": 900,
+            "last_line": "1 | 2",
+        }
+    ]
+    told = {"machine": "a machine", "python": "3.11", "disk_mib": 2000, "steps": steps}
+    page = reproducing_page.page(recorded, told)
+    assert "| tests | `make test` | cut | 3.1 | 900 | 1 \\| 2 |" in page
+    assert "recorded by `.ci/trial.py` on a machine, Python 3.11" in page
+    assert "From nothing" not in reproducing_page.page(recorded, None)
+
+
+def test_the_page_is_rewritten_without_computing(command, monkeypatch, tmp_path, recorded):
+    monkeypatch.setattr(reproducing_page, "CHECKOUT", tmp_path)
+    assert command("reproduce", "--page").code == 0
+    assert (tmp_path / "REPRODUCING.md").read_text() == reproducing_page.page(recorded, reproducing_page.trial())

@@ -6,8 +6,8 @@ from typing import Any
 
 from .. import datasets
 from ..errors import AlphaflopsError
-from ..paths import CHECKOUT, in_checkout
-from ..records import replace_file
+from ..paths import CHECKOUT, data_folder, in_checkout
+from ..records import read_json, replace_file
 from .reproduce import TOLERANCE, expected, rows
 
 HEAD = """# Reproducing
@@ -55,14 +55,44 @@ def _data(name: str, entry: Mapping[str, Any]) -> list[str]:
     return [f"`{name}`", entry["machine"], str(entry["layers"]), again, minutes, f"`{entry['sha256']}`"]
 
 
-def page(recorded: Mapping[str, Any]) -> str:
-    """Write the page from recorded values, as given by `reproduce.expected`."""
+TRIAL = """## From nothing
+
+What a new user meets, recorded by `.ci/trial.py` on {machine}, Python {python}: a clean clone, a new home, no cache.
+Memory is that of the largest process. Everything together takes {disk_mib:,} MiB of disk.
+"""
+
+
+def trial() -> dict[str, Any] | None:
+    """Read the recorded trial of a new user; None where none has been made (``make trial``)."""
+    path = data_folder() / "trial.json"
+    return read_json(path) if path.is_file() else None
+
+
+def _trial(told: Mapping[str, Any]) -> str:
+    columns = ("step", "command", "network", "minutes", "memory (MiB)", "last line")
+    body = [
+        [
+            entry["name"],
+            f"`{entry['command']}`",
+            "yes" if entry["network"] else "cut",
+            f"{entry['minutes']:.1f}",
+            str(entry["memory_mib"]),
+            entry["last_line"].replace("|", "\\|"),
+        ]
+        for entry in told["steps"]
+    ]
+    return f"{TRIAL.format(**told)}\n{_table(columns, body)}"
+
+
+def page(recorded: Mapping[str, Any], tried: Mapping[str, Any] | None) -> str:
+    """Write the page from recorded values, as given by `reproduce.expected`, and from the `trial` of a new user."""
     body = [_row(key, entry) for key, entry in recorded["rows"].items() if key in rows()]
     columns = ("row", "what", "command", "notebook and cell", "data", "minutes", "memory (MiB)", "tolerance")
     sources = [_data(name, entry) for name, entry in recorded["data"].items()]
     return "\n".join(
         (
             HEAD,
+            *([_trial(tried)] if tried else []),
             "## Figures, tables and claims\n",
             f"Minutes and peak memory were recorded on {recorded['recorded_on']}. Tolerances are relative.\n",
             _table(columns, body),
@@ -83,5 +113,5 @@ def write() -> Path:
     if not in_checkout():
         raise AlphaflopsError("REPRODUCING.md belongs to a checkout: clone the project")
     path = CHECKOUT / "REPRODUCING.md"
-    replace_file(path, page(expected()).encode())
+    replace_file(path, page(expected(), trial()).encode())
     return path

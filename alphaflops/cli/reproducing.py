@@ -15,6 +15,7 @@ from .output import json_option, print_json
 )
 @click.option("--all", "everything", is_flag=True, help="Every figure, table and claim.")
 @click.option("--update", is_flag=True, help="Record what comes out now instead, and rewrite REPRODUCING.md.")
+@click.option("--page", is_flag=True, help="Rewrite REPRODUCING.md from what is recorded; nothing is computed.")
 @json_option
 def reproduce(
     figures: tuple[str, ...],
@@ -22,6 +23,7 @@ def reproduce(
     claims: tuple[str, ...],
     everything: bool,
     update: bool,
+    page: bool,
     as_json: bool,
 ) -> int:
     """Compute figures, tables and claims again and compare them with the recorded values.
@@ -39,6 +41,7 @@ def reproduce(
 
     if update:
         click.echo(library.update())
+    if update or page:
         click.echo(reproducing_page.write())
         return 0
     keys = library.select(figures, tables, claims, everything)

@@ -29,17 +29,24 @@ TIMEOUT_S = 1800
 """Longest time that one cell may take (s)."""
 
 SOURCES = (
-    *("book", "_config.yml", "_toc.yml"),
-    *(
-        ".ci/run",
-        ".github/workflows/ci.yml",
-        "CITATION.cff",
-        "CONTRIBUTING.md",
-        "Dockerfile",
-        "LICENSE",
-        "LICENSE-data",
-    ),
-    *("README.md", "REPRODUCING.md", "codemeta.json", "constraints.txt", "data/upstream.json", "tests", "workflow"),
+    "book",
+    "_config.yml",
+    "_toc.yml",
+    ".ci/run",
+    ".github/workflows/ci.yml",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "Dockerfile",
+    "LICENSE",
+    "LICENSE-data",
+    "README.md",
+    "REPRODUCING.md",
+    "codemeta.json",
+    "constraints.txt",
+    "data/upstream.json",
+    "environment.yml",
+    "tests",
+    "workflow",
 )
 """What a book is made of beside its notebooks, and what its pages offer as a download."""
 
