@@ -1,13 +1,22 @@
 """The built book: complete, linked, described, and readable without a network."""
 
+import html as html_module
+import importlib
+import inspect
+import json
+import pkgutil
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
+import nbformat
 import pytest
 
-from alphaflops import paths
+import alphaflops
+from alphaflops import __version__, cli, datasets, experiments, paths
 from alphaflops.pages import publish
 
 PAGE_BYTES, BOOK_BYTES = 1_500_000, 30_000_000
@@ -109,6 +118,108 @@ def test_every_page_has_a_title_and_a_description(written):
     for page in written:
         assert re.search(r"<title>\s*\S.*</title>", page.text)
         assert len(page.meta.get("description", "")) > 40, page.path.name
+
+
+def test_every_page_says_when_it_was_last_run(written):
+    for page in written:
+        (line,) = re.findall(r'<p class="last-run">(.*?)</p>', page.text)
+        assert re.match(rf"Last run: alphaflops {re.escape(__version__)}, \w+", line), page.path.name
+
+
+def test_chapters_on_our_runs_name_the_day_of_measurement(html):
+    days = {str(datasets.load(name).meta["finished"])[:10] for name in ("cpu-1core", "cpu-allcores")}
+    text = (html / "notebooks" / "02_kernels.html").read_text(encoding="utf-8")
+    assert f"measurements of {', '.join(sorted(days))} and published data" in text
+
+
+def test_every_table_of_a_chapter_is_numbered_and_captioned(written):
+    tables = 0
+    for page in written:
+        if page.path.parent.name == "notebooks":
+            body = re.sub(r'<details class="provenance">.*?</details>', "", page.text, flags=re.DOTALL)
+            for table in re.findall(r"<table.*?</table>", body, re.DOTALL):
+                assert re.search(r'caption-number">Table [\d.]+', table), f"{page.path.name}: {table[:300]}"
+                tables += 1
+    assert tables >= 20
+
+
+def test_every_chapter_tells_a_story(html):
+    for chapter in publish.chapters()[1:-1]:
+        text = (html / "notebooks" / f"{chapter.name}.html").read_text(encoding="utf-8")
+        body = text.rsplit("</h1>", 1)[1]
+        assert re.search(r"<strong>.*?\?</strong>", body.split("<h2", 1)[0], re.DOTALL), f"{chapter.name} opens with no question"
+        assert re.findall(r"<h2>(.*?)<a", text)[-1] in ("What we learned", "Your network"), chapter.name
+        learned = text.split("What we learned", 1)[1]
+        assert "<li>" in learned, chapter.name
+        assert 'href="../book/notation.html' in body, f"{chapter.name} links to no notation"
+        assert "<figure" in body, chapter.name
+
+
+def test_every_chapter_can_be_taken_along(html):
+    for chapter in publish.chapters():
+        told = nbformat.read(chapter.committed, 4).metadata.get("alphaflops", {})
+        if "gpu" not in told:
+            continue
+        text = (html / "notebooks" / f"{chapter.name}.html").read_text(encoding="utf-8")
+        box = text.split('class="take-along', 1)[1]
+        (notebook,) = re.findall(r'<a href="([^"]+)" download>', box)
+        assert json.loads((html / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+        for command in told["gpu"]:
+            shown = re.sub(r"\\\s+", "", html_module.unescape(re.sub(r"<[^>]+>", "", box)))
+            assert command in shown
+
+
+def test_commands_of_chapters_are_understood():
+    commands = [
+        command
+        for chapter in publish.chapters()
+        for command in nbformat.read(chapter.committed, 4).metadata.get("alphaflops", {}).get("gpu", [])
+    ]
+    assert len(commands) >= 10
+    for words in map(shlex.split, commands):
+        if words[0] == "make":
+            assert words[1] == "rerun"
+            assert {word.split("=")[0] for word in words[2:]} <= {"DEVICE", "PROFILE"}
+        else:
+            assert words[0] == "alphaflops"
+            given = cli.alphaflops.get_command(click.Context(cli.alphaflops), words[1]).make_context(words[1], words[2:])
+            for name in given.params.get("experiment", ()):
+                assert name in [e.name for e in experiments.select(given.params["profile"])]
+
+
+def test_chapters_measure_every_experiment_that_they_draw():
+    for chapter in publish.chapters():
+        notebook = nbformat.read(chapter.committed, 4)
+        measured = [c for c in notebook.metadata.get("alphaflops", {}).get("gpu", []) if "--experiment" in c]
+        if measured:
+            code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+            drawn = re.findall(r'sweep\([^"]*"(\w+)"\)', code)
+            assert re.findall(r"--experiment (\w+)", measured[0]) == drawn
+
+
+def test_reference_names_every_public_function_and_class(pages):
+    ids = {one for page in pages for one in page.ids}
+    public = []
+    for info in pkgutil.walk_packages(alphaflops.__path__, "alphaflops."):
+        if info.name.startswith(("alphaflops.cli", "alphaflops.__main__", "alphaflops.data")):
+            continue
+        module = importlib.import_module(info.name)
+        public += [
+            f"{info.name}.{name}"
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", None) == info.name
+            if inspect.isclass(value) or inspect.isfunction(value)
+        ]
+    assert len(public) > 250
+    assert [name for name in public if name not in {*ids, "alphaflops.costs.model"}] == []  # a module has that name
+
+
+def test_links_to_a_page_show_its_title_and_picture(written):
+    for page in written:
+        tags = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]*)"', page.text))
+        assert tags["title"]
+        assert tags["description"] == html_module.escape(html_module.unescape(page.meta["description"]))
+        assert (page.path.parent / tags["image"]).is_file()
 
 
 def test_no_markup_is_left_unrendered(written):

@@ -12,10 +12,11 @@ from .formula import curves, draw_constants, draw_curves, draw_surface, surface,
 from .frames import AUTHORS, equal_flops, load, machines, reference_runs, sweep, with_fine
 from .multiples import draw_multiples
 from .sweeps import draw_equal_flops, draw_sweep
-from .tables import equal_flops_table, runs_table, sources_table, status_table, table
+from .tables import captioned, equal_flops_table, runs_table, sources_table, status_table, table
 
 __all__ = [
     "AUTHORS",
+    "captioned",
     "curves",
     "draw_constants",
     "draw_curves",

@@ -25,7 +25,11 @@ def table(frame: "pd.DataFrame", caption: str, name: str) -> str:
     name : str
         Label for cross-references, ``tab-…``.
     """
-    body = frame.to_markdown(index=False, disable_numparse=True)
+    return captioned(frame.to_markdown(index=False, disable_numparse=True), caption, name)
+
+
+def captioned(body: str, caption: str, name: str) -> str:
+    """Number a Markdown table and give it a caption and a label; `body` is the table's text."""
     return f"```{{table}} {caption}\n:name: {name}\n\n{body}\n```"
 
 
