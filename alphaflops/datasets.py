@@ -18,7 +18,7 @@ from . import experiments
 from .errors import AlphaflopsError
 from .layers import Conv2d, Dense, Layer, to_table
 from .paths import data_folder
-from .records import FORMAT_VERSION, RUN_FILE, Run, read_table
+from .records import FORMAT_VERSION, RUN_FILE, Run, exact_floats, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +290,7 @@ def _read_columns(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        raw = pd.read_csv(path, usecols=["Latency", *columns])
+        raw: pd.DataFrame = pd.read_csv(path, usecols=["Latency", *columns], **exact_floats())
         numbers: pd.DataFrame = raw.apply(pd.to_numeric, errors="coerce").astype(float)
     except (ValueError, OverflowError, OSError) as error:
         raise AlphaflopsError(f"{path} is no NeuSight table: {' '.join(str(error).split())}") from error

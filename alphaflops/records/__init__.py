@@ -5,7 +5,7 @@ any) and ``SHA256SUMS`` (written last, checkable with ``sha256sum -c``).
 """
 
 from .files import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json, replace_file
-from .run import Run, read_table
+from .run import Run, exact_floats, read_table
 from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES, TEXT_COLUMNS
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "TEXT_COLUMNS",
     "Run",
     "changed_files",
+    "exact_floats",
     "read_json",
     "read_table",
     "replace_file",

@@ -164,12 +164,21 @@ def read_table(path: Path) -> "pd.DataFrame":
         raw = path.read_bytes()
         if not raw.endswith(b"\n"):
             raise AlphaflopsError(f"{path} is truncated: its last line is not complete")
-        table = pd.read_csv(io.BytesIO(raw), dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=True)
+        types = dict.fromkeys(TEXT_COLUMNS, str)
+        table: pd.DataFrame = pd.read_csv(io.BytesIO(raw), dtype=types, keep_default_na=True, **exact_floats())
     except OSError as error:
         raise AlphaflopsError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, pd.errors.ParserError) as error:
         raise AlphaflopsError(f"{path} is no table of layers: {' '.join(str(error).split())}") from error
     return checked_table(table, str(path))
+
+
+def exact_floats() -> dict[str, Any]:
+    """Give the settings of ``pandas.read_csv`` that read floats back exactly; from pandas 3.1 on it always does."""
+    import pandas as pd
+
+    older = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+    return {"float_precision": "round_trip"} if older else {}
 
 
 def _read_samples(path: Path) -> dict[str, NDArray[np.float64]]:
