@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
-from alphaflops import cli, datasets, experiments, paths
+from alphaflops import cli, datasets, experiments
 from alphaflops.pages import publish
 from alphaflops.records import FORMAT_VERSION, Run
 
@@ -96,10 +95,6 @@ def refused(command: Any) -> Any:
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book built from the committed notebooks, nothing executed, warnings as errors."""
     stage = tmp_path_factory.mktemp("stage")
-    for name in publish.SOURCES:
-        publish._copy(paths.CHECKOUT / name, stage / name)
-    (stage / "notebooks").mkdir()
-    for chapter in publish.chapters():
-        shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
+    publish.stage_committed(stage)
     publish._build_pages(stage)
     return stage / "_build" / "html"

@@ -52,17 +52,10 @@ def print_book(out: Path) -> Path:
         If no browser is installed, the pages cannot be built or printed, or `out` cannot be written.
     """
     command = browser()
-    wanted = publish.chapters()
-    checkout = wanted[0].text.parents[1]
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
-        for name in publish.SOURCES:
-            source = checkout / name
-            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, stage / name)
-        (stage / "notebooks").mkdir()
-        for chapter in wanted:
-            shutil.copyfile(chapter.committed, stage / "notebooks" / chapter.committed.name)
-        page = _one_page(stage, wanted[0])
+        publish.stage_committed(stage)
+        page = _one_page(stage, publish.chapters()[0])
         printed = stage / "book.pdf"
         _run([command, *FLAGS, f"--user-data-dir={stage / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()])
         try:

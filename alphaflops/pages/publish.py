@@ -203,6 +203,14 @@ def update(*, jobs: int = 2) -> list[Path]:
     return [chapter.committed for chapter in wanted]
 
 
+def stage_committed(stage: Path) -> None:
+    """Copy sources and committed notebooks into an empty folder: a book of which nothing has to be run."""
+    for name in SOURCES:
+        _copy(_checkout() / name, stage / name)
+    for chapter in chapters():
+        _copy(chapter.committed, stage / "notebooks" / chapter.committed.name)
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
