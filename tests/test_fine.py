@@ -34,7 +34,7 @@ def test_one_step_is_one_jump_of_its_size(stepped):
 def test_words_follow_the_grid(stepped):
     (told,) = fine.told(fine.lines([stepped]))
     assert (
-        "(`made-up`): 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more"
+        ": 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more"
         in told
     )
     smooth = stepped.table.assign(latency_ms=macs(stepped.table) / 1e6)

@@ -34,7 +34,12 @@ def with_fine(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Add the bundled runs of the profile ``fine``: only the chapters on the replication and the claims show them."""
     held = {run.id for run in runs}
     fine = [run for name in datasets.bundled() if (run := datasets.load(name)).meta.get("profile") == "fine"]
-    return tuple(_told_apart([*runs, *(run.ok for run in fine if run.id not in held)]))
+    return tuple(_told_apart([*runs, *(_renamed(run.ok, "fine grids") for run in fine if run.id not in held)]))
+
+
+def _renamed(run: Run, words: str) -> Run:
+    name = {"name": f"{run.machine}, {words}"}
+    return Run(dict(run.meta) | {"machine": dict(run.meta["machine"]) | name}, run.table, run.samples)
 
 
 def _is_reference(meta: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..study.findings import number
 from . import style
 from .scores import set_label
 
@@ -19,7 +20,7 @@ LOOK = {
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1 else f"{value:.2g}"
+    return f"{value:.2f}" if abs(value) < 1 else number(value)
 
 
 @style.styled
@@ -35,18 +36,18 @@ def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
     from matplotlib.patches import Patch, Rectangle
 
     claims, runs = list(dict.fromkeys(frame["claim"])), list(dict.fromkeys(frame["run"]))
-    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.0 + 0.37 * len(claims)))
+    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.6 + 0.38 * len(claims)))
     for entry in frame.to_dict("records"):
         x, y = runs.index(entry["run"]), claims.index(entry["claim"])
         colour, ink, mark = LOOK[entry["verdict"]]
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=2))
         known = entry["verdict"] != "not measured"
         text = f"{mark}\n{_short(entry['value'])}".replace("-", "−") if known else mark
-        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=8.5, linespacing=0.95)
+        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=9, linespacing=0.95)
     ax.set(xlim=(0, len(runs)), ylim=(len(claims), 0))
-    ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run) for run in runs], fontsize=8.5)
-    ax.set_yticks([i + 0.5 for i in range(len(claims))], [claim.replace("-", " ") for claim in claims], fontsize=8.5)
-    ax.tick_params(length=0, labeltop=True, labelbottom=False, top=False)
+    ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run).replace("\n", " ") for run in runs], rotation=90)
+    ax.set_yticks([i + 0.5 for i in range(len(claims))], [claim.replace("-", " ") for claim in claims])
+    ax.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False, top=False)
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -49,7 +49,7 @@ def lines(runs: Iterable["Run"], experiment: str = "replication_F") -> "pd.DataF
 def told(frame: "pd.DataFrame") -> list[str]:
     """Say per run how many lines jump and how large the outputs are where they jump most; `frame` from `lines`."""
     sentences = []
-    for run, part in frame.groupby("run", sort=False):
+    for _, part in frame.groupby("run", sort=False):
         counts = part.groupby("line", sort=False)["jumps"].sum()
         jumping = int((counts >= evidence.JUMPS_PER_LINE).sum())
         large = part[part["factor"] >= LARGE]
@@ -59,6 +59,6 @@ def told(frame: "pd.DataFrame") -> list[str]:
             if len(large)
             else f"None reaches a factor of {number(LARGE, 1)}."
         )
-        name = f"**{part['machine'].iloc[0]}** (`{run}`)"
-        sentences.append(f"{name}: {jumping} of {len(counts)} lines jump, {counts.sum()} times in all. {where}")
+        name = part["machine"].iloc[0]
+        sentences.append(f"**{name}**: {jumping} of {len(counts)} lines jump, {counts.sum()} times in all. {where}")
     return sentences
