@@ -95,7 +95,34 @@ def protocol() -> str:
     )
 
 
-BENCHMARKS = (importing, counts, pages, fit, smoke, protocol, book)
+def estimating() -> str:
+    """``estimate`` of ResNet-50, warm, beside `FlopCounterMode` alone, and its peak memory beyond the model (MB)."""
+    code = """
+import resource, torch
+from torch.utils.flop_counter import FlopCounterMode
+from benchmarks.bench import seconds
+from alphaflops.whole import estimate, find_calibration
+from alphaflops.whole.zoo import resnet50
+torch.set_num_threads(1)
+model, shape, calibration = resnet50().eval(), (1, 3, 224, 224), find_calibration("cpu-1core")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+estimate(model, shape, calibration)
+extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
+meta, x = resnet50().eval().to("meta"), torch.empty(shape, device="meta")
+def counted():
+    with FlopCounterMode(display=False), torch.no_grad():
+        meta(x)
+counted()
+print(seconds(lambda: estimate(model, shape, calibration), 15), seconds(counted, 15), extra)
+"""
+    ours, theirs, extra = map(float, run_python("-c", code).split())
+    return (
+        f"{ours:.3f} s (target 0.2 s), {ours / theirs:.2f} times FlopCounterMode's {theirs:.3f} s (target 2), "
+        f"{extra:.0f} MB (target 100 MB)"
+    )
+
+
+BENCHMARKS = (importing, counts, estimating, pages, fit, smoke, protocol, book)
 
 
 def main() -> None:

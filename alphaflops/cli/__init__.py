@@ -20,6 +20,7 @@ COMMANDS = {
     "calibrate": "models",
     "compare": "models",
     "estimate": "networks",
+    "measure-networks": "networks",
     "claims": "claiming",
     "scorecard": "claiming",
     "measure": "measuring",
@@ -46,7 +47,7 @@ class Commands(click.Group):
         """Import and give one command, or None if there is none of that name."""
         if name not in COMMANDS:
             return None
-        attribute = f"{name}_" if iskeyword(name) else name
+        attribute = f"{name}_" if iskeyword(name) else name.replace("-", "_")
         command: click.Command = getattr(import_module(f"alphaflops.cli.{COMMANDS[name]}"), attribute)
         return command
 

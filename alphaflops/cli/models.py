@@ -70,7 +70,13 @@ def score(run: str, model: str, cv: "CV", quantity: str, seed: int, as_json: boo
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write the calibration here."
 )
-@quantity_option
+@click.option(
+    "--quantity",
+    type=click.Choice(["latency", "throughput", "energy"]),
+    default="latency",
+    show_default=True,
+    help="Which time, or the joules of an energy run.",
+)
 @seed_option
 @json_option
 def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_json: bool) -> None:
@@ -80,11 +86,17 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
     Examples:
       alphaflops fit cpu-1core --model best
       alphaflops fit my-gpu --model best --out my-gpu.json
+      alphaflops fit my-gpu-energy --model best --quantity energy --out my-gpu-joules.json
     """
     from ..calibrate import calibrate
     from ..datasets import load
+    from ..whole.energy import ENERGY, calibrate_energy
 
-    found = calibrate(load(run), model, quantity=quantity, seed=seed)
+    loaded = load(run)
+    if quantity == ENERGY:
+        found = calibrate_energy(loaded, model, seed=seed)
+    else:
+        found = calibrate(loaded, model, quantity=quantity, seed=seed)
     if out is not None:
         found.write(out)
     content = found.as_dict()
@@ -103,6 +115,8 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
 def calibrate() -> None:
     """Fit the calibrations in data/calibrations anew, from every run and data set that is here.
 
+    Runs with joules also get a calibration of those, and tables in data/operators the shared error of the new formula.
+
     \b
     Example:
       alphaflops calibrate
@@ -110,10 +124,17 @@ def calibrate() -> None:
     from ..calibrate import rewrite
     from ..datasets import available, load, names
     from ..paths import data_folder
+    from ..whole.energy import calibrate_energy, joules_file
+    from ..whole.machines import refresh_shared_error
 
-    for name in filter(available, names()):
-        for path in rewrite(load(name), data_folder() / "calibrations"):
+    folder = data_folder() / "calibrations"
+    for run in map(load, filter(available, names())):
+        for path in rewrite(run, folder):
             click.echo(path)
+        if run.meta.get("energy"):
+            click.echo(calibrate_energy(run).write(folder / joules_file(run.id)))
+        if table := refresh_shared_error(run, data_folder() / "operators"):
+            click.echo(table)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""``alphaflops estimate``: what a network costs on a calibrated machine."""
+"""``alphaflops estimate`` and ``measure-networks``: what a network costs, and what estimates need of a machine."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from .output import json_option, print_json
 @click.option("--dtype", "dtypes", multiple=True, help="Number type of each input in order, such as int64 [float32].")
 @click.option("--kwargs", default=None, metavar="JSON", help="Arguments of the factory, as a JSON object.")
 @click.option("--calibration", default=None, metavar="NAME", help="Machine to predict for: a name or a file.")
+@click.option("--energy", default=None, metavar="NAME", help="Calibration that gives joules: a name or a file.")
 @click.option("--training", is_flag=True, help="Forward and backward pass.")
 @click.option(
     "--sort",
@@ -29,6 +30,7 @@ def estimate(
     dtypes: tuple[str, ...],
     kwargs: str | None,
     calibration: str | None,
+    energy: str | None,
     training: bool,
     sort: str,
     csv: Path | None,
@@ -43,7 +45,7 @@ def estimate(
     """
     from ..whole import estimate_factory
 
-    report = estimate_factory(factory, inputs, dtypes, kwargs, calibration, training=training)
+    report = estimate_factory(factory, inputs, dtypes, kwargs, calibration, training=training, energy=energy)
     if csv is not None:
         report.to_csv(csv, sort)
     if as_json:
@@ -53,3 +55,43 @@ def estimate(
 
     Console().print(report.rich_table(sort))
     click.echo(str(report))
+
+
+@click.command("measure-networks")
+@click.argument("run")
+@click.option(
+    "--network", "networks", multiple=True, metavar="NAME", help="Only this network of the book (repeatable)."
+)
+@click.option("--no-training", is_flag=True, help="Leave out forward and backward together.")
+@click.option(
+    "--profile",
+    type=click.Choice(["smoke", "quick", "paper"]),
+    default="quick",
+    show_default=True,
+    help="How narrow the intervals.",
+)
+@click.option("--into", type=click.Path(path_type=Path), default=None, metavar="DIR", help="Data folder to write to.")
+def measure_networks(run: str, networks: tuple[str, ...], no_training: bool, profile: str, into: Path | None) -> None:
+    """Time operators, layers and whole networks on the machine of RUN, so that networks can be estimated for it.
+
+    RUN is a name or folder; this must be the machine that it was measured on. Writes operators/, networks/ and, where
+    there is none, calibrations/ of the data folder; the chapter on whole networks then shows the machine by itself.
+
+    \b
+    Examples:
+      alphaflops measure-networks my-gpu
+      alphaflops measure-networks my-cpu --network ResNet-18 --network BERT-base
+    """
+    from ..datasets import load
+    from ..whole.machines import choose_networks, measure_machine
+
+    chosen = choose_networks(networks)
+    for path in measure_machine(
+        load(run),
+        chosen,
+        training=not no_training,
+        profile=profile,
+        into=into,
+        say=lambda text: click.echo(text, err=True),
+    ):
+        click.echo(path)

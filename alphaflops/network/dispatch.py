@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
 
-from .families import bytes_touched, family_of
+from .families import bytes_touched, family_of, window_taps
 from .formulas import FORMULAS, Arguments, Repeated
-from .operations import COUNTED, Operation
+from .operations import COUNTED, Operation, Phase
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
@@ -64,7 +64,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, model: torch.nn.Module, backward: bool) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.operations: list[Operation] = []
         self.running: list[tuple[str, str, int, Any]] = []
         self.ran: set[str] = set()
@@ -79,13 +79,13 @@ class Recorder(TorchDispatchMode):
         if self._tracker:
             self._tracker.__enter__()
         self._handles = [register_module_forward_pre_hook(self._begin), register_module_forward_hook(self._end)]
-        super().__enter__()
+        TorchDispatchMode.__enter__(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)
+        TorchDispatchMode.__exit__(self, kind, error, trace)
         for handle in self._handles:
             handle.remove()
         if self._tracker:
@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):
         if module in self._names:
             self.running.pop()
 
-    def _where(self, phase: str) -> tuple[str, str, int]:
+    def _where(self, phase: Phase) -> tuple[str, str, int]:
         if phase == "forward" or self._tracker is None:
             return self.running[-1][:3] if self.running else ("", self._root, 1)
         innermost = max(self._tracker.parents - {"Global"}, key=lambda path: path.count("."), default=self._root)
@@ -128,14 +128,16 @@ class Recorder(TorchDispatchMode):
         return out
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        super().__enter__()  # the mode is off during dispatch; the hooks of our own __enter__ are not wanted twice
+        TorchDispatchMode.__enter__(
+            self
+        )  # the mode is off during dispatch; the hooks of our own __enter__ are not wanted twice
         try:
             # The compiled kernel is what a real call runs; `decompose` prefers a Python one that may differ.
             if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
                 return func._op_dk(_COMPOSITE, *args, **kwargs)
             return func.decompose(*args, **kwargs)
         finally:
-            super().__exit__(None, None, None)
+            TorchDispatchMode.__exit__(self, None, None, None)
 
     def _record(
         self, func: Any, name: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -145,14 +147,15 @@ class Recorder(TorchDispatchMode):
             storages = {t.untyped_storage()._cdata for t in inputs}
             if all(t.untyped_storage()._cdata in storages for t in outputs):
                 return  # a view
-        phase = "forward" if torch._C._current_graph_task_id() == -1 else "backward"
+        phase: Phase = "forward" if torch._C._current_graph_task_id() == -1 else "backward"
         module, kind, call = self._where(phase)
         macs, layers = _count(func, args, kwargs, out) if family == COUNTED else (0, [])
+        taps = window_taps(_arguments(func, args, kwargs), outputs) if family == "pooling" and phase == "forward" else 0
         moved = bytes_touched(name, inputs, outputs)
         if not moved and not macs:
             return
         self.ran.add(module)
         shape = tuple(outputs[0].shape) if outputs else ()
         self.operations.append(
-            Operation(module, kind, call, name, family, phase, macs, moved, tuple(layers), shape)  # type: ignore[arg-type]
+            Operation(module, kind, call, name, family, phase, macs, moved, tuple(layers), shape, taps)
         )

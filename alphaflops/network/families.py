@@ -3,7 +3,8 @@
 Everything that is neither here nor in `alphaflops.network.formulas` is unknown, and is reported by name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,8 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
         batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
         _batch_norm_with_update _batch_norm_no_update batch_norm_backward native_batch_norm_backward
         cudnn_batch_norm_backward layer_norm native_layer_norm native_layer_norm_backward group_norm native_group_norm
-        native_group_norm_backward rms_norm _fused_rms_norm _fused_rms_norm_backward _weight_norm_interface
+        native_group_norm_backward _weight_norm_interface_backward rms_norm _fused_rms_norm _fused_rms_norm_backward
+        _weight_norm_interface
         linalg_vector_norm
         """
     ),
@@ -72,6 +74,7 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
 
 FREE: Final = _names(
     """
+    as_strided_
     empty empty_like empty_strided new_empty new_empty_strided lift_fresh detach detach_ alias _local_scalar_dense
     item size stride numel dim sym_size sym_stride sym_numel is_same_size device layout result_type set_ resize_
     _assert_async _assert_tensor_metadata _assert_scalar _version is_contiguous storage_offset _unsafe_view
@@ -134,3 +137,22 @@ def bytes_touched(name: str, inputs: list[Any], outputs: list[Any]) -> int:
         return 2 * written + sum(_touched(tensor) for tensor in inputs[1:] if not tensor.is_floating_point())
     read = inputs[1:] if name in _OVERWRITES else inputs
     return written + sum(_touched(tensor) for tensor in read)
+
+
+def window_taps(arguments: Mapping[str, Any], outputs: list[Any]) -> int:
+    """Elements that the windows of a pooling operator look at, 0 where it has no fixed window (numbers).
+
+    Parameters
+    ----------
+    arguments : mapping
+        What the operator was called with, by name.
+    outputs : list of Tensor
+        Tensors returned, the pooled one first.
+    """
+    size = arguments.get("kernel_size")
+    if size is None or not outputs:
+        return 0
+    pooled = outputs[0]
+    sides = [size] if isinstance(size, int) else list(size)
+    spatial = pooled.dim() - 2 if len(sides) == 1 else 1
+    return int(pooled.numel() * prod(sides) ** max(spatial, 1))

@@ -21,13 +21,15 @@ convolution backward   the forward layer, once for each gradient that is asked f
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from ..layers import Conv2d, Dense, Layer
 
 
-class Repeated(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Repeated:
     """One layer and how many times an operator runs it; `proxy` marks an equivalent rather than the layer itself."""
 
     layer: Layer

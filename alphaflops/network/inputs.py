@@ -36,7 +36,7 @@ def parse_shape(text: str, dtype: str = "float32") -> Shape:
     """
     sizes, _, given = text.partition(":")
     try:
-        numbers = tuple(int(size) for size in sizes.replace("x", ",").split(",") if size.strip())
+        numbers = tuple(int(size) for size in sizes.replace("x", ",").split(","))
     except ValueError:
         numbers = (-1,)
     if not numbers or min(numbers) < 0:
@@ -47,10 +47,10 @@ def parse_shape(text: str, dtype: str = "float32") -> Shape:
 def _dtype_name(name: Any) -> str:
     import torch
 
-    name = str(name).removeprefix("torch.")
-    if not isinstance(getattr(torch, name, None), torch.dtype):
-        raise AlphaflopsError(f"dtype is {name!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
-    return name
+    known = str(name).removeprefix("torch.")
+    if not isinstance(getattr(torch, known, None), torch.dtype):
+        raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
+    return known
 
 
 def _one(value: Any, dtype: str) -> Any:

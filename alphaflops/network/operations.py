@@ -39,6 +39,8 @@ class Operation:
         Layers with the same products; empty where the operator has none that a formula could time.
     output_shape : tuple of int
         Shape of the first output.
+    taps : int
+        Elements that the windows of a pooling operator look at, 0 for others (numbers).
     """
 
     module: str
@@ -51,6 +53,7 @@ class Operation:
     bytes: int
     layers: tuple[Repeated, ...]
     output_shape: tuple[int, ...]
+    taps: int = 0
 
     @property
     def flops(self) -> int:

@@ -88,8 +88,10 @@ def _attempt(
     from .dispatch import Recorder
 
     fake = FakeTensorMode(allow_non_fake_inputs=True) if how == "fake" else contextlib.nullcontext()
-    grad: Any = torch.enable_grad() if backward or how != "meta" else torch.inference_mode()
-    with torch.random.fork_rng(enabled=how == "cpu", devices=[]), fake:
+    graph = backward or how != "meta"
+    grad: Any = torch.enable_grad() if graph else torch.inference_mode()
+    # Tensors made in a caller's inference mode could not be differentiated.
+    with torch.inference_mode(not graph), torch.random.fork_rng(enabled=how == "cpu", devices=[]), fake:
         convert = _converter(how)
         call, named, notes = _twin(model, convert)
         given = [_input(value, how, convert) for value in args]

@@ -1,7 +1,8 @@
 """Whole networks on calibrated machines: predicted time, measured time, and the report that shows them."""
 
 from .api import calibrations, estimate, estimate_factory, find_calibration, report_on
-from .measuring import measure_network, measure_operators, time_call
+from .curves import measure_operators
+from .measuring import measure_network, time_call
 from .operators import OperatorTable, read_operators
 from .predict import shared_error, total_interval
 from .report import Report

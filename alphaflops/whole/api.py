@@ -14,9 +14,10 @@ from ..layers import macs, to_table
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
+from .energy import check_quantity, default_energy
 from .operators import OperatorTable, operators_folder, read_operators
 from .predict import Predictor, total_interval
-from .report import Report, notes_of
+from .report import COLUMNS, Report, notes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,12 @@ def find_calibration(chosen: Calibration | Path | str) -> Calibration:
             return read_calibration(path)
     here = ", ".join(calibrations()) or "none; `alphaflops fit RUN --out FILE` makes one"
     raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
+
+
+def _joules(calibration: Calibration | None, chosen: Chosen) -> Calibration | None:
+    if chosen is None and calibration is not None:
+        chosen = default_energy(data_folder() / "calibrations", calibration)
+    return None if chosen is None else check_quantity(find_calibration(chosen), joules=True)
 
 
 def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
@@ -82,7 +89,7 @@ def estimate(
     operators : OperatorTable or path, optional
         Curves for operators that no formula covers; by default those bundled for the calibration's run.
     energy : Calibration, path or str, optional
-        A calibration whose run measured joules; adds the column ``energy_j``.
+        A calibration that gives joules, for the column ``energy_j``; by default the bundled one of the same machine.
     rho : float, optional
         Share of the error that different layers have in common; by default the operator table's, else 1.
 
@@ -96,9 +103,9 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    chosen = None if calibration is None else find_calibration(calibration)
+    chosen = None if calibration is None else check_quantity(find_calibration(calibration), joules=False)
     network = trace(model, inputs, backward=training, dtypes=dtypes)
-    joules = None if energy is None else find_calibration(energy)
+    joules = _joules(chosen, energy)
     return report_on(network, chosen, None if chosen is None else _operators(chosen, operators), joules, rho)
 
 
@@ -120,19 +127,15 @@ def report_on(
         frame[column] = [getattr(guess, name) for guess, _ in found] if found else empty
     frame["outside"] = [beyond for _, beyond in found] if found else False
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
-    if energy is not None:
-        frame["energy_j"] = [guess.ms for guess, _ in Predictor(energy, None).network(network)]
-    order = [c for c in _columns() if c in frame] + (["energy_j"] if energy is not None else [])
+    frame["energy_j"] = (
+        blank if energy is None else [guess.ms / 1e3 for guess, _ in Predictor(energy, None).network(network)]
+    )
     shared = rho if rho is not None else float(operators.run.get("rho", 1.0)) if operators else 1.0
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
     notes = notes_of(network, frame, calibration is not None)
-    return Report(network, frame[order], _totals(network, frame, shared), name, notes)
-
-
-def _columns() -> tuple[str, ...]:
-    from .report import COLUMNS
-
-    return COLUMNS
+    if calibration is not None and energy is None:
+        notes += (f"no energy: nobody measured joules on the machine of {calibration.run['id']}",)
+    return Report(network, frame[list(COLUMNS)], _totals(network, frame, shared), name, notes)
 
 
 def _alpha_flops(network: Network) -> list[float]:
@@ -165,8 +168,7 @@ def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, An
         "operators": len(frame),
         "unknown": list(network.unknown),
     }
-    if "energy_j" in frame:
-        totals["energy_j"] = float(frame["energy_j"].sum())
+    totals["energy_j"] = float(frame["energy_j"].sum(min_count=1))
     return totals
 
 
@@ -178,6 +180,7 @@ def estimate_factory(
     calibration: Chosen = None,
     *,
     training: bool = False,
+    energy: Chosen = None,
 ) -> Report:
     """Estimate what a factory builds, in evaluation mode unless `training`.
 
@@ -191,7 +194,7 @@ def estimate_factory(
         Number type of each input in order.
     kwargs_json : str, optional
         Arguments of the factory as a JSON object.
-    calibration : Calibration, path or str, optional
+    calibration, energy : Calibration, path or str, optional
         As in `estimate`.
     training : bool
         Training mode, forward and backward.
@@ -220,5 +223,5 @@ def estimate_factory(
     chosen = None if calibration is None else find_calibration(calibration)
     model, notes = build(factory, kwargs)
     given: Any = dict(zip(names, shapes, strict=True)) if all(names) else shapes
-    report = estimate(model.train(training), given, chosen, training=training)
+    report = estimate(model.train(training), given, chosen, training=training, energy=energy)
     return Report(report.network, report.table, report.totals, report.calibration, (*report.notes, *notes))

@@ -1,8 +1,9 @@
-"""Times of operators that multiply nothing, and of depthwise convolutions, measured alone on one machine.
+"""Times of what no calibrated formula covers, measured alone on one machine; no network enters an `OperatorTable`.
 
-No calibrated formula covers normalisation, activation, pooling and element-wise work: they are bound by memory, at a
-bandwidth that depends on the operator and on whether its data fit a cache. An `OperatorTable` holds one curve per
-operator, milliseconds against bytes touched, measured on plain tensors of increasing size; no network enters it.
+- Normalisation, activation and element-wise work are bound by memory, at a bandwidth that depends on the operator and
+  on whether its data fit a cache: one curve per operator, milliseconds against bytes touched.
+- Pooling windows and depthwise convolutions take a few fitted numbers.
+- Layers of ordinary sizes, timed in turns as in a network, correct the formula; see `alphaflops.whole.correction`.
 """
 
 import json
@@ -13,15 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
 from ..layers import Conv2d
 from ..network.families import FAMILIES
 from ..paths import data_folder
+from ..records import replace_file
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 KIND: Final = "alphaflops-operators"
 DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
+POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
 SAME_WORK: Final = {
     "native_batch_norm": "batch_norm",
     "_native_batch_norm_legit_no_training": "batch_norm",
@@ -39,8 +43,6 @@ SAME_WORK: Final = {
     "_to_copy": "clone",
     "clamp": "hardtanh",
     "clamp_min": "relu",
-    "constant_pad_nd": "clone",
-    "roll": "clone",
 }
 """Operators that do the work of a measured one under another name."""
 
@@ -53,6 +55,11 @@ class Guess:
     low_ms: float
     high_ms: float
     source: str
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """Time, low end and high end, shape ``(3,)`` (ms)."""
+        return np.array([self.ms, self.low_ms, self.high_ms])
 
 
 @dataclass(frozen=True)
@@ -69,19 +76,28 @@ class OperatorTable:
         Operator → its family.
     depthwise : dict
         `DEPTHWISE_TERMS` → fitted number, and ``low_factor``, ``high_factor``: where 90 % of the measured layers lie.
+    pooling : dict
+        ``"max"`` and ``"avg"`` → `POOLING_TERMS` → fitted number, and the two factors.
+    layers : dict
+        Random layers of ordinary sizes: columns of `alphaflops.layers.COLUMNS`, and ``ms``, their times in turns.
     """
 
     run: Mapping[str, Any]
     curves: Mapping[str, Mapping[str, Sequence[float]]]
     families: Mapping[str, str]
     depthwise: Mapping[str, float]
+    pooling: Mapping[str, Mapping[str, float]]
+    layers: Mapping[str, Sequence[Any]]
 
-    def time(self, name: str, family: str, moved: int) -> Guess:
-        """Time of an operator that touches `moved` bytes.
+    def time(self, name: str, family: str, moved: int, taps: int = 0) -> Guess:
+        """Time of an operator that touches `moved` bytes, and `taps` elements through pooling windows.
 
         An operator that was measured, alone or under another name, lies on its own curve, give or take `OWN_CURVE`.
         Others get the median of their family's curves, from the fastest to the slowest.
         """
+        if taps and self.pooling:
+            kind = "avg" if "avg" in name else "max"
+            return _sum_of(self.pooling[kind], POOLING_TERMS, (1.0, moved / 1e9, taps / 1e9), "pooling fit")
         known = name if name in self.curves else name.rstrip("_")
         known = SAME_WORK.get(known, known)
         if known in self.curves:
@@ -101,23 +117,27 @@ class OperatorTable:
 
     def depthwise_ms(self, layer: Conv2d) -> Guess:
         """Time of a depthwise convolution (ms)."""
-        terms = depthwise_terms(layer)
-        ms = sum(self.depthwise[name] * value for name, value in zip(DEPTHWISE_TERMS, terms, strict=True))
-        return Guess(ms, ms * self.depthwise["low_factor"], ms * self.depthwise["high_factor"], "depthwise fit")
+        return _sum_of(self.depthwise, DEPTHWISE_TERMS, depthwise_terms(layer), "depthwise fit")
 
     def write(self, path: Path | str) -> Path:
         """Write as JSON and give the path."""
         path = Path(path)
         content = {"kind": KIND, "schema": SCHEMA} | {key: getattr(self, key) for key in _KEYS}
+        lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        replace_file(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
         return path
+
+
+def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[float], source: str) -> Guess:
+    ms = sum(fitted[name] * value for name, value in zip(names, terms, strict=True))
+    return Guess(ms, ms * fitted["low_factor"], ms * fitted["high_factor"], source)
 
 
 OWN_CURVE: Final = 1.5
 """Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
 
-_KEYS = ("run", "curves", "families", "depthwise")
+_KEYS = ("run", "curves", "families", "depthwise", "pooling", "layers")
 
 
 def depthwise_terms(layer: Conv2d) -> tuple[float, float, float, float]:

@@ -6,6 +6,9 @@ bandwidth. Products of different calls (the steps of an LSTM, both gradients of 
 convolutions take the fit of an `OperatorTable` where the machine has one, since no figure of the paper contains them;
 all other operators take its curves, or their bytes at the calibration's bandwidth.
 
+A calibration is fitted to layers timed alone, at the paper's sizes. Where the machine has an `OperatorTable`, its
+layers of ordinary sizes, timed in turns, correct the formula first; see `alphaflops.whole.correction`.
+
 **Interval of a total.** Errors of a formula are not independent: a machine on which one 3×3 layer is slower than
 predicted is slow on its neighbours too. Identical layers share their error fully, different ones a share ``rho``:
 
@@ -22,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..layers import COLUMNS, Dense, Layer, to_table
+from ..layers import COLUMNS, Conv2d, Dense, Layer, to_table
 from ..network import Network, Operation
 from ..network.formulas import Repeated
 from ..network.operations import COUNTED
+from .correction import Smooth, correct, corrections
 from .operators import Guess, OperatorTable, is_depthwise
 
 if TYPE_CHECKING:
@@ -37,10 +41,14 @@ BANDWIDTH_SPREAD = 2.0
 """Half-width, as a factor, of a time that rests on bytes over a bandwidth alone."""
 
 
+def is_batched(name: str) -> bool:
+    """Whether an operator multiplies many pairs of matrices, none of which are weights."""
+    return name in ("bmm", "baddbmm") or "attention" in name
+
+
 def timed_as(name: str, one: Repeated) -> tuple[Layer, int]:
     """Layer to time and how many times to count it: batched products fold into one dense layer."""
-    batched = name in ("bmm", "baddbmm") or "attention" in name
-    if batched and isinstance(one.layer, Dense):
+    if is_batched(name) and isinstance(one.layer, Dense):
         layer = one.layer
         return Dense(layer.in_features, layer.out_features, layer.batch * one.count, layer.bias, layer.dtype_bytes), 1
     return one.layer, one.count
@@ -60,17 +68,37 @@ class Predictor:
     def __init__(self, calibration: "Calibration", operators: OperatorTable | None) -> None:
         self.calibration, self.operators = calibration, operators
         self.bandwidth_gbs = float(calibration.values.get("b", float("nan")))
-        self._known: dict[Layer, tuple[float, float, float, bool]] = {}
+        self._known: dict[Layer, tuple[list[float], bool]] = {}
+        self._smooth: dict[str, Smooth] | None = None
 
     def network(self, network: Network) -> list[tuple[Guess, bool]]:
         """Time of each operator, and whether one of its layers lies outside the calibrated region."""
-        layers = {timed_as(o.name, one)[0] for o in network.operations for one in o.layers}
+        self._learn({timed_as(o.name, one)[0] for o in network.operations for one in o.layers})
+        return [self._operation(operation) for operation in network.operations]
+
+    def each(self, layers: Sequence[Layer]) -> list[Guess]:
+        """Time of each layer by itself."""
+        self._learn(set(layers))
+        return [self._layer(layer)[0] for layer in layers]
+
+    def _learn(self, layers: set[Layer]) -> None:
         wanted = [layer for layer in layers if layer not in self._known]
         if wanted:
-            found = self.calibration.predict({name: v for name, v in to_table(wanted).items() if name in COLUMNS})
-            rows = found[["predicted_ms", "low_ms", "high_ms", "outside"]].itertuples(index=False)
-            self._known.update(zip(wanted, (tuple(row) for row in rows), strict=True))
-        return [self._operation(operation) for operation in network.operations]
+            table = {name: v for name, v in to_table(wanted).items() if name in COLUMNS}
+            found = self.calibration.predict(table)
+            ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
+            if self.operators is not None:
+                if self._smooth is None:
+                    self._smooth = corrections(self.calibration, self.operators.layers)
+                ends = correct(self._smooth, table, ends)
+            beyond = [bool(outside) for outside in found["outside"]]
+            self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
+
+    def _layer(self, layer: Layer) -> tuple[Guess, bool]:
+        if self.operators is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
+            return self.operators.depthwise_ms(layer), False
+        (ms, low, high), outside = self._known[layer]
+        return Guess(ms, low, high, "corrected" if self._smooth else "calibrated"), outside
 
     def _operation(self, operation: Operation) -> tuple[Guess, bool]:
         if operation.family == COUNTED:
@@ -78,7 +106,7 @@ class Predictor:
         if operation.family == "unknown":
             return NOTHING, False
         if self.operators is not None:
-            return self.operators.time(operation.name, operation.family, operation.bytes), False
+            return self.operators.time(operation.name, operation.family, operation.bytes, operation.taps), False
         ms = operation.bytes / self.bandwidth_gbs / 1e6
         return Guess(ms, ms / BANDWIDTH_SPREAD, ms * BANDWIDTH_SPREAD, "bytes over bandwidth"), False
 
@@ -87,17 +115,14 @@ class Predictor:
             return NOTHING, False
         total, outside, source = np.zeros(3), False, "calibrated"
         for one in operation.layers:
-            if self.operators is not None and is_depthwise(one.layer):
-                guess = self.operators.depthwise_ms(one.layer)  # type: ignore[arg-type]
-                total += one.count * np.array([guess.ms, guess.low_ms, guess.high_ms])
-                source = guess.source
-                continue
             layer, count = timed_as(operation.name, one)
-            *times, beyond = self._known[layer]
-            more = self._further_matrices_ms(one) if count != one.count else 0.0
-            total += count * np.array(times) + more
-            outside |= bool(beyond)
-            source = "equivalent layer" if one.proxy or count != one.count else source
+            guess, beyond = self._layer(layer)
+            total += count * guess.ends
+            outside |= beyond
+            folded = count != one.count
+            source = "equivalent layer" if one.proxy or folded else guess.source
+            if folded:
+                total += self._further_matrices_ms(one)
         ms, low, high = (float(value) for value in total)
         return Guess(ms, low, high, source), outside
 
@@ -183,7 +208,7 @@ def shared_error_of(run: "Run", name: str = "best") -> float:
     from ..costs import features
 
     good = run.ok
-    times = good.time_ms("latency")
+    times = np.asarray(good.time_ms("latency"), dtype=np.float64)
     predicted = out_of_fold(name, features(good.table), times, good.table, "figure")
     lines = good.table["experiment"].astype(str) + " " + good.table["line"].astype(str)
     return shared_error(np.log(times / predicted), lines.to_numpy())

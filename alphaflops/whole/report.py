@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
-    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape",
+    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
 )  # fmt: skip
 SORTS = ("order", "predicted", "macs", "bytes")
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
@@ -28,7 +28,8 @@ class Report:
     network : Network
         Operators in order.
     table : DataFrame
-        One row per operator: `COLUMNS`, and ``energy_j`` where a calibration for energy was given.
+        One row per operator: `COLUMNS`; times are NaN without a calibration, ``energy_j`` where nobody measured
+        joules.
     totals : dict
         See `total`.
     calibration : str
@@ -51,7 +52,8 @@ class Report:
         dict
             ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that
             rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in
-            layers outside the calibrated region), ``operators, unknown`` and ``energy_j`` where known.
+            layers outside the calibrated region), ``operators, unknown`` and ``energy_j`` (NaN where nobody
+            measured joules).
         """
         return dict(self.totals)
 
@@ -116,9 +118,10 @@ class Report:
 
         chosen = self.to_pandas(sort)
         chosen = chosen if limit is None else chosen.head(limit)
-        out = pd.DataFrame({name: [_text(name, value) for value in chosen[name]] for name in SHOWN})
-        total = {name: _text(name, self.totals[name]) for name in SHOWN if name in self.totals}
-        out.loc[len(out)] = {name: total.get(name, "") for name in SHOWN} | {"module": "total"}
+        names = [*SHOWN, "energy_j"] if chosen["energy_j"].notna().any() else SHOWN
+        out = pd.DataFrame({name: [_text(name, value) for value in chosen[name]] for name in names})
+        total = {name: _text(name, self.totals[name]) for name in names if name in self.totals}
+        out.loc[len(out)] = {name: total.get(name, "") for name in names} | {"module": "total"}
         return out
 
     def rich_table(self, sort: str = "order", limit: int | None = None) -> Any:
@@ -190,4 +193,4 @@ def _text(name: str, value: Any) -> str:
         return value
     if value != value:
         return "–"
-    return f"{value:.3g}" if name.endswith("_ms") else f"{value:,.0f}"
+    return f"{value:.3g}" if name.endswith(("_ms", "_j")) else f"{value:,.0f}"

@@ -16,7 +16,8 @@ IMAGE = Shape((1, 3, 224, 224))
 WORDS = Shape((1, 128), "int64")
 
 
-def _transformers() -> Any:
+def _transformer(model: str, config: str, **settings: Any) -> "torch.nn.Module":
+    """Build one of the models of `transformers`, with random weights."""
     import warnings
 
     try:
@@ -27,44 +28,39 @@ def _transformers() -> Any:
         raise AlphaflopsError(
             "the networks of the book need the package transformers: pip install transformers"
         ) from error
-    return transformers
+    built: torch.nn.Module = getattr(transformers, model)(getattr(transformers, config)(**settings))
+    return built
 
 
 def resnet18() -> "torch.nn.Module":
     """Build ResNet-18."""
-    t = _transformers()
     sizes = {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}
-    return t.ResNetForImageClassification(t.ResNetConfig(num_labels=1000, **sizes))
+    return _transformer("ResNetForImageClassification", "ResNetConfig", num_labels=1000, **sizes)
 
 
 def resnet50() -> "torch.nn.Module":
     """Build ResNet-50 v1.5 (stride in the 3×3)."""
-    t = _transformers()
-    return t.ResNetForImageClassification(t.ResNetConfig(num_labels=1000))
+    return _transformer("ResNetForImageClassification", "ResNetConfig", num_labels=1000)
 
 
 def mobilenet_v2() -> "torch.nn.Module":
     """Build MobileNetV2, width 1.0."""
-    t = _transformers()
-    return t.MobileNetV2ForImageClassification(t.MobileNetV2Config(num_labels=1000))
+    return _transformer("MobileNetV2ForImageClassification", "MobileNetV2Config", num_labels=1000)
 
 
 def convnext_tiny() -> "torch.nn.Module":
     """Build ConvNeXt-T."""
-    t = _transformers()
-    return t.ConvNextForImageClassification(t.ConvNextConfig(num_labels=1000))
+    return _transformer("ConvNextForImageClassification", "ConvNextConfig", num_labels=1000)
 
 
 def vit_base() -> "torch.nn.Module":
     """Build ViT-B/16."""
-    t = _transformers()
-    return t.ViTForImageClassification(t.ViTConfig(num_labels=1000))
+    return _transformer("ViTForImageClassification", "ViTConfig", num_labels=1000)
 
 
 def bert_base() -> "torch.nn.Module":
     """Build the encoder of BERT-base; its input is 128 tokens."""
-    t = _transformers()
-    return t.BertModel(t.BertConfig())
+    return _transformer("BertModel", "BertConfig")
 
 
 def vgg16() -> "torch.nn.Module":

@@ -1,0 +1,151 @@
+"""What `estimate` says to every mistake a user can make: the whole line, and exit code 2."""
+
+import json
+
+import pytest
+
+from alphaflops.whole import calibrations
+
+MODELS = """
+import torch
+from torch import nn
+
+counter = 3
+
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+
+
+def wide(width):
+    return nn.Linear(width, width)
+
+
+def number():
+    return 3
+
+
+def broken():
+    raise ValueError("no such width")
+
+
+class Chooses(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.few, self.many = nn.Linear(4, 1), nn.Linear(4, 9)
+
+    def forward(self, x):
+        return self.many(x) if x.sum() > -1e9 else self.few(x)
+
+
+class Fails(nn.Module):
+    def forward(self, x):
+        raise KeyError("table")
+"""
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    (tmp_path / "users_models.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+
+
+IMAGE = ("--input", "1,3,8,8")
+HERE = "users_models"
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("users_models", *IMAGE), "factory is 'users_models': give package.module:factory"),
+        (
+            ("no_such_package:net", *IMAGE),
+            "factory 'no_such_package:net': no_such_package cannot be imported "
+            "(ModuleNotFoundError: No module named 'no_such_package')",
+        ),
+        (
+            (f"{HERE}:nothing", *IMAGE),
+            "factory 'users_models:nothing': users_models has no 'nothing'; "
+            "it has torch, nn, counter, net, wide, number, broken, Chooses, Fails",
+        ),
+        (
+            (f"{HERE}:wide", *IMAGE),
+            "factory 'users_models:wide': missing a required argument: 'width'; "
+            "give arguments as JSON, such as '{\"depth\": 50}'",
+        ),
+        (
+            (f"{HERE}:wide", *IMAGE, "--kwargs", '{"depth": 3}'),
+            "factory 'users_models:wide': missing a required argument: 'width'; "
+            "give arguments as JSON, such as '{\"depth\": 50}'",
+        ),
+        ((f"{HERE}:number", *IMAGE), "factory 'users_models:number' returned a int: it must return a torch.nn.Module"),
+        ((f"{HERE}:counter", *IMAGE), "factory 'users_models:counter' is a int: give a function that returns a module"),
+        ((f"{HERE}:broken", *IMAGE), "factory 'users_models:broken' failed: ValueError: no such width"),
+        (
+            (f"{HERE}:net", "--input", "1,4,8,8"),
+            "layer 0 (Conv2d) was given (1, 4, 8, 8): RuntimeError: ",
+        ),
+        (
+            (f"{HERE}:net", *IMAGE),
+            "layer 2 (Linear) was given (1, 288): RuntimeError: ",
+        ),
+        ((f"{HERE}:Fails", *IMAGE), "layer at the top (Fails) was given (1, 3, 8, 8): KeyError: 'table'"),
+        (
+            (f"{HERE}:net", "--input", "1,3,x"),
+            "input is '1,3,x': give sizes such as 1,3,224,224, or 1,128:int64 with a number type",
+        ),
+        (
+            (f"{HERE}:net", "--input", "1,-3"),
+            "input is '1,-3': give sizes such as 1,3,224,224, or 1,128:int64 with a number type",
+        ),
+        (
+            (f"{HERE}:net", *IMAGE, "--dtype", "float33"),
+            "dtype is 'float33': give one of PyTorch's, such as float32, bfloat16 or int64",
+        ),
+        (
+            (f"{HERE}:net", *IMAGE, "--dtype", "int64", "--dtype", "int64"),
+            "2 number types for 1 inputs: give at most one for each",
+        ),
+        ((f"{HERE}:net", *IMAGE, "--kwargs", "[1]"), "arguments '[1]' are no JSON object: give them by name"),
+        (
+            (f"{HERE}:net", "--input", "x=1,3,8,8", "--input", "1,3"),
+            "some inputs have a name and some do not: name all or none",
+        ),
+        (
+            ("torch.nn:ReLU", "--input", "3", "--csv", "no/folder.csv"),
+            "no/folder.csv cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_the_line_for_each_mistake(refused, args, line):
+    said = refused("estimate", *args)
+    # what PyTorch itself says about shapes differs from version to version
+    said = said.partition("RuntimeError: ")[0] + "RuntimeError: " if line.endswith("RuntimeError: ") else said
+    assert said == f"error: {line}"
+
+
+def test_missing_calibration_lists_those_that_are_here(refused):
+    line = refused("estimate", "torch.nn:ReLU", "--input", "3", "--calibration", "h9000")
+    here = ", ".join(calibrations())
+    assert line == f"error: calibration 'h9000' is not here: give a file or one of {here}"
+    assert "cpu-1core" in here
+
+
+@pytest.mark.usefixtures("models")
+def test_control_flow_on_data_falls_back_and_says_so(command):
+    found = command("estimate", "users_models:Chooses", "--input", "2,4", "--json").json
+    # the branch that zeros take: two vectors of 4 to 9
+    assert found["total"]["macs"] == 2 * 4 * 9
+    assert [note.partition(" (")[0] for note in found["notes"]] == [
+        "meta tensors were not enough",
+        "fake tensors were not enough",
+    ]
+    assert [note.rpartition("; ")[2] for note in found["notes"]] == ["used fake tensors", "used cpu tensors"]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_calibration_that_is_no_calibration(refused, tmp_path):
+    (tmp_path / "other.json").write_text(json.dumps({"kind": "recipe"}))
+    line = refused("estimate", "torch.nn:ReLU", "--input", "3", "--calibration", "other.json")
+    assert line == "error: other.json is no calibration: its kind is not 'alphaflops-calibration'"

@@ -1,0 +1,155 @@
+"""One more machine: operators, networks, calibration and shared error in one go, and nothing of it half-way."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from torch import nn
+
+from alphaflops import Run
+from alphaflops.calibrate import read_calibration
+from alphaflops.datasets import load
+from alphaflops.errors import AlphaflopsError
+from alphaflops.machine import describe
+from alphaflops.network import trace
+from alphaflops.network.inputs import Shape
+from alphaflops.whole import comparison, estimate, machines, read_operators
+from alphaflops.whole.curves import PARTS
+from alphaflops.whole.turns import Case, in_turns
+
+TINY = {
+    "Tiny": (
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4)),
+        Shape((1, 3, 8, 8)),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def own_run():
+    """Sixty layers of a bundled run under the name of this machine: what was fitted does not matter here."""
+    bundled = load("cpu-1core")
+    meta = {**bundled.meta, "run_id": "mine", "machine": describe("cpu", 1)}
+    chosen = np.linspace(0, len(bundled.table) - 1, 60).round().astype(int)
+    return Run(meta, bundled.table.iloc[chosen].reset_index(drop=True))
+
+
+@pytest.fixture(scope="module")
+def written(own_run, tmp_path_factory):
+    folder, said = tmp_path_factory.mktemp("data"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machines, "shared_error_of", lambda run: 0.25)
+        paths = machines.measure_machine(own_run, TINY, profile="smoke", into=folder, say=said.append)
+    return folder, paths, said
+
+
+def test_one_command_writes_what_estimates_need(written):
+    folder, paths, said = written
+    assert [str(path.relative_to(folder)) for path in paths] == [
+        "operators/mine.json",
+        "networks/mine.csv",
+        "calibrations/mine.json",
+    ]
+    assert said[0] == "operators and layers"
+    assert f"Tiny, {PARTS} of {PARTS}" in said
+    table = read_operators(paths[0])
+    assert table.run["rho"] == 0.25
+    assert table.run["versions"].keys() == {"alphaflops", "torch", "transformers"}
+    assert min(table.layers["ms"]) > 0
+    report = estimate(TINY["Tiny"][0]().eval(), (1, 3, 8, 8), paths[2], operators=paths[0])
+    assert report.table["predicted_ms"].notna().all()
+    assert read_calibration(paths[2]).run["id"] == "mine"
+
+
+def test_measured_rows_are_whole_networks_layers_and_training(written):
+    rows = pd.read_csv(written[1][1])
+    assert list(rows["what"]) == ["network", "layer", "layer", "training", *["network"] * (PARTS - 1)]
+    assert list(rows["part"]) == [1, 1, 1, 1, *range(2, PARTS + 1)]
+    assert (rows["latency_ms"] > 0).all()
+    assert (rows.loc[rows["what"] == "layer", "turn_ms"] > 0).all()
+    assert set(rows["status"]) == {"ok"}
+
+
+def test_chapter_shows_the_new_machine_by_itself(written, monkeypatch):
+    monkeypatch.setattr(comparison, "data_folder", lambda: written[0])
+    monkeypatch.setattr(comparison, "operators_folder", lambda: written[0] / "operators")
+    monkeypatch.setattr(comparison, "calibrated", lambda run: read_calibration(written[1][2]))
+    assert comparison.measured_networks() == ["mine"]
+    networks = {"Tiny": trace(TINY["Tiny"][0]().eval(), (1, 3, 8, 8)), "Absent": None}
+    (row,) = comparison.comparison(networks, ["mine"]).to_dict("records")
+    assert (row["run"], row["network"]) == ("mine", "Tiny")
+    # the parts add up to the whole, on both sides
+    assert row["layers_ms"] + row["rest_ms"] == pytest.approx(row["predicted_ms"])
+    assert row["turns_ms"] + row["remaining_ms"] == pytest.approx(row["measured_ms"])
+    rows = comparison.measured("mine")
+    assert row["measured_ms"] == rows.loc[rows["what"] == "network", "latency_ms"].median()
+
+
+def test_another_machine_is_refused_before_anything_is_measured(own_run, tmp_path):
+    other = Run({**own_run.meta, "machine": {**own_run.meta["machine"], "name": "Other CPU, 1 thread"}}, own_run.table)
+    with pytest.raises(AlphaflopsError) as refused:
+        machines.measure_machine(other, TINY, into=tmp_path)
+    here = describe("cpu", 1)["name"]
+    assert (
+        str(refused.value) == f"run 'mine' was measured on Other CPU, 1 thread, this is {here}: measure networks there"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_networks_and_runs_are_one_line(refused):
+    assert "network 'Nothing' is unknown: choose from ResNet-18," in refused(
+        "measure-networks", "cpu-1core", "--network", "Nothing"
+    )
+    assert "run 'nobody' is unknown" in refused("measure-networks", "nobody")
+
+
+def test_shared_error_is_worked_out_anew_for_another_formula(written, own_run, monkeypatch):
+    monkeypatch.setattr(machines, "shared_error_of", lambda run: 0.5)
+    path = machines.refresh_shared_error(own_run, written[0] / "operators")
+    content = json.loads(path.read_text())
+    assert content["run"]["rho"] == 0.5
+    assert content["run"]["rho_from"] == {"model": "best", "run_sha256": own_run.sha256}
+    stranger = Run({**own_run.meta, "run_id": "stranger"}, own_run.table)
+    assert machines.refresh_shared_error(stranger, written[0] / "operators") is None
+
+
+@pytest.mark.parametrize("run", comparison.measured_networks())
+def test_bundled_tables_carry_the_shared_error_of_the_bundled_run(run):
+    table = read_operators(comparison.operators_folder() / f"{run}.json")
+    assert 0 <= table.run["rho"] <= 1
+    assert table.run["rho_from"] == {"model": "best", "run_sha256": load(run).sha256}
+
+
+class Counting:
+    """A device on which the n-th timed call takes n ms."""
+
+    def __init__(self):
+        self.calls = []
+
+    def calls_ns(self, call, n):
+        assert n == 1
+        self.calls.append(call())
+        return [len(self.calls) * 10**6]
+
+
+def test_turns_take_every_case_in_every_round_after_its_inputs_are_written():
+    class Input:
+        def __init__(self):
+            self.written = 0
+
+        def neg_(self):
+            self.written += 1
+
+    inputs = [Input() for _ in range(4)]
+    cases = [Case(lambda i=i: i, (inputs[i],)) for i in range(4)]
+    device = Counting()
+    times = in_turns(device, cases, rounds=3, seed=1)
+    assert times.shape == (4,)
+    rounds = [device.calls[i : i + 4] for i in range(0, 16, 4)]
+    assert [sorted(taken) for taken in rounds] == [[0, 1, 2, 3]] * 4
+    assert len({tuple(taken) for taken in rounds}) > 1
+    assert [one.written for one in inputs] == [4] * 4
+    # the first round warms up: the median is over the other three
+    at = [[4 * r + taken.index(i) + 1 for r, taken in enumerate(rounds)][1:] for i in range(4)]
+    assert list(times) == [sorted(ms)[1] for ms in at]
