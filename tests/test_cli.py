@@ -155,3 +155,109 @@ def test_a_folder_without_permission(refused, tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.mkdir", denied)
     line = refused("measure", "--device", "cpu", "--profile", "smoke", "--out", tmp_path / "locked" / "run")
     assert "Permission denied" in line or "permission" in line
+
+
+def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
+    told = command("score", folder, "--model", "macs+t0", "--cv", "random").out
+    assert "By experiment" in told
+    assert "increasing_batch" in told
+    assert "Parameters" in told
+    assert "published_ms" not in command("score", folder, "--model", "alpha-published").out
+    fitted = command("fit", folder, "--model", "macs", "--out", tmp_path / "c.json")
+    assert f"macs on {folder}"[:20] in fitted.out.replace("\n", "")
+    assert "Errors, random" in fitted.out
+    assert (tmp_path / "c.json").is_file()
+
+
+def test_comparisons_are_told_to_people(command, folder, monkeypatch):
+    monkeypatch.setattr("alphaflops.study.comparison.MODELS", ("macs", "macs+t0"))
+    told = command("compare", folder, folder).out
+    assert "latency beside" in told
+    assert "time_ratio" in told
+
+
+def test_claims_are_told_to_people(command, folder, monkeypatch):
+    from alphaflops.study import claims
+
+    monkeypatch.setitem(claims.judge.__kwdefaults__, "error_of", lambda run, model: 20.0)
+    told = command("claims", folder).out
+    assert "no machine (made-up)" in told
+    assert told.count("not") > 3
+
+
+def test_scorecard_is_shown_or_computed_anew(command, monkeypatch, tmp_path):
+    import pandas as pd
+
+    from alphaflops.study import scores
+
+    row = {"run": "a", "model": "macs", "cv": "random", "n": 5, "mape_pct": 12.5, "median_ape_pct": None}
+    frame = pd.DataFrame([row | {"within_20_pct": float("nan")}])
+    monkeypatch.setattr(scores, "scored_runs", list)
+    monkeypatch.setattr(scores, "of", lambda runs: frame)
+    monkeypatch.setattr(scores, "refresh", lambda jobs: tmp_path / f"{jobs}.json")
+    assert command("scorecard", "--json").json[0]["within_20_pct"] is None
+    assert "12.5" in command("scorecard").out
+    assert command("scorecard", "--update", "--jobs", 1).out.strip() == str(tmp_path / "1.json")
+
+
+def test_calibrate_fits_every_run_that_is_here(command, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphaflops.calibrate.bundled.BUNDLED_MODELS", ("macs",))
+    monkeypatch.setattr("alphaflops.paths.data_folder", lambda: tmp_path)
+    monkeypatch.setattr(datasets, "names", lambda: ["made-up", "far-away"])
+    monkeypatch.setattr(datasets, "available", lambda name: name == "made-up")
+    monkeypatch.setattr(datasets, "load", lambda name: run)
+    assert command("calibrate").out.split() == [str(tmp_path / "calibrations" / "made-up.json")]
+    assert (tmp_path / "calibrations" / "made-up.json").is_file()
+
+
+def test_books_are_built_from_the_runs_that_are_named(command, monkeypatch, tmp_path):
+    from alphaflops import bare
+    from alphaflops.pages import publish
+
+    built, summary = [], {"status": {"ok": 3}, "layers": 3, "seconds": 1.0, "machine": "m", "unconverged": 0}
+    summary |= {"throttled": 0, "foreign_load": 0, "sentinel": {"moved": 0.01, "verdict": "steady"}}
+    monkeypatch.setattr(publish, "build", lambda runs, out, jobs: built.append((runs, out, jobs)) or "index.html")
+    monkeypatch.setattr(publish, "update", lambda jobs: ["a.ipynb", "b.ipynb"])
+    monkeypatch.setattr(bare, "measure_command", lambda values: summary)
+    assert command("book", "--run", "mine", "--out", tmp_path).out == "index.html\n"
+    told = command("rerun", "--profile", "smoke", "--out", tmp_path, "--run", "other", "--jobs", 1).out
+    assert "3 of 3 layers timed in 1 s on m" in told
+    assert built[0] == (["mine"], tmp_path, 2)
+    (other, own), out, jobs = built[1]
+    assert (other, out, jobs) == ("other", tmp_path, 1)
+    assert own.startswith(str(tmp_path / "runs"))
+    assert own.endswith("-smoke")
+    assert command("update").out == "a.ipynb\nb.ipynb\n"
+
+
+def test_an_interrupted_measurement_says_how_to_go_on(command, monkeypatch):
+    from alphaflops import bare, measure
+
+    def stop(values):
+        raise measure.Interrupted("stopped after 3 of 9 layers")
+
+    monkeypatch.setattr(bare, "measure_command", stop)
+    found = command("measure", "--out", "x")
+    assert (found.code, found.out, found.err) == (130, "", "stopped after 3 of 9 layers\n")
+    assert bare.main(["measure", "--out", "x"]) == 130
+
+
+def test_an_abort_is_one_line(command, monkeypatch):
+    import click
+
+    def abort(**_):
+        raise click.Abort
+
+    monkeypatch.setattr("alphaflops.datasets.inventory", abort)
+    assert (command("runs").code, command("runs").err) == (130, "error: interrupted\n")
+
+
+def test_a_reader_that_goes_away_gets_no_traceback():
+    import subprocess
+    import sys
+
+    code = "import sys, alphaflops.cli as c; sys.exit(c.main(['cite', '--format', 'bibtex']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alphaflops import datasets, experiments
@@ -96,3 +97,34 @@ def test_coverage_counts_layers_inside_their_interval(meta):
     rows = learning.coverage(run, "macs+t0", splits=3)
     assert len(rows) == 3
     assert np.mean([row["inside_pct"] for row in rows]) == pytest.approx(90, abs=4)
+
+
+def test_refreshed_scores_are_complete_and_match(store, regular, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    card = [{"run": "regular", "model": "macs", "cv": "random", "mape_pct": float("nan"), "parameters": 1}]
+    monkeypatch.setattr(scores, "UPSTREAM", ())
+    monkeypatch.setattr(datasets, "bundled", lambda: ["regular"])
+    monkeypatch.setattr(datasets, "load", lambda name: regular)
+    monkeypatch.setattr(scores, "TRIED", ("a form",))
+    monkeypatch.setattr(
+        scores, "scorecard", lambda runs, models, **_: pd.DataFrame(card).assign(model=list(models)[:1])
+    )
+    monkeypatch.setattr(scores, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    for kind in scores.KINDS[1:]:
+        monkeypatch.setitem(scores._COMPUTE, kind, lambda run, kind=kind: [{"run": run.id, "kind": kind}])
+    assert scores.refresh(jobs=1) == store
+    assert scores.stale([regular]) == []
+    known = scores.stored()
+    assert [row["model"] for row in known["scores"]] == [MODEL_NAMES[0], "a form"]
+    assert known["scores"][0]["mape_pct"] is None
+    assert [known[kind] for kind in scores.KINDS[1:]] == [[{"run": "regular", "kind": k}] for k in scores.KINDS[1:]]
+    assert set(known["versions"]) == {"numpy", "scipy", "scikit-learn"}
+
+
+def test_a_run_with_few_layers_has_no_coverage_but_a_row_per_fitted_number(store, regular):
+    few = Run(regular.meta, regular.table.iloc[:60])
+    assert scores.of([Run(regular.meta, regular.table.iloc[:6])], "coverage").empty
+    found = scores.of([few], "parameters")
+    assert set(found["run"]) == {"regular"}
+    assert {"parameter", "value", "low", "high", "unit", "meaning"} <= set(found.columns)

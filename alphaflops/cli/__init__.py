@@ -1,7 +1,5 @@
 """The command line: reads options, calls the library, prints. No logic of its own."""
 
-import os
-import sys
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
@@ -78,9 +76,6 @@ def main(args: list[str] | None = None) -> int:
         return fail(str(error))
     except click.Abort:
         return fail("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def fail(message: str, code: int = 2) -> int:
