@@ -226,3 +226,19 @@ def test_provenance_names_every_source_and_what_is_not_recorded(run):
     assert "not recorded" in text
     assert run.sha256[:12] in text
     assert figures.runs_table([]) == "No run of ours is bundled or named."
+
+
+def test_status_says_who_measured_and_with_what(run):
+    ours = Run({**run.meta, "software": {"torch": "2.9.9"}}, run.table)
+    theirs = Run({**run.meta, "run_id": "theirs", "origin": "upstream"}, run.table)
+    first, second = figures.status_table([ours, theirs]).splitlines()[-3:-1]
+    assert "PyTorch 2.9.9" in first
+    assert "this project" in first
+    assert "TensorFlow, version not stated" in second
+    assert "the paper's authors" in second
+
+
+def test_facts_of_a_run_tell_how_its_sentinel_moved(run):
+    sentinel = {"verdict": "steady", "moved": 0.0123, "spread": 0.045}
+    told = figures.runs_table([Run({**run.meta, "sentinel": sentinel}, run.table)])
+    assert "steady: moved by 1.2 %, spread 4.5 %" in told

@@ -107,3 +107,10 @@ def test_the_authors_points_beyond_their_gpu(paper):
     assert first["tflops"] == pytest.approx(2 * 300**2 * 150**2 / (first["time_ms"] * 1e-3) / 1e12)
     assert first["of_peak"] > 4
     assert np.all((found["of_peak"] > limits.BEYOND) | (found["of_bandwidth"] > limits.BEYOND))
+
+
+def test_how_well_layers_repeat_is_told_where_some_do(meta):
+    layers = [Dense(10, 10), Dense(20, 20), Dense(10, 10)]
+    (told,) = limits.told_repeated([run_of(meta, layers, [1.0, 5.0, 1.1])])
+    assert "1 layers occur twice or more; their times differ by 10 %" in told
+    assert limits.told_repeated([run_of(meta, layers[:2], [1.0, 5.0])]) == []

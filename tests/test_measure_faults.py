@@ -310,3 +310,31 @@ def test_dead_device_ends_the_run_resumably(tmp_path):
     with pytest.raises(AlphaflopsError, match="stopped answering"):
         measure.run(experiments.grid("paper"), OPTIONS, tmp_path / "run", device=device)
     assert measure.verify(tmp_path / "run").rows > 400
+
+
+def test_a_journal_that_cannot_be_opened_or_locked_is_one_line(tmp_path, monkeypatch):
+    def denied(*_args, **_keys):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder = tmp_path / "run"
+    unfinished(folder)
+    monkeypatch.setattr(journal.os, "open", denied)
+    with pytest.raises(AlphaflopsError, match=r"journal\.jsonl cannot be written: Permission denied"):
+        journal.Journal(folder, 1, "")
+    monkeypatch.undo()
+    monkeypatch.setattr(journal, "replace_file", denied)
+    with pytest.raises(AlphaflopsError, match=r"journal\.jsonl cannot be written: Permission denied"):
+        journal.Journal.begin(folder, {})
+    monkeypatch.setattr("filelock.FileLock.acquire", denied)
+    with pytest.raises(AlphaflopsError, match="cannot be written: Permission denied"), journal.locked(folder):
+        pass
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"{", b"[" * 100_000])
+def test_a_first_line_that_is_no_object_is_refused_although_its_digest_fits(tmp_path, text):
+    import hashlib
+
+    digest = hashlib.sha256(text).hexdigest().encode()
+    (tmp_path / journal.JOURNAL_FILE).write_bytes(b'{"sha256":"' + digest + b'","data":' + text + b"}\n")
+    with pytest.raises(AlphaflopsError, match="damaged in its first line"):
+        journal.read(tmp_path)

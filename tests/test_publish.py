@@ -85,3 +85,57 @@ def test_outside_a_checkout_there_is_nothing_to_build(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     with pytest.raises(AlphaflopsError, match="checkout of the repository"):
         publish.build(None, tmp_path / "out")
+
+
+@pytest.fixture
+def chapter(tmp_path, monkeypatch):
+    """A book of one chapter, its text as given."""
+
+    def write(code):
+        text = tmp_path / "notebooks" / "01_x.md"
+        text.parent.mkdir()
+        header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Why?\n\n"
+        parameters = "```{code-cell} ipython3\n:tags: [parameters]\n\nn: int = 2  # how many\n```\n\n"
+        text.write_text(f"{header}{parameters}```{{code-cell}} ipython3\n{code}\n```\n", encoding="utf-8")
+        found = publish.Chapter(text, ())
+        monkeypatch.setattr(publish, "chapters", lambda checkout=None: [found])
+        return found
+
+    return write
+
+
+def test_updated_notebooks_hold_outputs_and_nothing_of_this_moment(chapter):
+    wanted = chapter('print("twice", 2 * n)')
+    assert publish.update() == [wanted.committed]
+    first = wanted.committed.read_bytes()
+    read = nbformat.read(wanted.committed, 4)
+    assert read.cells[-1].outputs[0].text == "twice 4\n"
+    assert "papermill" not in read.metadata
+    assert "version" not in read.metadata.language_info
+    publish.update(jobs=1)
+    assert wanted.committed.read_bytes() == first
+
+
+def test_a_notebook_that_fails_is_named_and_nothing_is_changed(chapter):
+    wanted = chapter("1 / 0")
+    with pytest.raises(AlphaflopsError, match="notebook 01_x failed: ZeroDivisionError: division by zero"):
+        publish.update()
+    assert not wanted.committed.exists()
+
+
+def test_a_text_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(AlphaflopsError, match=r"02_y\.md is in _toc\.yml but cannot be read: No such file"):
+        publish._read(tmp_path / "02_y.md")
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [("index", r"index\.md:3: WARNING: .*nowhere"), ("absent", r"Sphinx error|[\w.]*Error: .*absent")],
+)
+def test_a_book_with_a_fault_is_not_built(tmp_path, root, message):
+    (tmp_path / "_config.yml").write_text("title: T\n", encoding="utf-8")
+    (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: {root}\n", encoding="utf-8")
+    (tmp_path / "index.md").write_text("# Title\n\nTo {doc}`nowhere`.\n", encoding="utf-8")
+    with pytest.raises(AlphaflopsError, match=f"^the book was not built: {message}") as wrong:
+        publish._build_pages(tmp_path)
+    assert str(tmp_path) not in str(wrong.value)

@@ -343,6 +343,6 @@ def _build_pages(stage: Path) -> None:
     done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
     if done.returncode:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(f"{stage}{os.sep}", "")
-        lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
+        lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
         raise AlphaflopsError(f"the book was not built: {lines[0] if lines else 'jupyter-book gave no message'}")
     manifest.write(stage / "_build" / "html", stage / "notebooks")
