@@ -30,7 +30,7 @@ if CHROMIUM is None:
     pytest.skip("no Chromium here: install the package `chromium`", allow_module_level=True)
 
 sys.path.insert(0, str(paths.CHECKOUT / "book" / "_ext"))
-import calculator_data  # noqa: E402
+import calculator_data  # noqa: E402 - only where the browser is there too
 
 FLAGS = (
     "--no-sandbox",
@@ -46,6 +46,7 @@ PAGE_LIMIT = 1_500_000
 """Bytes a page may load from the folder, without MathJax and the theme's own files, which all pages share."""
 BOOK_LIMIT = 30_000_000
 LOAD_LIMIT_MS = 1000
+TRIES = 3
 SHARED = ("/_static/vendor/", "/_static/scripts/", "/_static/styles/", "/_static/vendor", "/_static/webfonts/")
 THEME_FAULTS = {
     "region": "landmarks are the theme's layout",
@@ -55,8 +56,10 @@ THEME_FAULTS = {
 }
 """Rules of axe that only the theme or docutils break, with what breaks them."""
 OUR_CONTENT = "article.bd-article"
-REPEATED = {"book/api": "article.bd-article > section > section:nth-of-type(-n+2)"}
-"""Pages of one markup repeated: axe needs 6 s for 800 signatures, so it sees the first sections."""
+REPEATED = dict.fromkeys(
+    ("book/api_model", "book/api_study", "book/api_measure"), "article.bd-article section section:nth-of-type(-n+1)"
+)
+"""Pages of one markup repeated: axe needs 6 s for 800 signatures, so it sees the first section of each part."""
 N_LAYERS = 1000
 
 
@@ -217,13 +220,17 @@ def test_book_is_light(site):
 
 def test_pages_load_within_a_second(site, browser, record_property):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    times = []
+    times = {}
     for name in PAGES:
-        page.goto((site / f"{name}.html").as_uri(), wait_until="load")
-        times.append(page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart"))
+        for _ in range(TRIES):  # another process may take the core once
+            page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+            took = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
+            times[name] = min(took, times.get(name, took))
+            if took <= LOAD_LIMIT_MS:
+                break
     page.close()
-    record_property("median_load_ms", statistics.median(times))
-    assert statistics.median(times) <= LOAD_LIMIT_MS, times
+    record_property("median_load_ms", statistics.median(times.values()))
+    assert {name: took for name, took in times.items() if took > LOAD_LIMIT_MS} == {}
 
 
 def test_pointer_names_the_layer_and_escape_hides_it(site, browser):
@@ -243,6 +250,30 @@ def test_pointer_names_the_layer_and_escape_hides_it(site, browser):
     assert tip.text_content() in near
     page.keyboard.press("Escape")
     assert not tip.is_visible()
+    page.close()
+
+
+@pytest.mark.parametrize("figure", ["fig-scorecard", "fig-scorecard-figures"])
+def test_pointer_names_a_cell_of_the_scorecard(site, browser, figure):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((site / "notebooks" / "07_scorecard.html").as_uri())
+    points = json.loads(page.locator(f"script.hover-points[data-figure={figure}]").text_content())
+    image = page.locator(f"#{figure} img")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+    for x, y, text in (points[0], points[-1]):
+        image.hover(position={"x": x * box["width"], "y": y * box["height"]})
+        assert page.locator(".hover-tip:visible").inner_text() == text
+    page.close()
+
+
+def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto((site / "notebooks" / "10_claims.html").as_uri())
+    box = page.locator(".pst-scrollable-table-container").first
+    width, content, shade = box.evaluate("(e) => [e.clientWidth, e.scrollWidth, getComputedStyle(e).backgroundImage]")
+    assert content > width
+    assert shade.count("linear-gradient") == 4
     page.close()
 
 

@@ -33,10 +33,7 @@ def test_one_step_is_one_jump_of_its_size(stepped):
 
 def test_words_follow_the_grid(stepped):
     (told,) = fine.told(fine.lines([stepped]))
-    assert (
-        ": 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more"
-        in told
-    )
+    assert ": 0 of 3 lines jump, 3 times in all. The largest is a factor of 3.0; every jump by 2 or more" in told
     smooth = stepped.table.assign(latency_ms=macs(stepped.table) / 1e6)
     assert "None reaches a factor of 2" in fine.told(fine.lines([Run(stepped.meta, smooth)]))[0]
 

@@ -81,7 +81,8 @@ def test_figure_shows_times_and_errors(same):
     upper, lower = figure.axes
     assert [bar.get_width() for bar in upper.patches] == [8.0, 2.0]
     assert [label.get_text() for label in upper.get_yticklabels()] == ["dense 12800 → 12800", "conv 4×4, 3200 → 3200"]
-    marks = {c.get_label(): c.get_offsets()[:, 0].tolist() for c in lower.collections if c.get_label() in dict(MEASURES.values())}
+    named = [c for c in lower.collections if c.get_label() in dict(MEASURES.values())]
+    marks = {c.get_label(): c.get_offsets()[:, 0].tolist() for c in named}
     assert marks == {"FLOPs": [80, 40], "α-FLOPs": [20, 30], "this project's formula": [10, 35]}
     plt.close(figure)
 

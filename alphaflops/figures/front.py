@@ -68,10 +68,9 @@ def _claim(ax: "Axes", shown: "pd.DataFrame") -> None:
 def _headline(ax: "Axes", text: str, note: str) -> None:
     """Write a title from the left edge of the figure, where it takes no width from the panel."""
     ax.set_title(" ", pad=17)
-    for words, points, settings in ((text, 19, {"weight": "bold", "size": 10.5}), (note, 6, {"size": 8.5, "color": "#555555"})):
-        written = ax.annotate(
-            words, (0, 1), (3, points), xycoords=("figure fraction", "axes fraction"), textcoords="offset points", **settings
-        )
+    for words, points, size, weight, colour in ((text, 19, 10.5, "bold", None), (note, 6, 8.5, "normal", "#555555")):
+        where: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
+        written = ax.annotate(words, (0, 1), (3, points), **where, size=size, weight=weight, color=colour)
         written.set_in_layout(False)
 
 

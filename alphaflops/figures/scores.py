@@ -26,7 +26,12 @@ NEAR = 20.0
 CLASSES = {"dense": style.GREEN, "1×1": style.BLUE, "larger kernels": style.VERMILION}
 
 
-OWN_LABELS = {"paper-t2000": "T2000\npaper", "cpu-1core": "CPU\n1 core", "cpu-allcores": "CPU\nall", "cpu-1core-fine": "CPU\nfine"}
+OWN_LABELS = {
+    "paper-t2000": "T2000\npaper",
+    "cpu-1core": "CPU\n1 core",
+    "cpu-allcores": "CPU\nall",
+    "cpu-1core-fine": "CPU\nfine",
+}
 """Short names of the runs that every chapter shows."""
 
 

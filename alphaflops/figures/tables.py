@@ -29,7 +29,7 @@ def table(frame: "pd.DataFrame", caption: str, name: str) -> str:
 
 
 def captioned(body: str, caption: str, name: str) -> str:
-    """Number a Markdown table and give it a caption and a label; `body` is the table's text."""
+    """Write a Markdown table with number, caption and label; `body` is the table's text."""
     return f"```{{table}} {caption}\n:name: {name}\n\n{body}\n```"
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .. import __version__, experiments
 from ..costs.alpha import published_ms
@@ -60,8 +60,8 @@ def lines(same: "pd.DataFrame", judged: "pd.DataFrame", scores: "pd.DataFrame") 
         f"{between(errors['alpha'])} %, that of FLOPs {between(errors['macs'])} %.",
         f"**A plain rival**: FLOPs plus one constant for the cost of a call predict better than α-FLOPs on "
         f"{int(wins.sum())} of {len(wins)} data sets.",
-        f"**Counting bytes too**: this project's formula errs least of all formulas on {ahead} of {len(errors)} data sets, "
-        f"by {between(errors['best'])} % in the mean.",
+        f"**Counting bytes too**: this project's formula errs least of all formulas on {ahead} of {len(errors)} data "
+        f"sets, by {between(errors['best'])} % in the mean.",
     ]
 
 

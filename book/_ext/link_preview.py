@@ -1,7 +1,7 @@
 """What sites show for a link to a page: title, description and picture (Open Graph).
 
-The tags should hold whole addresses. They do once ``html_baseurl`` in ``_config.yml`` names where the book lies; until then
-the picture's address is relative to the page.
+The tags should hold whole addresses. They do once ``html_baseurl`` in ``_config.yml`` names where the book lies; until
+then the picture's address is relative to the page.
 """
 
 import html
