@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
@@ -91,10 +94,23 @@ def refused(command: Any) -> Any:
     return call
 
 
+@pytest.fixture
+def closed_figures() -> Iterator[None]:
+    """Close what a test has drawn."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book built from the committed notebooks, nothing executed, warnings as errors."""
-    stage = tmp_path_factory.mktemp("stage")
-    publish.stage_committed(stage)
-    publish._build_pages(stage)
+    """The book built from the committed notebooks, nothing executed, warnings as errors; once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    stage = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book"
+    with FileLock(stage.with_suffix(".lock")):
+        if not (stage / "_build" / "html").is_dir():
+            shutil.rmtree(stage, ignore_errors=True)
+            publish.stage_committed(stage)
+            publish._build_pages(stage)
     return stage / "_build" / "html"

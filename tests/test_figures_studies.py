@@ -18,15 +18,8 @@ from alphaflops.records import Run
 from alphaflops.study import claims, conclusions, limits, replication
 
 mpl.use("Agg")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 GRID = experiments.grid("paper")
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    import matplotlib.pyplot as plt
-
-    plt.close("all")
 
 
 @pytest.fixture
