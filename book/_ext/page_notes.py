@@ -30,6 +30,7 @@ def last_run(record, given):
     published = [name for name in ids if name in datasets.sources()]
     what = [f"measurements of {', '.join(sorted(set(dates.values())))}"] if dates else []
     what += ["published data"] if published else []
+    what += ["recorded data"] if ids and not what else []
     return f"Last run: alphaflops {version}, {' and '.join(what) if what else 'no measurements'}"
 
 
