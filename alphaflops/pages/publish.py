@@ -339,8 +339,10 @@ def _clean(path: Path, notes: Sequence[noting.Note], given: Path) -> None:
 def _build_pages(stage: Path) -> None:
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage)]
     command += ["-W", "--keep-going", "--quiet"]
-    settings = {"PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    # with SOURCE_DATE_EPOCH, Sphinx would write its year into the copyright, depending on today's
+    settings = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    settings["PYTHONHASHSEED"] = "0"
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
     if done.returncode:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(f"{stage}{os.sep}", "")
         lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
