@@ -123,6 +123,13 @@ OVERFLOW = """() => {
 }"""
 
 
+@pytest# The theme slides its sidebars in and out.
+SETTLE = """() => new Promise((done) => requestAnimationFrame(() => {
+  for (const moving of document.getAnimations()) moving.finish();
+  requestAnimationFrame(done);
+}))"""
+
+
 @pytest.fixture(scope="module")
 def visit(site, browser):
     """Open a page once and give all that was seen on it."""
@@ -154,6 +161,7 @@ def visit(site, browser):
         page.emulate_media(color_scheme="light")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
+            page.evaluate(SETTLE)
             found.overflow[width] = page.evaluate(OVERFLOW)
         page.close()
         return found

@@ -1,4 +1,13 @@
-"""The directive ``command-reference``: every command of the command line with its --help, as the program prints it."""
+"""Reference pages that write themselves: every command with its --help, every public name with its docstring.
+
+The directive ``command-reference`` gives the commands. In the pages ``book/api_*``, a line ``{modules} alphaflops.x`` stands for
+the modules of a package.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
 
 import click
 from docutils import nodes
@@ -34,7 +43,31 @@ class CommandReference(Directive):
         return section
 
 
+def modules(package):
+    """Write MyST text with a section for each module of a package, or for a module alone."""
+    module = importlib.import_module(package)
+    inside = [f"{package}.{info.name}" for info in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    own = [name for name, value in inspect.getmembers(module, inspect.isfunction) if value.__module__ == package]
+    if not inside:
+        return _module(package, ":members:")
+    # a function of the package may bear the name of one of its modules, so it gets no entry of its own in the index
+    functions = [f".. autofunction:: {package}.{name}\n   :no-index:" for name in own if name[0] != "_"]
+    return "\n".join([_module(package, *functions), *(_module(name, ":members:") for name in inside)])
+
+
+def _module(name, *more):
+    options = "".join(f"   {line}\n" if line.startswith(":") else f"\n{line}\n" for line in more)
+    return f"### `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
+
+
+def write_modules(app, docname, source):
+    """Replace each line of modules by their sections."""
+    if docname.startswith("book/api_"):
+        source[0] = re.sub(r"^\{modules\} (\S+)$", lambda found: modules(found[1]), source[0], flags=re.MULTILINE)
+
+
 def setup(app):
     """Register with Sphinx."""
+    app.connect("source-read", write_modules)
     app.add_directive("command-reference", CommandReference)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
