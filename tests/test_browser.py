@@ -123,7 +123,7 @@ OVERFLOW = """() => {
 }"""
 
 
-@pytest# The theme slides its sidebars in and out.
+# The theme slides its sidebars in and out.
 SETTLE = """() => new Promise((done) => requestAnimationFrame(() => {
   for (const moving of document.getAnimations()) moving.finish();
   requestAnimationFrame(done);
