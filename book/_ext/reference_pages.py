@@ -1,7 +1,7 @@
 """Reference pages that write themselves: every command with its --help, every public name with its docstring.
 
-The directive ``command-reference`` gives the commands. In the pages ``book/api_*``, a line ``{modules} alphaflops.x`` stands for
-the modules of a package.
+The directive ``command-reference`` gives the commands. In the pages ``book/api_*``, a line ``{modules} alphaflops.x``
+stands for the modules of a package.
 """
 
 import importlib
