@@ -3,13 +3,14 @@
 import io
 import json
 import stat
+import subprocess
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from alphaflops import artifact, datasets, experiments, zips
+from alphaflops import artifact, datasets, experiments, paths, zips
 from alphaflops.artifact import crate, privacy
 from alphaflops.artifact.plausibility import problems
 from alphaflops.errors import AlphaflopsError
@@ -396,6 +397,15 @@ def test_the_whole_artifact_is_one_crate(small, tmp_path):
     assert read.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
     assert str(read.root_dataset["datePublished"]).startswith("2023-11-14")
     assert "every byte as written" in artifact.verify_archive(path)
+
+
+def test_the_artifact_holds_every_file_of_the_repository():
+    done = subprocess.run(["git", "-C", paths.CHECKOUT, "ls-files", "-z"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("this checkout is no git repository")
+    tracked = [name for name in done.stdout.decode().split("\0") if name and (paths.CHECKOUT / name).is_file()]
+    assert len(tracked) > 200
+    assert set(tracked) - {name for name, _ in crate.members(paths.CHECKOUT)} == set()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ FOLDERS: Final = (
     "notebooks",
     "tests",
     "workflow",
+    ".ci",
     ".devcontainer",
     ".github",
 )
@@ -49,6 +50,9 @@ FILES: Final = (
     "LICENSE*",
     "Makefile",
     "Dockerfile",
+    ".dockerignore",
+    ".gitignore",
+    ".pre-commit-config.yaml",
     ".zenodo.json",
 )
 """Files beside them, as patterns."""
