@@ -58,7 +58,8 @@ def _take_along(name, commands):
     download = nodes.raw("", f'<a href="{NOTEBOOKS}{name}" download>Download this notebook</a>', format="html")
     words = "Run this chapter on your GPU:" if commands else NO_DEVICE
     box = nodes.container(classes=["take-along"])
-    box += nodes.paragraph("", "", download, nodes.Text(f". {words}"))
+    box += nodes.paragraph("", "", download, classes=["download"])
+    box += nodes.paragraph("", words)
     if commands:
         text = "\n".join(map(_wrapped, commands))
         box += nodes.literal_block(text, text, language="sh")

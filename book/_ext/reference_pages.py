@@ -66,8 +66,22 @@ def write_modules(app, docname, source):
         source[0] = re.sub(r"^\{modules\} (\S+)$", lambda found: modules(found[1]), source[0], flags=re.MULTILINE)
 
 
+def whole_sentence(app, what, name, obj, options, lines):
+    """Put the docstring of a constant together again, where its words before a colon were taken for a type."""
+    if what in ("data", "attribute") and len(lines) > 2 and lines[2].startswith(":type: "):
+        lines[:3] = [f"{lines[2].removeprefix(':type: ')}: {lines[0]}"]
+
+
+def skip_aliases(app, what, name, obj, skip, options):
+    """Leave out what a named tuple says of its fields; its docstring tells them."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app):
     """Register with Sphinx."""
+    app.setup_extension("sphinx.ext.autodoc")  # whose events come next
+    app.connect("autodoc-process-docstring", whole_sentence, priority=600)  # after napoleon
+    app.connect("autodoc-skip-member", skip_aliases)
     app.connect("source-read", write_modules)
     app.add_directive("command-reference", CommandReference)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
