@@ -164,7 +164,7 @@ def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
     assert "Parameters" in told
     assert "published_ms" not in command("score", folder, "--model", "alpha-published").out
     fitted = command("fit", folder, "--model", "macs", "--out", tmp_path / "c.json")
-    assert f"macs on {folder}"[:20] in fitted.out.replace("\n", "")
+    assert "macs on" in fitted.out
     assert "Errors, random" in fitted.out
     assert (tmp_path / "c.json").is_file()
 
