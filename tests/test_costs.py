@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from alphaflops import AlphaflopsError, Conv2d, Dense, published_ms
 from alphaflops.costs import ANALYTIC, BEST, FORMS, MODEL_NAMES, REFERENCES, Parameter, features, make, model
 from alphaflops.costs.best import Structure, Tiling
-from alphaflops.costs.forms import CHOSEN
-from alphaflops.layers import to_table
+from alphaflops.costs.forms import CHOSEN, FIXED
+from alphaflops.layers import to_table, valid_macs
 
 DENSE = Dense(100, 50, batch=4)  # 4·100·50 = 20,000 MAC; 5,000 weights; 4·(400 + 200 + 5,000) = 22,400 bytes
 CONV = Conv2d(10, 10, 8, 16, kernel=3, batch=2)  # 2·100·9·8·16 = 230,400 MAC; 1,152 weights
@@ -76,20 +76,65 @@ def test_tiles_by_hand():
     assert work((32,), (32,), full=5.0) == 133_120
 
 
+PLAIN = {"c": 0.0, "ck": 0.0, "k0": 0.0, "kc": 0.0, "v": 0.01, "w": 0.5, "s": 0.0, "m": 1e4, "u": 1.0, "l": 1e15}
+
+
+def plain(table, *, structure=None, **values):
+    """Times (ms) of the formula without edges, starts and cache, at 1 GMAC/s and bytes that cost next to nothing."""
+    chosen = structure or Structure(PLAIN, overlap=1.0, start=1.0)
+    own = {"t0": 1e-5, "q": 1.0, "b": 2e4, "bw": 2e4, "p": 1.0, "d": 1.0, "P": 1.0, "f": 2e4} | values
+    return make("plain", "", chosen).predict_ms(table, own)
+
+
 def test_best_by_hand_on_a_large_dense_layer():
     # One tile shape, no edges and no start: 128·256·512 = 16,777,216 MAC at 1 GMAC/s = 16.777216 ms; bytes cost nothing
-    plain = make("plain", "", Structure({"c": 0.0, "ck": 0.0, "k0": 0.0, "w": 1.0, "s": 0.0}, overlap=1.0))
-    values = {p.name: p.start for p in plain.parameters} | {"p": 1.0, "b": 2e4, "q": 1.0, "t0": 1.0}
+    got = plain(to_table([Dense(256, 512, batch=128)]), t0=1.0)[0]
     # bytes: weights 4·256·512, activations 4·128·(256 + 512): 917,504 B at 20,000 GB/s = 0.0000458752 ms
-    got = plain.predict_ms(to_table([Dense(256, 512, batch=128)]), values)[0]
     assert got == pytest.approx(16.777216 + 1.0 + 0.0000458752, rel=1e-9)
 
 
+def test_best_by_hand_on_a_3x3_convolution():
+    # 64×64 outputs, 64 → 128 channels. Direct: 32 tiles of 128 × 128, depth 576: √(32² + 1)·16,384·576 = 302.1377 M;
+    # the patches, 16·16 in two tiles of 128: 36·2 tiles of 16,384 products, depth 64: √(72² + 1)·16,384·64 = 75.5047 M;
+    # fused: 8·4 blocks of 8×16 outputs, four of 32 channels: √(128² + 0.25)·16,384·64 = 134.2187 M
+    table = to_table([Conv2d(64, 64, 64, 128, kernel=3)])
+    one = Structure(PLAIN, overlap=1.0, start=1.0, large_heights=(128,), widths=(128,))
+    alone = {"direct": (False, False), "patches": (True, False), "fused": (False, True)}
+    times = {
+        name: plain(table, structure=replace(one, winograd=w, fused=f), d=0.1)[0] for name, (w, f) in alone.items()
+    }
+    # weights: 4·9·64·128 = 294,912 B read and laid out; activations 4·4096·192 = 3,145,728 B; at 20,000 GB/s
+    spread = (128 * 9) ** 1.5 / ((128 * 9) ** 1.5 + 1)
+    few = (3_145_728 + 294_912 * (1 + spread)) / 2e4 / 1e6 + 1e-5
+    assert times["fused"] == pytest.approx(np.hypot(128, 0.5) * 16_384 * 64 / 0.5 / 1e6 + few, rel=1e-9)
+    # transforms: 72·4·256·(64 + 128) bytes, and twice the weights
+    more = (72 * 4 * 256 * 192 + 2 * 294_912) / 2e4 / 1e6
+    assert times["patches"] == pytest.approx(np.hypot(72, 1) * 16_384 * 64 / 0.5 / 1e6 + more + few, rel=1e-9)
+    # direct takes 10 times the time of its products, 3,021 ms, and is left
+    assert times["direct"] > 3000
+    assert plain(table, structure=one, d=0.1)[0] == min(times.values())
+
+
+def test_a_large_buffer_is_taken_anew():
+    # 80 MB of output at 1 GB/s: (80/64)⁴ = 2.441406; 80 · 2.441406/3.441406 = 56.753689 ms more than at no cost
+    table = to_table([Conv2d(1000, 1000, 1, 20, kernel=1)])
+    structure = Structure(PLAIN | {"m": 64.0}, overlap=1.0, start=1.0)
+    gap = plain(table, structure=structure, f=1.0) - plain(table, structure=structure, f=2e4)
+    assert gap[0] == pytest.approx(80 * 2.44140625 / 3.44140625 * (1 - 1 / 2e4), rel=1e-9)
+
+
+def test_a_long_layer_is_slower_than_its_size_says():
+    # as long as l: a quarter more; the call overhead of 0.00001 ms is all there is besides 16.777216 ms
+    table = to_table([Dense(256, 512, batch=128)])
+    short = plain(table)[0]
+    slow = plain(table, structure=Structure(PLAIN | {"l": short}, overlap=1.0, start=1.0))[0]
+    assert slow == pytest.approx(1.25 * short, rel=1e-12)
+
+
 def test_best_takes_winograd_where_it_is_faster():
-    # 256 patches, 36 products of 256 × 256 × 256: 604 M at w·p = 0.2 TMAC/s; direct: 2,416 M at d·p = 0.3 TMAC/s
     layer, wide = Conv2d(64, 64, 256, 256, kernel=3), Conv2d(64, 64, 256, 256, kernel=(3, 5))
     values = {p.name: p.start for p in BEST.parameters} | {"b": 2e4, "bw": 2e4, "p": 1e3, "d": 0.3}
-    without = make("direct", "", replace(CHOSEN, winograd=False))
+    without = make("direct", "", replace(CHOSEN, winograd=False, fused=False))
     assert BEST.predict_ms(to_table([layer]), values) < without.predict_ms(to_table([layer]), values)
     assert BEST.predict_ms(to_table([wide]), values) == without.predict_ms(to_table([wide]), values)
 
@@ -130,8 +175,36 @@ def test_best_is_positive_and_at_least_the_overhead(layer, values):
 @settings(max_examples=150, deadline=None)
 def test_more_work_never_takes_less_time(layer, values, axis):
     values = {k: float(np.clip(v, p.low, p.high)) for (k, v), p in zip(values.items(), BEST.parameters, strict=True)}
-    more = replace(layer, **{axis: getattr(layer, axis) + 1})
-    assert time("best", more, **values) >= time("best", layer, **values) * (1 - 1e-9)
+    for step in (1, 17):
+        more = replace(layer, **{axis: getattr(layer, axis) + step})
+        assert time("best", more, **values) >= time("best", layer, **values) * (1 - 1e-9)
+
+
+@given(convolutions, values_of_best, st.integers(3, 28), st.sampled_from([0, 1]))
+@settings(max_examples=150, deadline=None)
+def test_more_taps_never_take_less_time_from_3x3_on(layer, values, side, axis):
+    """A 3×3 kernel may use Winograd's algorithm and be faster than a smaller one; beyond it time only grows."""
+    values = {k: float(np.clip(v, p.low, p.high)) for (k, v), p in zip(values.items(), BEST.parameters, strict=True)}
+    small = [side, side]
+    large = list(small)
+    large[axis] += 1
+    times = [time("best", replace(layer, kernel=tuple(kernel)), **values) for kernel in (small, large)]
+    assert times[1] >= times[0] * (1 - 1e-9)
+
+
+@given(convolutions, values_of_best, st.integers(1, 3))
+@settings(max_examples=100, deadline=None)
+def test_time_is_at_most_that_of_the_direct_product(layer, values, step):
+    """Winograd is chosen only where it is faster, and no layer is faster than its least traffic and products."""
+    values = {k: float(np.clip(v, p.low, p.high)) for (k, v), p in zip(values.items(), BEST.parameters, strict=True)}
+    layer = replace(layer, kernel=2 * step - 1)
+    table = to_table([layer])
+    direct = make("direct", "", replace(CHOSEN, winograd=False, fused=False)).predict_ms(table, values)[0]
+    got = time("best", layer, **values)
+    assert got <= direct * (1 + 1e-12)
+    # a quarter of the products at the fastest of the speeds, none of those that meet padding
+    speed = values["p"] * max(1.0, values["d"], FIXED["w"])
+    assert got >= valid_macs(table)[0] / 4 / speed / 1e6 * (1 - 1e-9)
 
 
 @given(denses, values_of_best)
@@ -154,8 +227,9 @@ def test_features_take_keeps_rows():
     assert kept.macs.tolist() == [20_000, 20_000]
     assert f.dense.tolist() == [True, False, True]
     assert f.winograd.tolist() == [False, True, False]
-    # CONV: M = 2·100, N = 16, K = 8·9; 4×4 patches: 2·3·3
+    # CONV: M = 2·100, N = 16, K = 8·9; 4×4 patches: 2·3·3; blocks of 8×16 outputs: 2·2·1; output 4·200·16 bytes
     assert (f.rows[1], f.columns[1], f.depth[1], f.patches[1]) == (200, 16, 72, 18)
+    assert (f.blocks[1], f.output_bytes[1]) == (4, 12_800)
 
 
 def test_a_group_is_a_product_of_its_own():

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from alphaflops import datasets, experiments
-from alphaflops.costs import MODEL_NAMES
+from alphaflops.costs import FORMS, MODEL_NAMES, model
 from alphaflops.errors import AlphaflopsError
-from alphaflops.layers import macs
+from alphaflops.layers import COLUMNS, macs
 from alphaflops.records import Run
-from alphaflops.study import learning, scores
+from alphaflops.study import choosing, learning, scores
 
 GRID = experiments.grid("paper")
 
@@ -38,7 +38,8 @@ def test_committed_scores_are_those_of_this_code_and_data():
 
 def test_committed_scores_hold_every_model_and_form():
     known = scores.stored()
-    assert {row["model"] for row in known["scores"]} == {*MODEL_NAMES, *scores.TRIED}
+    assert {row["model"] for row in known["scores"]} == set(MODEL_NAMES)
+    assert {row["model"] for row in known["forms"]} == {form.name for form in FORMS}
     assert all(known[kind] for kind in scores.KINDS)
 
 
@@ -76,6 +77,33 @@ def test_computed_rows_are_kept(store, regular, monkeypatch):
     assert found[0].equals(found[1])
 
 
+def test_the_choice_of_a_form_looks_at_one_half_of_a_set_without_figures(meta):
+    mask = choosing.looked_at(Run(meta, GRID.assign(experiment="all", latency_ms=1.0)))
+    assert 0.4 * len(GRID) < mask.sum() < 0.6 * len(GRID)
+    # layers that occur twice are seen twice or not at all
+    layers = np.array([hash(tuple(row)) for row in GRID[list(COLUMNS)].to_numpy()])
+    assert len(set(layers)) < len(layers)
+    assert not set(layers[mask]) & set(layers[~mask])
+    assert choosing.looked_at(Run(meta, GRID.assign(latency_ms=1.0))).all()
+
+
+def test_forms_and_pulls_are_scored_on_what_the_choice_looked_at(regular, monkeypatch):
+    monkeypatch.setattr(choosing, "FORMS", (model("macs+t0"), model("macs")))
+    exact, rough = choosing.form_errors(regular)
+    assert (exact["model"], exact["n"], exact["unseen_pct"]) == ("macs+t0", len(GRID), None)
+    assert exact["mape_pct"] < 0.5 < rough["mape_pct"]
+    single = Run(regular.meta, regular.table.assign(experiment="all"))
+    half, _ = choosing.form_errors(single)
+    assert half["n"] == choosing.looked_at(single).sum()
+    assert half["unseen_pct"] < 0.5
+    monkeypatch.setattr(choosing, "BEST", model("macs+t0"))
+    rows = choosing.pull_errors(regular)
+    assert [row["pull"] for row in rows] == list(choosing.PULLS) * choosing.REPEATS
+    means = [np.mean([row["mape_pct"] for row in rows if row["pull"] == pull]) for pull in choosing.PULLS]
+    assert means == sorted(means)
+    assert means[-1] > 10 * means[0]
+
+
 def test_learning_curve_finds_the_exact_model_with_few_layers(regular):
     rows = learning.learning_curve(regular, ["macs", "macs+t0"], (15, 60), repeats=2)
     assert [(r["model"], r["layers"], r["repeat"]) for r in rows[:2]] == [("macs", 15, 0), ("macs+t0", 15, 0)]
@@ -106,7 +134,7 @@ def test_refreshed_scores_are_complete_and_match(store, regular, monkeypatch):
     monkeypatch.setattr(scores, "UPSTREAM", ())
     monkeypatch.setattr(datasets, "bundled", lambda: ["regular"])
     monkeypatch.setattr(datasets, "load", lambda name: regular)
-    monkeypatch.setattr(scores, "TRIED", ("a form",))
+    monkeypatch.setattr(choosing, "CHOSEN_ON", ("regular",))
     monkeypatch.setattr(
         scores, "scorecard", lambda runs, models, **_: pd.DataFrame(card).assign(model=list(models)[:1])
     )
@@ -116,7 +144,7 @@ def test_refreshed_scores_are_complete_and_match(store, regular, monkeypatch):
     assert scores.refresh(jobs=1) == store
     assert scores.stale([regular]) == []
     known = scores.stored()
-    assert [row["model"] for row in known["scores"]] == [MODEL_NAMES[0], "a form"]
+    assert [row["model"] for row in known["scores"]] == [MODEL_NAMES[0]]
     assert known["scores"][0]["mape_pct"] is None
     assert [known[kind] for kind in scores.KINDS[1:]] == [[{"run": "regular", "kind": k}] for k in scores.KINDS[1:]]
     assert set(known["versions"]) == {"numpy", "scipy", "scikit-learn"}

@@ -18,7 +18,9 @@ PULL: Final = 0.01
 CANDIDATES: Final = 60
 SEARCH_ROWS: Final = 600
 EVALUATIONS: Final = 60
-FINALISTS: Final = 3
+SEARCH_EVALUATIONS: Final = 20
+"""Evaluations on part of the layers, where all of them follow."""
+FINALISTS: Final = 2
 """Searches on part of the layers that go on to all of them."""
 STEP: Final = 1e-3
 AT_BOUND: Final = 1e-3
@@ -62,7 +64,9 @@ def check_times(times_ms: Any, what: str = "the run") -> Array:
     return times
 
 
-def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 6) -> Fit:
+def fit_model(
+    model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 6, pull: float = PULL
+) -> Fit:
     """Fit by least squares on log residuals with a soft-L1 loss, in the logarithm of the parameters.
 
     Parameters
@@ -77,6 +81,8 @@ def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, 
         Of the random starts.
     starts : int
         Local searches from the best random candidates, besides the one from the parameters' starts.
+    pull : float
+        Weight of the parameters' starts.
 
     Raises
     ------
@@ -90,7 +96,7 @@ def fit_model(model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, 
         raise AlphaflopsError(
             f"{len(times)} layers cannot fix the {len(model.parameters)} parameters of {model.name!r}: measure more"
         )
-    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), starts)
+    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), starts, pull)
     return Fit(_values(model, x), _flags(model, f, times, x), loss)
 
 
@@ -109,7 +115,7 @@ def log_residuals(model: CostModel, f: Features, log_times: Array, x: Array) -> 
 
 
 def _search(
-    model: CostModel, f: Features, log_times: Array, rng: np.random.Generator, starts: int
+    model: CostModel, f: Features, log_times: Array, rng: np.random.Generator, starts: int, pull: float
 ) -> tuple[Array, float]:
     low, high, start = _bounds(model)
     rows = np.sort(rng.permutation(len(log_times))[:SEARCH_ROWS])
@@ -117,18 +123,22 @@ def _search(
     candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
     scores = [float(np.mean(np.abs(log_residuals(model, few, few_times, c)))) for c in candidates]
     chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:starts])]
-    found = sorted((_descend(model, few, few_times, x0) for x0 in chosen), key=lambda pair: pair[1])
-    if len(rows) < len(log_times):
-        found = [_descend(model, f, log_times, x) for x, _ in found[:FINALISTS]]
+    part = len(rows) < len(log_times)
+    most = SEARCH_EVALUATIONS if part else EVALUATIONS
+    found = sorted((_descend(model, few, few_times, x0, pull, most) for x0 in chosen), key=lambda pair: pair[1])
+    if part:
+        found = [_descend(model, f, log_times, x, pull) for x, _ in found[:FINALISTS]]
     return min(found, key=lambda pair: pair[1])
 
 
-def _descend(model: CostModel, f: Features, log_times: Array, x0: Array) -> tuple[Array, float]:
+def _descend(
+    model: CostModel, f: Features, log_times: Array, x0: Array, pull: float, most: int = EVALUATIONS
+) -> tuple[Array, float]:
     from scipy.optimize import least_squares
 
     low, high, start = _bounds(model)
     margin = 1e-6 * (high - low)
-    weight = PULL * np.sqrt(len(log_times)) * SOFT / (high - low)
+    weight = pull * np.sqrt(len(log_times)) * SOFT / (high - low)
 
     def residuals(x: Array) -> Array:
         return np.concatenate([log_residuals(model, f, log_times, x), weight * (x - start)])
@@ -140,7 +150,7 @@ def _descend(model: CostModel, f: Features, log_times: Array, x0: Array) -> tupl
         loss="soft_l1",
         f_scale=SOFT,
         diff_step=STEP,
-        max_nfev=EVALUATIONS,
+        max_nfev=most,
     )
     return np.asarray(done.x), float(done.cost)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -110,11 +110,13 @@ def _possible(run: "Run", validations: Sequence[CV]) -> list[CV]:
     return [cv for cv in validations if not (cv == "figure" and single)]
 
 
-def _compute(tasks: list[tuple["Run", str, CV, int]], jobs: int) -> Iterable[dict[str, Any]]:
+def _compute(tasks: list[tuple["Run", str, CV, int]], jobs: int) -> Iterator[dict[str, Any]]:
+    # Given one by one, so that an interrupted scorecard keeps what it has.
     if jobs == 1 or len(tasks) < 2:
-        return map(_task, tasks)
+        yield from map(_task, tasks)
+        return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        return list(pool.map(_task, tasks, chunksize=1))
+        yield from pool.map(_task, tasks, chunksize=1)
 
 
 def _one_thread() -> None:
@@ -127,7 +129,7 @@ def _task(task: tuple["Run", str, CV, int]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {"run": run.id, "model": name, "cv": cv or "in sample", "parameters": count(name)}
     try:
-        found = score(run, model, cv, seed=seed).as_dict()
+        found = score(run, model, cv, seed=seed, whole=False).as_dict()
     except AlphaflopsError:
         return row | {"n": len(run.ok.table)}
     return row | {key: found[key] for key in COLUMNS if key not in ("run", "model", "cv", "parameters")}

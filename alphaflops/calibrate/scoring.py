@@ -47,7 +47,7 @@ class Score:
     cv : str or None
         None in sample, "random" for 5 folds over layers, "figure" for leaving one experiment out.
     parameters : dict of str to float
-        Fitted on the whole run, also where the errors are held-out ones.
+        Fitted on the whole run, also where the errors are held-out ones; empty where that was not asked for.
     """
 
     run: str
@@ -156,7 +156,9 @@ def out_of_fold(
     return predicted
 
 
-def score(run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "latency", seed: int = 0) -> Score:
+def score(
+    run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "latency", seed: int = 0, whole: bool = True
+) -> Score:
     """Score a model on a run.
 
     Parameters
@@ -169,6 +171,8 @@ def score(run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "
         In sample, on five random folds over distinct layers, or leaving each experiment out in turn.
     quantity : "latency" or "throughput"
         Which time.
+    whole : bool
+        Whether held-out errors come with the parameters that the whole run gives, which takes one more fit.
 
     Raises
     ------
@@ -177,9 +181,11 @@ def score(run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "
     """
     good = run.ok
     times, f = check_times(good.time_ms(quantity), good.id), features(good.table)
-    predict, fit = fitted(name, f, times, seed=seed)
-    published = name != BOOSTING and not fit.parameters
-    in_sample = cv is None or published
+    formula = None if name == BOOSTING else model(name) if isinstance(name, str) else name
+    in_sample = cv is None or (formula is not None and not formula.parameters)
+    fit = NO_FIT
+    if in_sample or whole:
+        predict, fit = fitted(name, f, times, seed=seed)
     predicted = predict(f) if in_sample else out_of_fold(name, f, times, good.table, cv, seed=seed)
     per = {}
     for experiment in dict.fromkeys(good.table["experiment"]):

@@ -30,9 +30,11 @@ class Features:
     groups: NDArray[np.float64]
     weight_bytes: NDArray[np.float64]
     activation_bytes: NDArray[np.float64]
+    output_bytes: NDArray[np.float64]
     number_bytes: NDArray[np.float64]
     in_channels: NDArray[np.float64]
     patches: NDArray[np.float64]
+    blocks: NDArray[np.float64]
     dense: NDArray[np.bool_]
     pointwise: NDArray[np.bool_]
     winograd: NDArray[np.bool_]
@@ -48,7 +50,8 @@ class Features:
 def features(table: Table) -> Features:
     """Compute the features of each layer of a table.
 
-    ``patches`` counts the 4×4 output patches that Winograd's F(4×4, 3×3) works on.
+    ``patches`` counts the 4×4 output patches that Winograd's F(4×4, 3×3) works on, ``blocks`` the blocks of 8×16 output
+    positions of a kernel that fuses F(2×2, 3×3).
 
     Raises
     ------
@@ -77,9 +80,11 @@ def features(table: Table) -> Features:
         groups=groups,
         weight_bytes=weights,
         activation_bytes=bytes_moved(table) - weights,
+        output_bytes=column["batch"] * height * width * column["out_channels"] * column["dtype_bytes"],
         number_bytes=column["dtype_bytes"],
         in_channels=column["in_channels"],
         patches=column["batch"] * np.ceil(height / 4) * np.ceil(width / 4),
+        blocks=column["batch"] * np.ceil(height / 8) * np.ceil(width / 16),
         dense=dense,
         pointwise=~dense & (area == 1),
         winograd=~dense & (column["k1"] == 3) & (column["k2"] == 3) & plain & (groups == 1),

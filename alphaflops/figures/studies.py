@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..costs import ANALYTIC, FORMS, MODEL_NAMES
+from ..costs import ANALYTIC, BEST, FORMS
+from ..study.conclusions import signed
 from ..study.findings import number
 from ..study.limits import PEAKS
 from .scores import model_title
@@ -60,18 +61,27 @@ def _percent(value: Any) -> str:
     return "–" if value is None or value != value else number(float(value), 3)
 
 
-def forms_table(scores: "pd.DataFrame", validation: str = "random") -> str:
-    """Write every form of the project's formula that was tried, with its fitted numbers and mean errors (%)."""
+def forms_table(tried: "pd.DataFrame") -> str:
+    """Write every form of the project's formula that was tried, with its fitted numbers and mean errors (%).
+
+    Parameters
+    ----------
+    tried : DataFrame
+        As given by `alphaflops.study.choosing.form_errors`.
+    """
     import pandas as pd
 
-    part = scores[scores["cv"] == validation]
-    runs = list(dict.fromkeys(part.loc[~part["model"].isin(MODEL_NAMES), "run"]))
+    wide = tried.pivot_table("mape_pct", "model", "run", sort=False).astype(float)
+    change = (wide - wide.loc[BEST.name]).mean(axis=1)
     rows = []
-    for form in FORMS:
-        own = part[part["model"] == form.name].set_index("run")["mape_pct"]
-        about = {"form": form.title, "numbers": str(len(form.parameters))}
-        rows.append(about | {run: _percent(own.get(run)) for run in runs})
-    caption = "Forms tried, with the count of fitted numbers and the mean error (%) on five held-out folds."
+    for form in sorted(FORMS, key=lambda form: float(change[form.name])):
+        title = f"**{form.title}** (chosen)" if form.name == BEST.name else form.title
+        about = {"form": title, "numbers": str(len(form.parameters)), "change": signed(float(change[form.name]))}
+        rows.append(about | {f"`{run}`": _percent(wide.loc[form.name, run]) for run in wide.columns})
+    caption = (
+        "Forms tried: fitted numbers, change of the mean error against the chosen form (percentage points), and mean "
+        "error (%) on the layers that the choice looked at."
+    )
     return table(pd.DataFrame(rows), caption, "tab-forms")
 
 

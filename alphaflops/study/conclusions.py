@@ -17,6 +17,8 @@ COVERED: Final = (87.0, 93.0)
 """Shares of layers (%) for which a 90 % interval counts as honest."""
 NOTHING: Final = 0.5
 """Change of a mean error (percentage points) below which a part of a formula is worth nothing."""
+MOST: Final = 8
+"""Parts of a formula that a sentence names."""
 OWN_CONSTANTS: Final = ("alpha-published", "paper-t2000")
 """A model and the data that its constants were fitted to: there it is never held out, and no winner."""
 LABELS: Final = {"random": "on held-out layers", "figure": "on experiments left out", "in sample": "in sample"}
@@ -113,20 +115,54 @@ def ceiling(scores: "pd.DataFrame") -> list[str]:
     return told
 
 
-def parts(scores: "pd.DataFrame", validation: str = "random") -> list[str]:
-    """Say what each other form that was tried costs or gains against the chosen one, over all data sets."""
-    part = scores[(scores["cv"] == validation) & scores["mape_pct"].notna()]
-    wide = part.pivot_table("mape_pct", "run", "model", aggfunc="first", sort=False).astype(float)
-    told = []
-    for form in (f for f in FORMS if f.name != BEST.name and f.name in wide):
-        change = (wide[form.name] - wide[BEST.name]).dropna()
-        mean, worst = change.mean(), str(change.idxmax() if change.abs().max() == change.max() else change.idxmin())
-        effect = "changes little" if abs(mean) < NOTHING else "is worse" if mean > 0 else "is better"
+def parts(tried: "pd.DataFrame") -> list[str]:
+    """Say what the parts of the chosen form are worth, and which other forms err less.
+
+    Parameters
+    ----------
+    tried : DataFrame
+        As given by `choosing.form_errors`.
+    """
+    wide = tried.pivot_table("mape_pct", "model", "run", sort=False).astype(float)
+    titles = {form.name: form.title for form in FORMS}
+    change = (wide - wide.loc[BEST.name]).mean(axis=1).drop(BEST.name).sort_values(ascending=False, kind="stable")
+
+    def named(values: "pd.Series") -> str:
+        return ", ".join(f"*{titles[str(name)]}* ({signed(value)})" for name, value in values.items()) or "none"
+
+    worst, less = change[change >= NOTHING].head(MOST), change[change < 0]
+    extra = less.index.isin([form.name for form in FORMS if len(form.parameters) > len(BEST.parameters)])
+    told = [
+        f"Percentage points that the mean error over {wide.shape[1]} data sets rises without a part, the largest "
+        f"first: {named(worst)}.",
+        f"Forms with no more numbers that err less in the mean: {named(less[~extra])}. With more numbers: "
+        f"{named(less[extra])}.",
+        f"{int((change.abs() < NOTHING).sum())} of {len(change)} changes are worth less than {number(NOTHING)} "
+        "points in the mean.",
+    ]
+    halves = tried[(tried["model"] == BEST.name) & tried["unseen_pct"].notna()]
+    if len(halves):
+        listed = [
+            f"`{run}` {number(unseen, 3)} % ({number(seen, 3)} %)"
+            for run, unseen, seen in zip(halves["run"], halves["unseen_pct"], halves["mape_pct"], strict=True)
+        ]
         told.append(
-            f"*{form.title}* {effect}: {signed(mean)} percentage points over the data sets, most on `{worst}` "
-            f"({signed(change[worst])})."
+            "Error of the form on the half that the choice did not look at, fitted to the half that it looked at "
+            f"(and on that one): {', '.join(listed)}."
         )
     return told
+
+
+def pulled(pulls: "pd.DataFrame") -> str:
+    """Say whether a stronger pull to the starts helps with few layers; `pulls` as given by `choosing.pull_errors`."""
+    wide = pulls.pivot_table("mape_pct", "run", "pull", sort=False).astype(float)
+    weights = sorted(float(pull) for pull in pulls["pull"].unique())
+    changes = {pull / weights[0]: float((wide[pull] - wide[weights[0]]).mean()) for pull in weights[1:]}
+    listed = ", ".join(f"{number(ratio)} times the weight {signed(change)}" for ratio, change in changes.items())
+    return (
+        f"With {int(pulls['layers'].iloc[0])} layers, a stronger pull of the numbers to their starts changes the mean "
+        f"error by so many percentage points: {listed}."
+    )
 
 
 def signed(value: float) -> str:

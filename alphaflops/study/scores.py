@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import datasets, paths
 from ..calibrate import calibrate, has_folds, scorecard
-from ..costs import BEST, FORMS, MODEL_NAMES
+from ..costs import BEST, MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..records import Run, replace_file
-from . import learning
+from . import choosing, learning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +33,11 @@ UPSTREAM: Final = (
     "neusight-dense-v100",
 )
 """Data sets of others that the scorecard shows."""
-SCORED_BY: Final = ("layers/*.py", "costs/*.py", "calibrate/*.py", "study/learning.py")
+SCORED_BY: Final = ("layers/*.py", "costs/*.py", "calibrate/*.py", "study/learning.py", "study/choosing.py")
 """Sources that decide a score."""
-TRIED: Final = tuple(form.name for form in FORMS if form.name not in MODEL_NAMES)
-"""Forms of the project's formula that were not chosen; they are scored on random folds of `STUDIED_ON`."""
-STUDIED_ON: Final = ("paper-t2000", "neusight-conv-t4", "neusight-dense-v100")
-"""Data sets on which every form is scored: all kinds of layers, 3×3 kernels, and dense layers; none changes again."""
-KINDS: Final = ("scores", "learning", "coverage", "parameters")
+KINDS: Final = ("scores", "forms", "pulls", "learning", "coverage", "parameters")
+CHOICE: Final = ("forms", "pulls")
+"""Kinds that are kept for the data sets that the choice of the project's form looked at."""
 
 
 def path() -> Path:
@@ -98,9 +96,9 @@ def of(runs: Sequence[Run], kind: str = "scores") -> "pd.DataFrame":
     runs : sequence of Run
         Data sets.
     kind : str
-        ``scores`` (rows of `calibrate.scorecard` for every model; committed ones for every form too), ``learning`` (of
-        `learning.learning_curve`), ``coverage`` (of `learning.coverage`) or ``parameters`` (of `calibrate.calibrate`
-        for the project's form).
+        ``scores`` (rows of `calibrate.scorecard` for every model), ``forms`` (of `choosing.form_errors`), ``pulls`` (of
+        `choosing.pull_errors`), ``learning`` (of `learning.learning_curve`), ``coverage`` (of `learning.coverage`) or
+        ``parameters`` (of `calibrate.calibrate` for the project's form).
     """
     import pandas as pd
 
@@ -157,23 +155,22 @@ def refresh(*, jobs: int = 2) -> Path:
     AlphaflopsError
         If an upstream data set cannot be had, or the file cannot be written; then nothing is changed.
     """
-    import pandas as pd
-
     runs = [run for name in (*UPSTREAM, *datasets.bundled()) if has_folds(run := datasets.load(name))]
-    scores = pd.concat(
-        [_card(runs, jobs), _forms([run for run in runs if run.id in STUDIED_ON], jobs)], ignore_index=True
-    )
-    own = [run for run in runs if run.id == AUTHORS or run.meta["origin"] == "measured"]
-    tasks = [(kind, run) for kind in KINDS[1:] for run in own]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(_cached, *zip(*tasks, strict=True), chunksize=1))
     hashes = {run.id: run.sha256 for run in runs}
     content: dict[str, Any] = {"code": code_hash(), "runs": hashes, "versions": _versions()}
-    content["scores"] = plain_rows(scores)
+    content["scores"] = plain_rows(_card(runs, jobs))
+    tasks = [(kind, run) for kind in KINDS[1:] for run in runs if _kept(kind, run)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(_cached, *zip(*tasks, strict=True), chunksize=1))
     for kind in KINDS[1:]:
         content[kind] = [row for (k, _), rows in zip(tasks, found, strict=True) if k == kind for row in rows]
     replace_file(path(), (_dump(content) + "\n").encode())
     return path()
+
+
+def _kept(kind: str, run: Run) -> bool:
+    own = run.id == AUTHORS or run.meta["origin"] == "measured"
+    return run.id in choosing.CHOSEN_ON if kind in CHOICE else own or kind == "coverage"
 
 
 def _dump(content: dict[str, Any]) -> str:
@@ -210,14 +207,6 @@ def _card(runs: Sequence[Run], jobs: int) -> "pd.DataFrame":
     return scorecard(runs, MODEL_NAMES, cache_folder=cache_folder(), jobs=jobs)
 
 
-def _forms(runs: Sequence[Run], jobs: int) -> "pd.DataFrame":
-    import pandas as pd
-
-    # one after the other, so that an interrupted study keeps what it has
-    parts = [scorecard(runs, [form], validations=["random"], cache_folder=cache_folder(), jobs=jobs) for form in TRIED]
-    return pd.concat(parts, ignore_index=True)
-
-
 def _scores(run: Run) -> list[dict[str, Any]]:
     return plain_rows(_card([run], 2))
 
@@ -236,6 +225,8 @@ def _parameters(run: Run) -> list[dict[str, Any]]:
 
 _COMPUTE: Final[dict[str, Callable[[Run], list[dict[str, Any]]]]] = {
     "scores": _scores,
+    "forms": choosing.form_errors,
+    "pulls": choosing.pull_errors,
     "learning": learning.learning_curve,
     "coverage": _coverage,
     "parameters": _parameters,

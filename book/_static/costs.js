@@ -38,11 +38,13 @@ window.alphaflops = (() => {
       weightBytes,
       validMacs: batch * (cin * cout) * tapsOnData(height, kernel) * tapsOnData(width, kernel),
       activationBytes: bytes - weightBytes,
+      outputBytes: spatial * cout * DTYPE_BYTES,
       rows: spatial,
       columns: cout,
       depth: cin * area,
       cin,
       patches: batch * Math.ceil(height / 4) * Math.ceil(width / 4),
+      blocks: batch * Math.ceil(height / 8) * Math.ceil(width / 16),
       dense,
       pointwise: !dense && area === 1,
       winograd: !dense && kernel === 3,
@@ -87,31 +89,58 @@ window.alphaflops = (() => {
   // Traffic that a cache of s megabytes does not keep.
   const missed = (bytes, x) => bytes * (bytes / (bytes + 1e6 * x.s));
 
-  function largeKernelNs(f, x, s) {
-    const depth = f.depth * (f.validMacs / f.macs) ** x.v + x.k0;
-    const work = tileWork(f.rows, f.columns, depth, 1, s.conv_heights, s.widths, x.ck, x.P);
-    const traffic = missed(f.activationBytes, x);
-    let z = join(work / (x.d * x.p), traffic / x.b, s.overlap);
-    if (s.winograd && f.winograd) {
-      const products = tileWork(f.patches, f.columns, f.cin + x.k0, 36, s.conv_heights, s.widths, x.ck, x.P);
-      const moved = traffic + 72 * DTYPE_BYTES * (f.patches * (f.cin + f.columns) + f.cin * f.columns);
-      z = Math.min(z, join(products / (x.w * x.p), moved / x.b, s.overlap));
+  // Bytes of a buffer that the system hands out anew; exponents are those of best.py.
+  function fresh(bytes, x) {
+    const ratio = (bytes / (1e6 * x.m)) ** 4;
+    return bytes * (ratio / (1 + ratio));
+  }
+
+  // Depth of a tile with its start and end.
+  const powerSum = (depth, start, power) =>
+    power === 1 ? depth + start : (depth ** power + start ** power) ** (1 / power);
+
+  function winogradNs(f, x, s, traffic) {
+    const speed = x.w * x.p;
+    const depth = powerSum(f.cin, x.kc, s.start);
+    let z = Infinity;
+    if (s.winograd) {
+      const moved = (72 * DTYPE_BYTES * f.patches * (f.cin + f.columns)) / x.b;
+      const work = tileWork(f.patches, f.columns, depth, 36, s.large_heights, s.widths, x.ck, x.P) / speed;
+      const beside = join(work, (1 - s.transforms) * moved, s.overlap);
+      z = beside + traffic + s.transforms * moved + (2 * f.weightBytes) / x.bw;
     }
-    return z + f.weightBytes / x.bw;
+    if (s.fused) {
+      const blocks = Math.hypot(f.blocks * Math.ceil(f.columns / 32), x.P / 2);
+      z = Math.min(z, join((blocks * 16384 * depth) / speed, traffic, s.overlap));
+    }
+    return z;
+  }
+
+  function largeKernelNs(f, x, s) {
+    const depth = powerSum(f.depth * (f.validMacs / f.macs) ** x.v, x.kc, s.start);
+    const work = tileWork(f.rows, f.columns, depth, 1, s.large_heights, s.widths, x.ck, x.P);
+    const traffic = missed(f.activationBytes, x) / x.b;
+    let z = join(work / (x.d * x.p), traffic, s.overlap);
+    if (f.winograd) z = Math.min(z, winogradNs(f, x, s, traffic));
+    const lines = (f.columns * f.area) ** 1.5;
+    const spread = s.relayout ? lines / (lines + x.u ** 1.5) : 1;
+    return z + (spread * f.weightBytes) / x.bw + fresh(f.weightBytes, x) / x.f;
   }
 
   function bestMs(f, values, structure) {
     const x = { ...structure.fixed, ...values };
     let z;
     if (f.dense || f.pointwise) {
-      const heights = f.dense ? structure.dense_heights : structure.conv_heights;
-      const work = tileWork(f.rows, f.columns, f.depth + x.k0, 1, heights, structure.widths, x.c, 0);
-      z = join(work / x.p, missed(f.activationBytes, x) / x.b, structure.overlap) + missed(f.weightBytes, x) / x.b;
+      const heights = f.dense ? structure.dense_heights : structure.point_heights;
+      const depth = powerSum(f.depth, f.dense ? x.k0 : x.kc, structure.start);
+      const work = tileWork(f.rows, f.columns, depth, 1, heights, structure.widths, x.c, 0);
+      z = join(work / x.p, missed(f.activationBytes, x) / x.b, structure.overlap);
     } else {
       z = largeKernelNs(f, x, structure);
     }
-    z /= 1e6;
-    return z * (1 + (x.t0 / z) ** x.q) ** (1 / x.q);
+    z = (z + (missed(f.weightBytes, x) / x.b + fresh(f.outputBytes, x) / x.f)) / 1e6;
+    const y = z * (1 + (x.t0 / z) ** x.q) ** (1 / x.q);
+    return y * (1 + (0.5 * y) / (y + x.l));
   }
 
   const MODELS = {
