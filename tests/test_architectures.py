@@ -217,9 +217,16 @@ def test_random_stacks_count_as_torch_does(stack):
         model(torch.zeros(shape))  # fixes the lazy layer
     except (RuntimeError, ValueError):
         assume(False)  # the random sizes leave nothing to convolve
+    assume(model[-1].in_features > 0)  # nor nothing to multiply
     network = trace(model, shape)
     assert network.unknown == ()
     assert network.macs == torch_macs(copy.deepcopy(model), ",".join(map(str, shape)))
+
+
+def test_a_convolution_that_gives_nothing_counts_nothing():
+    model = nn.Sequential(nn.ConvTranspose2d(2, 2, 2, padding=2), nn.Conv2d(2, 3, 1)).eval()
+    assert model(torch.zeros(1, 2, 3, 4)).shape == (1, 3, 0, 1)
+    assert trace(model, "1,2,3,4").macs == 0
 
 
 @settings(max_examples=40, deadline=None)

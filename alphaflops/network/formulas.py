@@ -120,7 +120,7 @@ def _conv_layer(a: Arguments) -> list[Repeated]:
     else:
         cin, cout = x.shape[1], weight.shape[0]
     batch = x.shape[0]
-    if x.numel() == 0 or weight.numel() == 0:
+    if x.numel() == 0 or weight.numel() == 0 or min(size) < 1:
         return []
     if n == 1:
         size, kernel, stride, padding, dilation = (
