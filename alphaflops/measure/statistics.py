@@ -13,11 +13,8 @@ from math import comb, erfc, isfinite, nan, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-CONFIDENCE = 0.95
-"""The stated level of every interval in a record."""
-
 CONFIDENCE_USED = 0.9625
-"""The level of the fixed-size interval; the difference to `CONFIDENCE` is what repeated looks cost."""
+"""The level of the fixed-size interval; the difference to the stated 0.95 is what repeated looks cost."""
 
 SMALLEST = 6
 """Fewest samples that give an interval at `CONFIDENCE_USED`: smallest to largest of 6 covers 96.9 %."""

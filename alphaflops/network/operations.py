@@ -1,6 +1,5 @@
 """What a traced network consists of: frozen records, and their totals."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -125,8 +124,3 @@ def unknown_warning(network: Network) -> str | None:
         f"not counted: {', '.join(network.unknown)} ({network.unknown_share:.0%} of the modules); "
         "macs and predicted time are lower bounds"
     )
-
-
-def total_layers(operations: Sequence[Operation]) -> int:
-    """Layers that the operators run, repetitions included."""
-    return sum(one.count for operation in operations for one in operation.layers)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..records import Run
 
-ORDER, HELPS, CONSTANT = "flops-do-not-order-times", "alpha-beats-flops", "alpha-beats-flops-and-t0"
+ORDER, HELPS = "flops-do-not-order-times", "alpha-beats-flops"
 
 
 def counted(judged: "pd.DataFrame", claim: str) -> str:
