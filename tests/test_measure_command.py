@@ -1,14 +1,18 @@
 """The plain command line, its options, progress and the comparison with 2000 repetitions."""
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from fake_device import FakeDevice, lognormal
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from alphaflops import bare, experiments, measure
 from alphaflops.errors import AlphaflopsError
@@ -18,21 +22,36 @@ from alphaflops.measure.protocol import for_profile
 from alphaflops.measure.statistics import Estimate
 
 ROOT = Path(__file__).parent.parent
-BLOCKED = "click", "rich", "tqdm", "psutil", "pynvml", "scipy", "matplotlib", "seaborn", "pooch", "sklearn", "zeus"
 FEW = ["--experiment", "conv_fixed_progressive", "--profile", "smoke", "--device", "cpu", "--threads", "1"]
+
+
+def refused_imports():
+    """Importable names of all that is installed, but for torch, NumPy, pandas and what these ask for."""
+    needed, left = {"alphaflops", "coverage"}, {"torch", "numpy", "pandas"}  # coverage watches the command from inside
+    while left:
+        name = left.pop()
+        needed.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # asked for on other systems only
+            asked = [Requirement(text) for text in metadata.requires(name) or ()]
+            here = [one for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
+            left |= {canonicalize_name(one.name) for one in here} - needed
+    owners = metadata.packages_distributions()
+    return {name for name in owners if not needed & {canonicalize_name(owner) for owner in owners[name]}}
 
 
 def bare_command(*args, cwd):
     """Run ``python -m alphaflops`` from a plain checkout where only torch, NumPy and pandas can be imported."""
+    refused = sorted(refused_imports())
     code = (
         "import sys, runpy\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"refused = {refused!r}\n"
         "class Refuse:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.split('.')[0] in {BLOCKED!r}: raise ModuleNotFoundError(name)\n"
+        "        if name.split('.')[0] in refused: raise ModuleNotFoundError(name)\n"
         "import importlib.util as u\n"
         "real = u.find_spec\n"
-        f"u.find_spec = lambda name, package=None: None if name in {BLOCKED!r} else real(name, package)\n"
+        "u.find_spec = lambda name, package=None: None if name in refused else real(name, package)\n"
         "sys.meta_path.insert(0, Refuse())\n"
         f"sys.argv = ['alphaflops', *{list(args)!r}]\n"
         "runpy.run_module('alphaflops', run_name='__main__')\n"
