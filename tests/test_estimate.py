@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from alphaflops.costs import BEST
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense, flops, macs, to_table
 from alphaflops.network import trace
@@ -17,12 +18,13 @@ from alphaflops.whole import (
     OperatorTable,
     chapter,
     estimate_factory,
+    predict,
     read_operators,
     report_on,
 )
 from alphaflops.whole.api import find_calibration
 from alphaflops.whole.comparison import comparison, correlations, measured, measured_networks, traced
-from alphaflops.whole.correction import correct, corrections, fit_smooth
+from alphaflops.whole.correction import correct, corrections, fit_in_turns, fit_smooth
 from alphaflops.whole.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
 from alphaflops.whole.measuring import distinct_layers
 from alphaflops.whole.operators import DEPTHWISE_TERMS, depthwise_terms, is_depthwise
@@ -236,6 +238,10 @@ def in_turns_law(layer):
     return slow * layer.macs / 1e6
 
 
+def per_mac(table):
+    return macs(table) / 1e6
+
+
 @pytest.fixture
 def sampled():
     grid = layer_grid(60, seed=1)
@@ -244,12 +250,12 @@ def sampled():
 
 
 def test_correction_learns_what_turns_add(sampled):
-    found = corrections(PerMac(), sampled)
+    found = corrections(per_mac, sampled)
     assert set(found) == {"dense", "1x1", "larger"}
     unseen = [Dense(300, 500, 40), Conv2d(28, 28, 200, 400, 1), Conv2d(28, 28, 100, 30, 3)]
     table = to_table(unseen)
     ms = macs(table) / 1e6
-    corrected = correct(found, table, np.column_stack([ms, 0.5 * ms, 2 * ms]))
+    corrected = correct(found, table, ms, np.column_stack([ms, 0.5 * ms, 2 * ms]))
     assert corrected[:, 0] / ms == pytest.approx([2, 3, 1], rel=0.15)
     assert corrected[0, 1] <= corrected[0, 0] <= corrected[0, 2]
     # the law of matrix products is smooth: each layer left out is found again
@@ -257,16 +263,46 @@ def test_correction_learns_what_turns_add(sampled):
 
 
 def test_correction_stays_what_it_is_beyond_the_measured_sizes(sampled):
-    found = corrections(PerMac(), sampled)["larger"]
+    found = corrections(per_mac, sampled)["larger"]
     edge = found.centre + found.scale * found.points.max(axis=0)
     assert found.factor(edge[None] + 5) == pytest.approx(found.factor(edge[None]))
 
 
 def test_few_layers_correct_nothing(sampled):
     few = {name: values[:5] for name, values in sampled.items()}
-    assert corrections(PerMac(), few) == {}
+    assert corrections(per_mac, few) == {}
     ends = np.array([[1.0, 0.5, 2.0]])
-    assert (correct({}, to_table([Dense(3, 3)]), ends) == ends).all()
+    assert (correct({}, to_table([Dense(3, 3)]), np.ones(1), ends) == ends).all()
+
+
+def test_formula_is_fitted_to_layers_in_turns(sampled):
+    true = {p.name: 2 * p.start for p in BEST.parameters}
+    table = {name: np.asarray(values) for name, values in sampled.items() if name != "ms"}
+    found = fit_in_turns(sampled | {"ms": BEST.predict_ms(table, true).tolist()})
+    assert found["model"] == "best"
+    again = BEST.predict_ms(table, found["parameters"])
+    assert again == pytest.approx(BEST.predict_ms(table, true), rel=0.05)
+    few = {name: values[:20] for name, values in sampled.items()}
+    assert fit_in_turns(few) == fit_in_turns({}) == {}
+
+
+class Unchanged:
+    """A correction that leaves times as they are."""
+
+    ends = (0.5, 2.0)
+
+    def factor(self, sizes):
+        return np.ones(len(sizes))
+
+
+def test_a_fit_of_the_same_formula_takes_the_place_of_the_calibration(operators, monkeypatch):
+    monkeypatch.setattr(predict, "corrections", lambda base, layers: {"dense": Unchanged()})
+    layer = Dense(300, 500, 40)  # 6 million MAC
+    fitted = replace(operators, formula={"model": "macs", "parameters": {"scale": 2.0}})
+    other = replace(operators, formula={"model": "best", "parameters": {}})
+    found = [predict.Predictor(PerMac(), table).each([layer])[0] for table in (operators, other, fitted)]
+    assert [guess.ms for guess in found] == [6.0, 6.0, pytest.approx(2 * 6.0)]
+    assert found[2].ends == pytest.approx([12.0, 6.0, 24.0])
 
 
 def test_left_out_residuals_are_those_of_fitting_again():
@@ -363,8 +399,8 @@ def compared():
 def test_sentences_of_the_chapter_are_computed(compared):
     # errors +10 %, −10 %, 0 %: median of sizes 10 %; 10 lies below 0.95·11, 20 in 17.1…21.6, 30 in 28.5…36
     (accuracy,) = chapter.accuracy(compared)
-    assert "median absolute error 10.0% over 3 networks, largest +10.0% (MobileNetV2); 2 of 3" in accuracy
-    assert accuracy.endswith("Asked for were 10% and 20%: reached.")
+    assert "median absolute error 10.0 % over 3 networks, largest +10.0 % (MobileNetV2); 2 of 3" in accuracy
+    assert accuracy.endswith("Asked for were 10 % in the median and 20 % at most: reached.")
     worse = compared.assign(error=[0.1, -0.1, 0.21])
     assert chapter.accuracy(worse)[0].endswith("missed.")
     assert correlations(compared).loc["parameters", "cpu-1core"] == pytest.approx(-1)
@@ -376,26 +412,26 @@ def test_sentences_of_the_chapter_are_computed(compared):
 def test_each_error_is_split_into_layers_and_rest(compared):
     # of 10 ms: layers 8 against 7, of which 1×1 convolutions +2; rest 3 against 3
     mobile, other, _ = chapter.missing(compared)
-    assert mobile.startswith("**MobileNetV2, cpu-1core**: +10.0% = +10.0% from the layers")
-    assert "1×1 convolutions (+20.0%), and +0.0% from the rest. The measured time itself moved by 50%" in mobile
+    assert mobile.startswith("**MobileNetV2, cpu-1core**: +10.0 % = +10.0 % from the layers")
+    assert "1×1 convolutions (+20.0 %), and +0.0 % from the rest. The measured time itself moved by 50 %" in mobile
     # of 20 ms: layers 15 against 16, rest 3 against 4
-    assert "-10.0% = -5.0% from the layers" in other
-    assert other.endswith("-5.0% from the rest.")
+    assert "−10.0 % = −5.0 % from the layers" in other
+    assert other.endswith("−5.0 % from the rest.")
     first = chapter.made_of(compared).splitlines()[2]
-    assert first == "| cpu-1core | MobileNetV2 | 8.0 | 7.0 | 4.0 | 8.0 | 3.0 | 3.0 | 10% |"
+    assert first == "| cpu-1core | MobileNetV2 | 8.0 | 7.0 | 4.0 | 8.0 | 3.0 | 3.0 | 10 % |"
     # turns over alone: 7/4, 16/10, 20/16; the formula is twice the layers alone;
     # with it: (8 + 3)/10, (20 + 3)/20, (32 + 10)/30
     (why,) = chapter.why(compared)
     assert "1.60 times as long as call after call" in why
-    assert "100% off their sum" in why
-    assert "15% off in the median and 40% at most" in why
+    assert "100 % off their sum" in why
+    assert "15 % off in the median and 40 % at most" in why
 
 
 def test_training_is_judged_as_inference_is(compared):
     both = compared.assign(measured_ms=3 * compared.measured_ms, error=[0.05, -0.08, 0.1])
     (good,) = chapter.training(both, compared)
     assert "take 3.0 times as long as forward alone (median of 3)" in good
-    assert "median absolute error of 8.0%, largest +10.0% (ResNet-18); as good as" in good
+    assert "median absolute error of 8.0 %, largest +10.0 % (ResNet-18); as good as" in good
     (bad,) = chapter.training(both.assign(error=[0.05, -0.3, 0.1]), compared)
     assert bad.endswith("a rough guide only.")
 

@@ -106,12 +106,12 @@ def test_unknown_networks_and_runs_are_one_line(refused):
 
 def test_shared_error_is_worked_out_anew_for_another_formula(written, own_run, monkeypatch):
     monkeypatch.setattr(machines, "shared_error_of", lambda run: 0.5)
-    path = machines.refresh_shared_error(own_run, written[0] / "operators")
+    path = machines.refresh_fits(own_run, written[0] / "operators")
     content = json.loads(path.read_text())
     assert content["run"]["rho"] == 0.5
     assert content["run"]["rho_from"] == {"model": "best", "run_sha256": own_run.sha256}
     stranger = Run({**own_run.meta, "run_id": "stranger"}, own_run.table)
-    assert machines.refresh_shared_error(stranger, written[0] / "operators") is None
+    assert machines.refresh_fits(stranger, written[0] / "operators") is None
 
 
 @pytest.mark.parametrize("run", comparison.measured_networks())

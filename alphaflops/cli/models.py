@@ -115,7 +115,7 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
 def calibrate() -> None:
     """Fit the calibrations in data/calibrations anew, from every run and data set that is here.
 
-    Runs with joules also get a calibration of those, and tables in data/operators the shared error of the new formula.
+    Runs with joules also get a calibration of those, and tables in data/operators their fits of the new formula.
 
     \b
     Example:
@@ -125,7 +125,7 @@ def calibrate() -> None:
     from ..datasets import available, load, names
     from ..paths import data_folder
     from ..whole.energy import calibrate_energy, joules_file
-    from ..whole.machines import refresh_shared_error
+    from ..whole.machines import refresh_fits
 
     folder = data_folder() / "calibrations"
     for run in map(load, filter(available, names())):
@@ -133,7 +133,7 @@ def calibrate() -> None:
             click.echo(path)
         if run.meta.get("energy"):
             click.echo(calibrate_energy(run).write(folder / joules_file(run.id)))
-        if table := refresh_shared_error(run, data_folder() / "operators"):
+        if table := refresh_fits(run, data_folder() / "operators"):
             click.echo(table)
 
 

@@ -1,27 +1,28 @@
 """Carry a formula from layers timed alone, at the paper's sizes, to layers of ordinary sizes that run in turns.
 
 The paper's grids hold few layers like those of networks, and each was timed call after call. An `OperatorTable` holds
-random layers of ordinary sizes timed in turns. For each kind of layer the logarithm of measured over predicted time is
-smoothed over the logarithms of rows, columns and depth of the matrix product, by kernel ridge regression (Rasmussen and
-Williams, 2006, Gaussian Processes for Machine Learning, eq. 2.25) with a Gaussian kernel; `WIDTH` and `NOISE` were
-chosen on layers of the grid left out, among four widths and three noises. Beyond the sizes that were measured the
-correction stays what it is at their edge. No network enters it.
+random layers of ordinary sizes timed in turns. First the formula is fitted to these. Then, for each kind of layer, the
+logarithm of measured over predicted time is smoothed over the logarithms of rows, columns and depth of the matrix
+product, by kernel ridge regression (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eq. 2.25)
+with a Gaussian kernel; `WIDTH` and `NOISE` were chosen on layers of the grid left out, among four widths and three
+noises, and so was the fit before it. Beyond the sizes that were measured the correction stays what it is at their edge.
+No network enters it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibrate import fit_model
 from ..calibrate.intervals import CLASSES, layer_class
-from ..costs import Features, features
-
-if TYPE_CHECKING:
-    from ..calibrate import Calibration
+from ..costs import BEST, Features, features
+from ..layers import Table
 
 Array = NDArray[np.float64]
+Predict = Callable[[Table], Array]
 
 WIDTH: Final = 2.0
 """Width of the kernel, in standard deviations of the logarithms of the sizes."""
@@ -31,6 +32,9 @@ NOISE: Final = 0.15
 
 LEAST: Final = 12
 """Layers of a kind below which it is not corrected."""
+
+PER_NUMBER: Final = 4
+"""Layers for each number of the formula below which it is not fitted to them."""
 
 LEVEL: Final = 0.9
 
@@ -94,21 +98,40 @@ def _sizes(f: Features) -> Array:
     return np.log(np.column_stack([f.rows, f.columns, f.depth]))
 
 
-def corrections(calibration: "Calibration", layers: Mapping[str, Sequence[Any]]) -> dict[str, Smooth]:
+def fit_in_turns(layers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Fit the project's formula to layers timed in turns.
+
+    Parameters
+    ----------
+    layers : mapping
+        Columns of `alphaflops.layers.COLUMNS` and ``ms``, the time in turns, one entry per layer.
+
+    Returns
+    -------
+    dict
+        ``model`` and ``parameters``; empty where there are less than `PER_NUMBER` layers for each number.
+    """
+    if not layers or len(layers["ms"]) < PER_NUMBER * len(BEST.parameters):
+        return {}
+    found = fit_model(BEST, features(_table(layers)), np.asarray(layers["ms"], dtype=np.float64))
+    return {"model": BEST.name, "parameters": found.parameters}
+
+
+def corrections(predict: Predict, layers: Mapping[str, Sequence[Any]]) -> dict[str, Smooth]:
     """Fit the correction of every kind of layer.
 
     Parameters
     ----------
-    calibration : Calibration
-        What is to be corrected.
+    predict : callable
+        What is to be corrected: a table of layers in, milliseconds out, shape ``(n,)``.
     layers : mapping
         Columns of `alphaflops.layers.COLUMNS` and ``ms``, the time in turns, one entry per layer.
     """
     if not layers:
         return {}
-    table = {name: np.asarray(values) for name, values in layers.items() if name != "ms"}
+    table = _table(layers)
     f, kinds = features(table), layer_class(features(table))
-    ratio = np.log(np.asarray(layers["ms"], dtype=np.float64) / calibration.predict(table)["predicted_ms"].to_numpy())
+    ratio = np.log(np.asarray(layers["ms"], dtype=np.float64) / predict(table))
     found = {}
     for kind in CLASSES:
         rows = kinds == kind
@@ -117,7 +140,7 @@ def corrections(calibration: "Calibration", layers: Mapping[str, Sequence[Any]])
     return found
 
 
-def correct(smooth: Mapping[str, Smooth], table: Mapping[str, Any], ends: Array) -> Array:
+def correct(smooth: Mapping[str, Smooth], table: Table, ms: Array, ends: Array) -> Array:
     """Correct predictions where their kind has a correction.
 
     Parameters
@@ -126,18 +149,24 @@ def correct(smooth: Mapping[str, Smooth], table: Mapping[str, Any], ends: Array)
         What `corrections` gave.
     table : mapping
         The layers.
+    ms : ndarray
+        What is to be corrected, shape ``(n,)`` (ms).
     ends : ndarray
-        Prediction, low and high end, shape ``(n, 3)`` (ms).
+        Prediction, low and high end of layers without a correction, shape ``(n, 3)`` (ms).
 
     Returns
     -------
     ndarray
-        The same, corrected; the ends are those of the correction.
+        Prediction, low and high end, shape ``(n, 3)`` (ms); the ends of corrected ones are those of the correction.
     """
     f, out = features(table), ends.copy()
     kinds = layer_class(f)
     for kind, one in smooth.items():
         rows = kinds == kind
-        ms = ends[rows, 0] * one.factor(_sizes(f)[rows])
-        out[rows] = np.column_stack([ms, ms * one.ends[0], ms * one.ends[1]])
+        found = ms[rows] * one.factor(_sizes(f)[rows])
+        out[rows] = np.column_stack([found, found * one.ends[0], found * one.ends[1]])
     return out
+
+
+def _table(layers: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(values) for name, values in layers.items() if name != "ms"}

@@ -13,6 +13,7 @@ from ..measure.devices import choose
 from ..network.inputs import Shape
 from ..paths import data_folder
 from ..records import replace_file
+from .correction import fit_in_turns
 from .curves import PARTS, measure_operators
 from .measuring import measure_network
 from .operators import OperatorTable, read_operators
@@ -105,7 +106,7 @@ def measure_machine(
     say("calibration and shared error")
     calibration = folder / "calibrations" / f"{run.id}.json"
     fitted = None if calibration.is_file() else calibrate(run, "best")
-    table = with_shared_error(table, run)
+    table = with_fits(table, run)
     written = [table.write(folder / "operators" / f"{run.id}.json")]
     path = folder / "networks" / f"{run.id}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,16 +133,16 @@ def _times(
     return frames
 
 
-def with_shared_error(table: OperatorTable, run: "Run") -> OperatorTable:
-    """Record which share of the formula's held-out error the layers of one line have in common on a run.
+def with_fits(table: OperatorTable, run: "Run") -> OperatorTable:
+    """Record the formula fitted to the layers in turns, and which share of its error layers of one line have in common.
 
-    It depends on the formula and on the run, not on the operators; `refresh_shared_error` works it out anew.
+    Both depend on the formula, the second on the run too; `refresh_fits` works them out anew.
     """
     found = {"rho": round(shared_error_of(run), 3), "rho_from": {"model": "best", "run_sha256": run.sha256}}
-    return replace(table, run={**table.run, **found})
+    return replace(table, run={**table.run, **found}, formula=fit_in_turns(table.layers))
 
 
-def refresh_shared_error(run: "Run", folder: Path) -> Path | None:
-    """Work out the shared error of a run anew in the table of a folder; None where the run has no table."""
+def refresh_fits(run: "Run", folder: Path) -> Path | None:
+    """Fit anew what the table of a run in a folder holds; None where the run has no table."""
     path = folder / f"{run.id}.json"
-    return with_shared_error(read_operators(path), run).write(path) if path.is_file() else None
+    return with_fits(read_operators(path), run).write(path) if path.is_file() else None

@@ -9,7 +9,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from ..network.families import FAMILIES
 from ..paths import data_folder
 from ..records import replace_file
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 KIND: Final = "alphaflops-operators"
 DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
 POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
@@ -80,6 +80,8 @@ class OperatorTable:
         ``"max"`` and ``"avg"`` → `POOLING_TERMS` → fitted number, and the two factors.
     layers : dict
         Random layers of ordinary sizes: columns of `alphaflops.layers.COLUMNS`, and ``ms``, their times in turns.
+    formula : dict
+        ``model`` and ``parameters`` of the formula fitted to these layers; empty where they are too few.
     """
 
     run: Mapping[str, Any]
@@ -88,6 +90,7 @@ class OperatorTable:
     depthwise: Mapping[str, float]
     pooling: Mapping[str, Mapping[str, float]]
     layers: Mapping[str, Sequence[Any]]
+    formula: Mapping[str, Any] = field(default_factory=dict)
 
     def time(self, name: str, family: str, moved: int, taps: int = 0) -> Guess:
         """Time of an operator that touches `moved` bytes, and `taps` elements through pooling windows.
@@ -137,7 +140,7 @@ def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[f
 OWN_CURVE: Final = 1.5
 """Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
 
-_KEYS = ("run", "curves", "families", "depthwise", "pooling", "layers")
+_KEYS = ("run", "curves", "families", "depthwise", "pooling", "layers", "formula")
 
 
 def depthwise_terms(layer: Conv2d) -> tuple[float, float, float, float]:
@@ -180,6 +183,8 @@ def read_operators(path: Path | str) -> OperatorTable:
     for name, curve in content["curves"].items():
         if len(curve["bytes"]) != len(curve["ms"]) or min([1.0, *curve["bytes"], *curve["ms"]]) <= 0:
             raise AlphaflopsError(f"{path}: the curve of {name!r} is damaged")
+    if content["formula"] and set(content["formula"]) != {"model", "parameters"}:
+        raise AlphaflopsError(f"{path}: the formula is damaged")
     return OperatorTable(**{key: content[key] for key in _KEYS})
 
 

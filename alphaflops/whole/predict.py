@@ -7,7 +7,7 @@ convolutions take the fit of an `OperatorTable` where the machine has one, since
 all other operators take its curves, or their bytes at the calibration's bandwidth.
 
 A calibration is fitted to layers timed alone, at the paper's sizes. Where the machine has an `OperatorTable`, its
-layers of ordinary sizes, timed in turns, correct the formula first; see `alphaflops.whole.correction`.
+layers of ordinary sizes, timed in turns, fit the formula anew and correct it; see `alphaflops.whole.correction`.
 
 **Interval of a total.** Errors of a formula are not independent: a machine on which one 3×3 layer is slower than
 predicted is slow on its neighbours too. Identical layers share their error fully, different ones a share ``rho``:
@@ -20,16 +20,18 @@ the widest interval.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..costs import model
 from ..layers import COLUMNS, Conv2d, Dense, Layer, to_table
 from ..network import Network, Operation
 from ..network.formulas import Repeated
 from ..network.operations import COUNTED
-from .correction import Smooth, correct, corrections
+from .correction import Predict, Smooth, correct, corrections
 from .operators import Guess, OperatorTable, is_depthwise
 
 if TYPE_CHECKING:
@@ -88,11 +90,19 @@ class Predictor:
             found = self.calibration.predict(table)
             ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
             if self.operators is not None:
+                base = self._base(self.operators)
                 if self._smooth is None:
-                    self._smooth = corrections(self.calibration, self.operators.layers)
-                ends = correct(self._smooth, table, ends)
+                    self._smooth = corrections(base, self.operators.layers)
+                ends = correct(self._smooth, table, base(table), ends)
             beyond = [bool(outside) for outside in found["outside"]]
             self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
+
+    def _base(self, operators: OperatorTable) -> Predict:
+        # The formula of the calibration itself, or the same fitted to the layers in turns.
+        name = operators.formula.get("model")
+        if name is not None and name == getattr(self.calibration, "model", None):
+            return partial(model(name).predict_ms, values=operators.formula["parameters"])
+        return lambda table: self.calibration.predict(table)["predicted_ms"].to_numpy(dtype=np.float64)
 
     def _layer(self, layer: Layer) -> tuple[Guess, bool]:
         if self.operators is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
