@@ -166,7 +166,16 @@ def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
     fitted = command("fit", folder, "--model", "macs", "--out", tmp_path / "c.json")
     assert "macs on" in fitted.out
     assert "Errors, random" in fitted.out
+    assert "note:" not in fitted.out
     assert (tmp_path / "c.json").is_file()
+
+
+def test_doubts_about_a_fit_are_told(command, folder, monkeypatch):
+    from alphaflops.calibrate import fitting
+
+    monkeypatch.setattr(fitting, "_flags", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
+    told = command("fit", folder, "--model", "macs").out
+    assert "note: t0 is at its bound\nnote: q is not shown by these layers\n" in told
 
 
 def test_comparisons_are_told_to_people(command, folder, monkeypatch):

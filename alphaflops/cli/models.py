@@ -107,6 +107,8 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
         [n, *(p[key] for key in ("value", "low", "high", "unit", "meaning"))] for n, p in content["parameters"].items()
     ]
     print_table(f"{model} on {run}", ("parameter", "value", "low", "high", "unit", "meaning"), rows)
+    for flag in content["flags"]:
+        click.echo(f"note: {flag}")
     for kind, errors in content["scores"].items():
         print_table(f"Errors, {kind}", ("measure", "value"), [[k, v] for k, v in errors.items() if v is not None])
 
