@@ -285,6 +285,68 @@ def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
     page.close()
 
 
+@pytest.mark.parametrize("name", ["notebooks/03_formula", "notebooks/06_calibration"])
+def test_displayed_formulas_fit_a_phone(site, browser, name):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto((site / f"{name}.html").as_uri())
+    page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
+    page.evaluate("MathJax.startup.promise")
+    widths = page.eval_on_selector_all("div.math", "(all) => all.map((e) => [e.scrollWidth, e.clientWidth])")
+    page.close()
+    assert widths
+    assert all(content <= box for content, box in widths), widths
+
+
+def test_hidden_code_opens_and_can_be_copied(site, browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((site / "notebooks" / "02_kernels.html").as_uri())
+    for folded in page.locator("details.hide").all():
+        code = folded.locator("pre")
+        assert not code.is_visible()
+        folded.locator("summary").click()
+        assert code.is_visible()
+        folded.hover()
+        folded.locator("button.copybtn").click()
+        assert page.evaluate("navigator.clipboard.readText()").strip() == code.inner_text().strip()
+    assert page.locator("details.hide").count() > 3
+    context.close()
+
+
+def test_every_button_of_the_frame_does_something(site, browser):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto((site / "notebooks" / "02_kernels.html").as_uri())
+    does = {
+        "Toggle primary sidebar": "document.querySelector('#pst-primary-sidebar-modal').open",
+        "Toggle secondary sidebar": "document.querySelector('#pst-secondary-sidebar-modal').open",
+        "Download this page": "document.querySelector('.dropdown-download-buttons .dropdown-menu').className",
+        "Color mode": "document.documentElement.dataset.mode",
+        "Search": "document.querySelector('#pst-search-dialog').open",
+    }
+    shown = [button.get_attribute("aria-label") for button in page.locator("button[aria-label]:visible").all()]
+    assert sorted(shown) == sorted(does)
+    for name in shown:
+        before = page.evaluate(does[name])
+        page.locator(f"button[aria-label='{name}']:visible").click()
+        page.wait_for_function(f"(before) => ({does[name]}) !== before", arg=before)
+        page.keyboard.press("Escape")
+    page.close()
+
+
+def test_without_scripts_pages_are_complete_and_the_calculator_says_what_to_do(site, browser):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    for name in ("00_intro", "07_scorecard", "08_physical_limits"):
+        page.goto((site / "notebooks" / f"{name}.html").as_uri())
+        assert page.locator("figure img").first.is_visible()
+        assert page.locator(".hover-tip:visible").count() == 0
+    page.goto((site / "book" / "calculator.html").as_uri())
+    assert "needs JavaScript" in page.locator(".calculator").inner_text()
+    assert not page.locator(".calc-form").is_visible()
+    context.close()
+
+
 def test_search_finds_dense(site, browser):
     page = browser.new_page()
     page.goto(f"{(site / 'search.html').as_uri()}?q=dense")
@@ -442,6 +504,21 @@ def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, browser)
     assert not height.is_visible()
     assert page.get_by_label("Inputs", exact=True).input_value() == "100"
     page.close()
+
+
+@pytest.mark.parametrize("setting", ["kind=conv2d&k=3", "kind=conv2d&k=1", "kind=dense&cin=128&cout=128"])
+def test_calculator_predicts_once_per_machine_and_formula(site, browser, setting):
+    page = browser.new_page()
+    page.goto((site / "book" / "calculator.html").as_uri() + f"#{setting}")
+    boxes = page.locator(".calc-machine").all()
+    shown = {box.locator("h3").inner_text(): box.locator("li > span:first-child").all_inner_texts() for box in boxes}
+    page.close()
+    data = calculator_data.payload(paths.data_folder() / "calibrations")
+    assert set(shown) == {entry["machine"] for entry in data["calibrations"] + data["published"]}
+    titles = [data["models"][name]["title"] for name in calculator_data.SHOWN]
+    for machine, found in shown.items():
+        fitted = [title for title in found if not title.startswith("published")]
+        assert fitted == (titles if machine != "RTX 4090" else []), machine
 
 
 def test_calculator_data_are_the_bundled_calibrations(site):

@@ -145,6 +145,12 @@ def test_load_tells_two_runs_of_one_machine_apart(paper, run, tmp_path):
     assert len(set(names)) == len(names)
 
 
+def test_the_readers_run_on_a_known_machine_is_told_apart_as_theirs(paper, run, tmp_path):
+    known = figures.load()[-1].meta["machine"]
+    folder = Run({**run.meta, "machine": known}, run.table).write(tmp_path / "mine")
+    assert figures.load([folder])[-1].machine == f"your {known['name']}"
+
+
 def test_alpha_curves_are_the_formula_and_its_limit():
     frame = figures.curves(points=7)
     (ax,) = figures.draw_curves(frame).axes
@@ -222,13 +228,19 @@ def test_provenance_names_every_source_and_what_is_not_recorded(run):
 
 
 def test_status_says_who_measured_and_with_what(run):
-    ours = Run({**run.meta, "software": {"torch": "2.9.9"}}, run.table)
-    theirs = Run({**run.meta, "run_id": "theirs", "origin": "upstream"}, run.table)
-    first, second = figures.status_table([ours, theirs]).splitlines()[-3:-1]
-    assert "PyTorch 2.9.9" in first
-    assert "this project" in first
-    assert "TensorFlow, version not stated" in second
-    assert "the paper's authors" in second
+    def told(run_id, **meta):
+        return figures.status_table([Run({**run.meta, "run_id": run_id, **meta}, run.table)]).splitlines()[-2]
+
+    ours = told("cpu-1core", software={"torch": "2.9.9"})
+    assert "PyTorch 2.9.9" in ours
+    assert "this project" in ours
+    theirs = told("paper-t2000", origin="upstream", protocol={"name": "a mean, TensorFlow, versions not stated"})
+    assert "TensorFlow, version not stated" in theirs
+    assert "Asperti" in theirs
+    others = told("neusight-conv-t4", origin="upstream", protocol={"name": "the 5 fastest, PyTorch 2.1.0, TF32 off"})
+    assert "PyTorch 2.1.0 " in others
+    assert "NeuSight" in others
+    assert "| you " in told("20260102-030405-quick")
 
 
 def test_facts_of_a_run_tell_how_its_sentinel_moved(run):

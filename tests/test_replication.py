@@ -83,4 +83,4 @@ def test_held_experiments_are_listed(meta):
     runs = [Run(meta, GRID.assign(latency_ms=1.0)), Run(meta, fine.assign(latency_ms=1.0))]
     paper, own = replication.told_experiments(runs)
     assert "twins of A, B, C, D, E, F, G" in paper
-    assert "experiments A." in own
+    assert ": A point for point." in own

@@ -65,15 +65,16 @@ def load(runs: Iterable[str | Path] = ()) -> tuple[Run, ...]:
     for run_id in ids:
         if ids.count(run_id) > 1:
             raise AlphaflopsError(f"run {run_id!r} is given twice: name each run once")
-    return tuple(_told_apart(run.ok for run in loaded))
+    own = [run.id for run in loaded if run.id not in datasets.names()]
+    return tuple(_told_apart((run.ok for run in loaded), own[0] if len(own) == 1 else None))
 
 
-def _told_apart(runs: Iterable[Run]) -> Iterator[Run]:
-    """Add a run's id to its machine's name where an earlier run has that machine: no table then mixes the two."""
+def _told_apart(runs: Iterable[Run], yours: str | None = None) -> Iterator[Run]:
+    """Name a machine apart where an earlier run has it, "your …" or by the run's id: no table then mixes the two."""
     taken: set[str] = set()
     for run in runs:
         if run.machine in taken:
-            name = {"name": f"{run.machine} ({run.id})"}
+            name = {"name": f"your {run.machine}" if run.id == yours else f"{run.machine} ({run.id})"}
             run = Run(dict(run.meta) | {"machine": dict(run.meta["machine"]) | name}, run.table, run.samples)
         taken.add(run.machine)
         yield run

@@ -67,14 +67,18 @@ def _roof(ax: "Axes", frame: "pd.DataFrame", peak: Peak | None, low: float, high
     ax.plot(x, np.minimum(peak.tflops, peak.gbs * x / 1e3), color=style.INK, lw=1.8, label="roof")
     ax.set_ylim(bottom, max(peak.tflops, float(frame["tflops"].max())) * 2.6)
     ridge = 1e3 * peak.tflops / peak.gbs
-    ax.annotate(f"peak {peak.tflops:.3g} TFLOP/s", (ridge, peak.tflops), (2, 4), textcoords="offset points", fontsize=9)
+    found = beyond(frame, peak)
+    ringed = 0 < len(found) <= RINGS
+    # Rings lie around the corner of the roof and to its right.
+    beside, side = ((-32, 6), "right") if ringed else ((2, 4), "left")
+    words = f"peak {peak.tflops:.3g} TFLOP/s"
+    ax.annotate(words, (ridge, peak.tflops), beside, textcoords="offset points", fontsize=9, ha=side)
     slope = low * (ridge / low) ** 0.12
     ax.annotate(
         f"{peak.gbs:g} GB/s", (slope, peak.gbs * slope / 1e3), (7, -2), textcoords="offset points", va="top", fontsize=9
     )
-    found = beyond(frame, peak)
     note = f"{len(found):,} of {len(frame):,} layers beyond the hardware"
-    if not 0 < len(found) <= RINGS:
+    if not ringed:
         return note
     over, name = found["tflops"], "beyond the hardware"
     ax.scatter(found["intensity"], over, s=34, facecolor="none", edgecolor=style.INK, lw=0.9, label=name)

@@ -1,5 +1,6 @@
 """Draw how well models predict: the scorecard, residuals against size, the learning curve."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def set_label(run: str) -> str:
     """Break a data set's name into two short lines."""
     if run in OWN_LABELS:
         return OWN_LABELS[run]
+    if found := re.fullmatch(r"(\d{4})(\d\d)(\d\d)-\d{6}-(\w+)", run):
+        return "{}-{}-{}\n{}".format(*found.groups())
     parts = run.removeprefix("neusight-").split("-")
     if run.startswith("neusight-") and len(parts) == 2:
         return f"{parts[1].upper()}\n{parts[0]}"

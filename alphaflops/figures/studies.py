@@ -6,7 +6,7 @@ from ..costs import ANALYTIC, BEST, FORMS
 from ..study.conclusions import signed
 from ..study.findings import number
 from ..study.limits import PEAKS
-from .scores import model_title
+from .scores import model_title, set_label
 from .tables import table
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def parameters_table(frame: "pd.DataFrame", machines: "Mapping[str, str]") -> st
             row[machines[entry["run"]]] = f"{number(entry['value'])} {interval}"
         rows.append(row)
     caption = "Fitted numbers with 90 % bootstrap intervals. As wide as the bounds means: these layers do not show it."
-    return table(pd.DataFrame(rows), caption, "tab-parameters")
+    return table(pd.DataFrame(rows), caption, "tab-parameters", wide=True)
 
 
 def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequence[str]") -> str:
@@ -51,7 +51,7 @@ def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequenc
         row: dict[str, str] = {"model": model_title(name)}
         for run in runs:
             own = scores[(scores["run"] == run) & (scores["model"] == name)].set_index("cv")["mape_pct"]
-            row[run] = " / ".join(_percent(own.get(cv)) for cv in ("in sample", "random", "figure"))
+            row[_in_a_line(run)] = " / ".join(_percent(own.get(cv)) for cv in ("in sample", "random", "figure"))
         rows.append(row)
     caption = "Mean error (%): in sample / five random folds / leaving one figure out."
     return table(pd.DataFrame(rows), caption, "tab-scores")
@@ -77,22 +77,26 @@ def forms_table(tried: "pd.DataFrame") -> str:
     for form in sorted(FORMS, key=lambda form: float(change[form.name])):
         title = f"**{form.title}** (chosen)" if form.name == BEST.name else form.title
         about = {"form": title, "numbers": str(len(form.parameters)), "change": signed(float(change[form.name]))}
-        rows.append(about | {f"`{run}`": _percent(wide.loc[form.name, run]) for run in wide.columns})
+        rows.append(about | {_in_a_line(run): _percent(wide.loc[form.name, run]) for run in wide.columns})
     caption = (
         "Forms tried: fitted numbers, change of the mean error against the chosen form (percentage points), and mean "
         "error (%) on the layers that the choice looked at."
     )
-    return table(pd.DataFrame(rows), caption, "tab-forms")
+    return table(pd.DataFrame(rows), caption, "tab-forms", wide=True)
+
+
+def _in_a_line(run: str) -> str:
+    return set_label(run).replace("\n", " ")
 
 
 def models_table() -> str:
-    """Write every formula with its fitted numbers."""
+    """Write every formula with its fitted numbers; the project's own is too long for a cell."""
     import pandas as pd
 
     rows = [
         {
             "name": f"`{m.name}`",
-            "formula": f"${m.equation}$",
+            "formula": "in the next section" if m is BEST else f"${m.equation}$",
             "fitted": ", ".join(p.name for p in m.parameters) or "none",
         }
         for m in ANALYTIC.values()
@@ -180,18 +184,19 @@ def claims_table(frame: "pd.DataFrame") -> str:
     """Write the claims with their tests and thresholds; `frame` as given by `claims.table`."""
     first = frame.drop_duplicates("claim")
     columns = {"text": "claim", "by": "by", "test": "test", "rule": "verdict"}
-    return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims")
+    return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims", wide=True)
 
 
 def verdicts_table(frame: "pd.DataFrame") -> str:
     """Write the verdict and the value of every claim on every run; `frame` as given by `claims.table`."""
     shown = frame.assign(outcome=[_outcome(entry) for entry in frame.to_dict("records")])
     wide = shown.pivot_table("outcome", "text", "run", aggfunc="first", sort=False)
-    wide = wide.loc[list(dict.fromkeys(frame["text"])), list(dict.fromkeys(frame["run"]))]
+    wide = wide.loc[list(dict.fromkeys(frame["text"])), list(dict.fromkeys(frame["run"]))].rename(columns=_in_a_line)
     return table(
         wide.rename_axis("claim").reset_index(),
         "Verdicts, with the value of each statistic. A dash: not measured.",
         "tab-verdicts",
+        wide=True,
     )
 
 

@@ -1,5 +1,6 @@
 """Tables of the book as MyST text: numbered, captioned, numbers rounded."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from .. import datasets
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ..records import Run
 
 
-def table(frame: "pd.DataFrame", caption: str, name: str) -> str:
+def table(frame: "pd.DataFrame", caption: str, name: str, *, wide: bool = False) -> str:
     """Write a table as a numbered MyST ``{table}``; cells are written as they are.
 
     Parameters
@@ -24,13 +25,16 @@ def table(frame: "pd.DataFrame", caption: str, name: str) -> str:
         What the table shows, with units.
     name : str
         Label for cross-references, ``tab-…``.
+    wide : bool
+        Whether it has too many columns, or too long ones, for a phone: its first column then stays in sight.
     """
-    return captioned(frame.to_markdown(index=False, disable_numparse=True), caption, name)
+    return captioned(frame.to_markdown(index=False, disable_numparse=True), caption, name, wide=wide)
 
 
-def captioned(body: str, caption: str, name: str) -> str:
-    """Write a Markdown table with number, caption and label; `body` is the table's text."""
-    return f"```{{table}} {caption}\n:name: {name}\n\n{body}\n```"
+def captioned(body: str, caption: str, name: str, *, wide: bool = False) -> str:
+    """Write a Markdown table with number, caption and label; `body` is the table's text, `wide` as for `table`."""
+    kind = ":class: wide\n" if wide else ""
+    return f"```{{table}} {caption}\n:name: {name}\n{kind}\n{body}\n```"
 
 
 def equal_flops_table(frame: "pd.DataFrame") -> str:
@@ -61,16 +65,24 @@ def status_table(runs: "Sequence[Run]") -> str:
             "machine": run.machine,
             "layers": f"{len(run.table):,}",
             "software": _software(run),
-            "measured by": "this project" if run.meta["origin"] == "measured" else "the paper's authors",
+            "measured by": _measurer(run),
         }
         for run in runs
     ]
-    return table(pd.DataFrame(rows), "Measurements shown in this book.", "tab-status")
+    return table(pd.DataFrame(rows), "Measurements shown in this book.", "tab-status", wide=True)
+
+
+def _measurer(run: "Run") -> str:
+    if run.id in datasets.sources():
+        return datasets.sources()[run.id].citation
+    return "this project" if run.id in datasets.bundled() else "you"
 
 
 def _software(run: "Run") -> str:
-    version = (run.meta.get("software") or {}).get("torch")
-    return f"PyTorch {version}" if version else "TensorFlow, version not stated"
+    if version := (run.meta.get("software") or {}).get("torch"):
+        return f"PyTorch {version}"
+    told = re.search(r"PyTorch [\d.]+|TensorFlow", str(run.meta["protocol"].get("name")))
+    return "not stated" if told is None else f"{told[0]}, version not stated" if told[0] == "TensorFlow" else told[0]
 
 
 def sources_table() -> str:
@@ -88,7 +100,7 @@ def sources_table() -> str:
         }
         for source in datasets.sources().values()
     ]
-    return table(pd.DataFrame(rows), "Upstream data sets, by URL, commit and checksum.", "tab-sources")
+    return table(pd.DataFrame(rows), "Upstream data sets, by URL, commit and checksum.", "tab-sources", wide=True)
 
 
 def runs_table(runs: "Sequence[Run]") -> str:
@@ -99,7 +111,7 @@ def runs_table(runs: "Sequence[Run]") -> str:
     if not measured:
         return "No run of ours is bundled or named."
     facts = pd.DataFrame({f"`{run.id}`": pd.Series(_facts(run)) for run in measured})
-    return table(facts.rename_axis("").reset_index(), "Our measurements, as recorded with them.", "tab-runs")
+    return table(facts.rename_axis("").reset_index(), "Our measurements, as recorded with them.", "tab-runs", wide=True)
 
 
 def _facts(run: "Run") -> dict[str, str]:

@@ -17,6 +17,23 @@ LOOK = {
     "not measured": ("#f2f2f2", "#767676", "–"),
 }
 """Colour of the cell, colour of its text, and mark of each verdict."""
+ROWS = {
+    "flops-do-not-order-times": "FLOPs misorder layers",
+    "dense-and-conv-differ": "dense ≠ conv on a GPU",
+    "table-layers-differ": "Figure 1a differs on a GPU",
+    "not-flat-on-gpu": "not flat on a GPU",
+    "flat-on-one-core": "flat on one core",
+    "flatter-on-one-core": "flatter on one core",
+    "space-parallelises-better": "space parallelises better",
+    "alpha-beats-flops": "α-FLOPs beat FLOPs",
+    "alpha-beats-flops-and-t0": "α-FLOPs beat FLOPs + t₀",
+    "alpha-adds-to-t0": "α-FLOPs + t₀ beat both",
+    "jumps-on-fine-grids": "jumps on fine grids",
+    "alpha-underestimates": "α-FLOPs underestimate",
+}
+"""What stands before each claim's row."""
+LONG = 4
+"""Characters that fit into a cell."""
 
 
 def _short(value: float) -> str:
@@ -42,11 +59,13 @@ def draw_verdicts(frame: "pd.DataFrame") -> "Figure":
         colour, ink, mark = LOOK[entry["verdict"]]
         ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=2))
         known = entry["verdict"] != "not measured"
-        text = f"{mark}\n{_short(entry['value'])}".replace("-", "−") if known else mark
-        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=9, linespacing=0.95)
+        value = _short(entry["value"]).replace("-", "−") if known else ""
+        size = 9 if len(value) <= LONG else 7.5
+        text = f"{mark}\n{value}".rstrip()
+        ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=ink, fontsize=size, linespacing=0.95)
     ax.set(xlim=(0, len(runs)), ylim=(len(claims), 0))
     ax.set_xticks([i + 0.5 for i in range(len(runs))], [set_label(run).replace("\n", " ") for run in runs], rotation=90)
-    ax.set_yticks([i + 0.5 for i in range(len(claims))], [claim.replace("-", " ") for claim in claims])
+    ax.set_yticks([i + 0.5 for i in range(len(claims))], [ROWS[claim] for claim in claims])
     ax.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False, top=False)
     ax.grid(False)
     for spine in ax.spines.values():

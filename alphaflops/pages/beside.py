@@ -13,6 +13,7 @@ from ..costs.alpha import PAPER_T2000, REPLICATION_RTX4090, AlphaConstants
 from ..errors import AlphaflopsError
 from ..figures import AUTHORS, machines, reference_runs
 from ..study import claims, findings
+from ..study.comparison import time_ratio
 from ..study.evidence import ErrorOf
 from ..study.scores import held_out_mape
 
@@ -26,6 +27,8 @@ UNKNOWN: Final = "not recorded"
 TOO_FEW: Final = "too few layers"
 FITTED: Final = ("macs+t0", "alpha")
 """Models whose fitted numbers are compared."""
+TRUSTED: Final = 0.5
+"""Share of layers that must have reached the wanted precision for a run to be shown without a warning."""
 Fits: TypeAlias = "Mapping[str, Mapping[str, Calibration | None]]"
 CONSTANTS: Final = ("scale", "beta_1", "gamma_1", "beta_k", "gamma_k")
 """Fitted numbers of α-FLOPs, by their names in the model."""
@@ -45,14 +48,34 @@ def own_runs(runs: Iterable["Run"]) -> list["Run"]:
 
 
 def introduction(runs: Sequence["Run"]) -> str:
-    """Say in one sentence whose machine is shown, and how to show another."""
+    """Say whose machine is shown, how fast it is beside the first run's, and how far its times can be trusted."""
     names, own = machines(runs), own_runs(runs)
     if own:
-        return f"Shown as yours: **{', '.join(names[run.id] for run in own)}**."
+        return "\n\n".join(_introduced(run, runs[0], names) for run in own)
     return (
         "No further machine was given to this book, so it shows the runs that come with it. `make rerun` measures "
         "yours and puts it here."
     )
+
+
+def _introduced(run: "Run", first: "Run", names: Mapping[str, str]) -> str:
+    ratio, shared = time_ratio(run, first)
+    told = [f"Shown as yours: **{names[run.id]}**, `{run.id}`."]
+    if ratio is not None:
+        told.append(f"It takes {findings.number(ratio)} times as long as {names[first.id]}, median of {shared} layers.")
+    if run.meta.get("profile") in ("smoke", "quick"):
+        told.append(f"This is a trial on {len(run.table)} layers: `make rerun PROFILE=paper` times all of the paper's.")
+    settled = _settled(run)
+    if settled < TRUSTED * len(run.table):
+        told.append(
+            f"Only {settled} of {len(run.table)} layers reached the wanted precision: close other programs and measure "
+            "again before you draw conclusions."
+        )
+    return " ".join(told)
+
+
+def _settled(run: "Run") -> int:
+    return int(run.table["converged"].fillna(False).astype(bool).sum()) if "converged" in run.table else 0
 
 
 def machine_cards(runs: Sequence["Run"]) -> "pd.DataFrame":
@@ -184,7 +207,7 @@ def disagreement(told: "pd.DataFrame") -> str:
     if not len(differing):
         return "The machines agree on every claim that more than one of them could measure."
     return figures.table(
-        differing, "Verdict of each claim that does not come out alike everywhere.", "tab-disagreement"
+        differing, "Verdict of each claim that does not come out alike everywhere.", "tab-disagreement", wide=True
     )
 
 
@@ -227,7 +250,7 @@ def _quality(run: "Run") -> str:
     table, sentinel = run.table, run.meta.get("sentinel") or {}
     if run.meta["origin"] != "measured":
         return "taken as published; drift, convergence and spread are not recorded."
-    settled = int(table["converged"].fillna(False).astype(bool).sum()) if "converged" in table else 0
+    settled = _settled(run)
     flagged = int(table["flags"].fillna("").ne("").sum()) if "flags" in table else 0
     told = f"{settled} of {len(table)} layers reached the wanted precision, {flagged} carry a flag."
     if sentinel.get("moved") is None:

@@ -327,7 +327,7 @@ def _clean(path: Path, notes: Sequence[noting.Note], given: Path) -> None:
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id = f"c{i:02d}-parameters"
+            cell.id, cell.metadata["tags"] = f"c{i:02d}-parameters", ["injected-parameters", "remove-cell"]
     try:
         told = provenance.record(notebook, notes, given)
     except AlphaflopsError as error:

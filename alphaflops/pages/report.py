@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import experiments, figures
 from ..errors import AlphaflopsError
+from ..figures.scores import model_title
 from ..records import replace_file
+from ..study import findings
+from ..study.comparison import MODELS
 from . import beside
 
 if TYPE_CHECKING:
@@ -57,15 +60,17 @@ def page(runs: Sequence["Run"], compared: Sequence[Mapping[str, Any]], quantity:
     import pandas as pd
 
     good = [run.ok for run in runs]
-    title = "Layers timed on " + ", ".join(dict.fromkeys(run.machine for run in runs))
-    numbers = pd.DataFrame(compared).set_index("run").T.map(_cell).rename_axis("").reset_index()
+    names = figures.machines(good)
+    title = " beside ".join(names.values())
+    rows = [{words: _cell(row[key]) for key, words in _rows(runs[0].id).items()} for row in compared]
+    numbers = pd.DataFrame(rows, index=[row["run"] for row in compared]).T.rename_axis("").reset_index()
     told, fitted = beside.verdicts(good), beside.fits(good)
     differing = beside.changed(told)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p class=note>{quantity.capitalize()}; times in ms. <b>shared</b>: layers also in {html.escape(runs[0].id)}; "
-        "<b>time_ratio</b>: median time on those, divided by its time; percentages: mean error of each cost formula "
-        "fitted to the run, in sample.</p>",
+        "".join(f"<p>{html.escape(line)}</p>" for line in _told(compared, names)),
+        f"<p class=note>Times are {quantity}. Errors are means over all layers of a run, to which each formula was "
+        "fitted, but for the published one.</p>",
         _table(numbers),
         "<h2>Machines</h2>" + _table(beside.machine_cards(good)),
         f"<h2>Claims on which they disagree</h2>{_table(differing) if len(differing) else '<p>None.</p>'}",
@@ -99,10 +104,30 @@ def write(text: str, path: Path) -> Path:
     return path
 
 
+def _rows(first: str) -> dict[str, str]:
+    """Name the entries of `comparison.compare` for readers."""
+    counts = {"machine": "machine", "layers": "layers", "shared": f"layers shared with {first}"}
+    times = {"time_ratio": f"median time over that of {first}", "t0_ms": "fitted cost of a call (ms)"}
+    return counts | times | {f"{name} %": f"error of {model_title(name)} (%)" for name in MODELS}
+
+
+def _told(compared: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
+    first, told = names[compared[0]["run"]], []
+    for row in compared[1:]:
+        if row["time_ratio"] is not None:
+            speed = f"takes {findings.number(row['time_ratio'])} times as long as {first}"
+            told.append(f"{names[row['run']]} {speed}, in the median of {row['shared']} layers.")
+    for row in compared:
+        best = min(MODELS, key=lambda name: row[f"{name} %"])
+        error = findings.number(row[f"{best} %"])
+        told.append(f"On {names[row['run']]} the formula that errs least is “{model_title(best)}”, {error} %.")
+    return told
+
+
 def _cell(value: Any) -> str:
     if value is None or value != value:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return findings.number(value, 3) if isinstance(value, float) else str(value)
 
 
 def _table(frame: "pd.DataFrame") -> str:

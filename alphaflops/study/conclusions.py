@@ -54,7 +54,7 @@ def covered(coverage: "pd.DataFrame") -> str:
     good = means.between(*COVERED)
     verdict = "They are honest" if good.all() else f"They are honest on {int(good.sum())} of {len(good)} runs"
     return (
-        f"Intervals made to hold {number(asked)} % of new layers hold {between(means, 3)} %. {verdict}, if "
+        f"Intervals made to hold {number(asked)} % of new layers hold {between(means, 3)} %. {verdict}, where "
         f"{number(COVERED[0])} to {number(COVERED[1])} % counts as honest."
     )
 
@@ -133,11 +133,11 @@ def parts(tried: "pd.DataFrame") -> list[str]:
     worst, less = change[change >= NOTHING].head(MOST), change[change < 0]
     extra = less.index.isin([form.name for form in FORMS if len(form.parameters) > len(BEST.parameters)])
     told = [
-        f"Percentage points that the mean error over {wide.shape[1]} data sets rises without a part, the largest "
+        f"What parts are worth, in percentage points of the mean error over {wide.shape[1]} data sets, the largest "
         f"first: {named(worst)}.",
         f"Forms with no more numbers that err less in the mean: {named(less[~extra])}. With more numbers: "
         f"{named(less[extra])}.",
-        f"{int((change.abs() < NOTHING).sum())} of {len(change)} changes are worth less than {number(NOTHING)} "
+        f"{int((change.abs() < NOTHING).sum())} of {len(change)} changes are worth less than {number(NOTHING, 1)} "
         "points in the mean.",
     ]
     halves = tried[(tried["model"] == BEST.name) & tried["unseen_pct"].notna()]
@@ -147,8 +147,8 @@ def parts(tried: "pd.DataFrame") -> list[str]:
             for run, unseen, seen in zip(halves["run"], halves["unseen_pct"], halves["mape_pct"], strict=True)
         ]
         told.append(
-            "Error of the form on the half that the choice did not look at, fitted to the half that it looked at "
-            f"(and on that one): {', '.join(listed)}."
+            "Error on the half of a set that the choice did not look at, the form fitted to the other half; in "
+            f"brackets the error on that other half: {', '.join(listed)}."
         )
     return told
 
@@ -160,14 +160,16 @@ def pulled(pulls: "pd.DataFrame") -> str:
     changes = {pull / weights[0]: float((wide[pull] - wide[weights[0]]).mean()) for pull in weights[1:]}
     listed = ", ".join(f"{number(ratio)} times the weight {signed(change)}" for ratio, change in changes.items())
     return (
-        f"With {int(pulls['layers'].iloc[0])} layers, a stronger pull of the numbers to their starts changes the mean "
-        f"error by so many percentage points: {listed}."
+        "Where layers are few, a weak pull keeps the numbers near typical values. With "
+        f"{int(pulls['layers'].iloc[0])} layers, a stronger pull changes the mean error by so many percentage points: "
+        f"{listed}."
     )
 
 
 def signed(value: float) -> str:
-    """Write a change with its sign and two digits."""
-    return f"{'+' if value >= 0 else '−'}{number(abs(value))}"
+    """Write a change with its sign and two digits, of which none lies beyond the hundredths."""
+    size = abs(value)
+    return f"{'+' if value >= 0 else '−'}{number(size) if size >= 1 else f'{size:.2f}'}"
 
 
 def tally(judged: "pd.DataFrame") -> list[str]:
@@ -175,17 +177,18 @@ def tally(judged: "pd.DataFrame") -> list[str]:
     told = []
     for (run, machine), part in judged.groupby(["run", "machine"], sort=False):
         counts = part["verdict"].value_counts()
-        listed = [f"{counts.get(name, 0)} {words}" for name, words in _COUNTED.items()]
+        listed = [f"{counts.get(name, 0)} {one if counts.get(name, 0) == 1 else more}" for name, one, more in _COUNTED]
         told.append(f"**{machine}** (`{run}`): {', '.join(listed)}.")
     return told
 
 
-_COUNTED = {
-    "holds": "hold",
-    "holds in part": "hold in part",
-    "fails": "fail",
-    "not measured": "cannot be told from these layers",
-}
+_COUNTED: Final = (
+    ("holds", "holds", "hold"),
+    ("holds in part", "holds in part", "hold in part"),
+    ("fails", "fails", "fail"),
+    ("not measured", "cannot be told from these layers", "cannot be told from these layers"),
+)
+"""Each verdict, with the words for one claim and for more."""
 
 
 def told(judged: "pd.DataFrame") -> list[str]:

@@ -33,7 +33,7 @@ ONE_RATE = 1.3
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Write a number with that many significant digits and no exponent.
+    """Write a number with that many significant digits, a true minus sign and no exponent.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def number(value: float, digits: int = 2) -> str:
         return "0" if value == 0 else "not known"
     rounded = float(f"{value:.{digits - 1}e}")
     places = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(places, 0)}f}"
+    return f"{rounded:,.{max(places, 0)}f}".replace("-", "−")
 
 
 def between(values: Iterable[float], digits: int = 2) -> str:
@@ -191,7 +191,7 @@ def _flat(row: "pd.Series[float]") -> str:
         return f"the lines are flat, time per FLOP stays within a factor of {number(row['high'])}"
     trend = "rises" if row["trend"] >= TREND else "falls" if row["trend"] <= -TREND else "goes up and down"
     return (
-        f"time per FLOP {trend} with the kernel (rank correlation {row['trend']:.2f}) and changes by a factor of "
+        f"time per FLOP {trend} with the kernel (rank correlation {number(row['trend'])}) and changes by a factor of "
         f"{between((row['low'], row['high']))} along a line"
     )
 

@@ -264,9 +264,7 @@ def told_experiments(runs: "Sequence[Run]") -> list[str]:
         held = set(run.ok.table["experiment"])
         own = [e.figure for e in experiments.REPLICATION if e.name in held]
         twins = [letter for letter, name in TWINS.items() if name in held]
-        exact = f"experiments {', '.join(own)}" if own else "none of them point for point"
-        sentences.append(
-            f"**{run.machine}** (`{run.id}`) holds {exact}"
-            + (f"; the paper's twins of {', '.join(twins)}." if twins else ".")
-        )
+        parts = [f"{', '.join(own)} point for point"] if own else []
+        parts += [f"the paper's twins of {', '.join(twins)}"] if twins else []
+        sentences.append(f"**{run.machine}** (`{run.id}`): {'; '.join(parts) or 'none of them'}.")
     return sentences

@@ -55,8 +55,8 @@ def lines(same: "pd.DataFrame", judged: "pd.DataFrame", scores: "pd.DataFrame") 
         f"**The claim**: FLOPs do not tell the time. On the authors' {same['machine'].iloc[0]}, layers of "
         f"{number(2e-6 * same['macs'].iloc[0], 3)} million FLOPs each take {number(first['fast_ms'])} to "
         f"{number(first['slow_ms'])} ms.",
-        f"**FLOPs against time**: that they put layers into a wrong order {counted(judged, ORDER)}.",
-        f"**α-FLOPs against FLOPs**: that they predict better {counted(judged, HELPS)}. Their mean error is "
+        f"**FLOPs as an order**: the claim that they put layers into a wrong order {counted(judged, ORDER)}.",
+        f"**α-FLOPs against FLOPs**: the claim that they predict better {counted(judged, HELPS)}. Their mean error is "
         f"{between(errors['alpha'])} %, that of FLOPs {between(errors['macs'])} %.",
         f"**A plain rival**: FLOPs plus one constant for the cost of a call predict better than α-FLOPs on "
         f"{int(wins.sum())} of {len(wins)} data sets.",

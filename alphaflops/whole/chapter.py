@@ -22,6 +22,10 @@ MOVED: Final = 0.10
 """Share by which a network's own time must move between the parts of a measurement to be mentioned."""
 
 
+def _percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
+    return f"{100 * share:{'+' if sign else ''}.{digits}f} %".replace("-", "−")
+
+
 def _runs(frame: "pd.DataFrame") -> "Iterator[tuple[str, pd.DataFrame]]":
     for run in dict.fromkeys(frame["run"]):
         yield str(run), frame[frame["run"] == run]
@@ -61,9 +65,11 @@ def accuracy(frame: "pd.DataFrame") -> list[str]:
         inside = ((part["measured_ms"] >= part["low_ms"]) & (part["measured_ms"] <= part["high_ms"])).sum()
         met = size.median() <= MEDIAN_ASKED and size.max() <= EACH_ASKED
         sentences.append(
-            f"**{run}**: median absolute error {size.median():.1%} over {len(part)} networks, largest "
-            f"{worst['error']:+.1%} ({worst['network']}); {inside} of {len(part)} measured times lie in the interval. "
-            f"Asked for were {MEDIAN_ASKED:.0%} and {EACH_ASKED:.0%}: {'reached' if met else 'missed'}."
+            f"**{run}**: median absolute error {_percent(size.median())} over {len(part)} networks, largest "
+            f"{_percent(worst['error'], sign=True)} ({worst['network']}); {inside} of {len(part)} measured times lie "
+            "in the interval. "
+            f"Asked for were {_percent(MEDIAN_ASKED, 0)} in the median and {_percent(EACH_ASKED, 0)} at most: "
+            f"{'reached' if met else 'missed'}."
         )
     return sentences
 
@@ -76,10 +82,11 @@ def missing(frame: "pd.DataFrame") -> list[str]:
         rest = (row["rest_ms"] - row["remaining_ms"]) / row["measured_ms"]
         kind = row["kind_error_ms"] / row["measured_ms"]
         sentences.append(
-            f"**{row['network']}, {row['run']}**: {row['error']:+.1%} = {layers:+.1%} from the layers, most in "
-            f"{row['kind']} ({kind:+.1%}), and {rest:+.1%} from the rest."
+            f"**{row['network']}, {row['run']}**: {_percent(row['error'], sign=True)} = "
+            f"{_percent(layers, sign=True)} from the layers, most in {row['kind']} ({_percent(kind, sign=True)}), and "
+            f"{_percent(rest, sign=True)} from the rest."
             + (
-                f" The measured time itself moved by {row['spread']:.0%} within minutes."
+                f" The measured time itself moved by {_percent(row['spread'], 0)} within minutes."
                 if row["spread"] > MOVED
                 else ""
             )
@@ -96,8 +103,8 @@ def why(frame: "pd.DataFrame") -> list[str]:
         plain = ((part["formula_ms"] + part["rest_ms"]) / part["measured_ms"] - 1).abs()
         sentences.append(
             f"**{run}**: in turns the layers take {slower:.2f} times as long as call after call (median). The formula "
-            f"is {formula:.0%} off their sum call after call; uncorrected, whole networks would be "
-            f"{plain.median():.0%} off in the median and {plain.max():.0%} at most."
+            f"is {_percent(formula, 0)} off their sum call after call; uncorrected, whole networks would be "
+            f"{_percent(plain.median(), 0)} off in the median and {_percent(plain.max(), 0)} at most."
         )
     return sentences
 
@@ -109,7 +116,7 @@ def made_of(frame: "pd.DataFrame") -> str:
              "|---|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for row in _rows(frame):
         names = ("layers_ms", "turns_ms", "alone_ms", "formula_ms", "rest_ms", "remaining_ms")
-        cells = [*(f"{row[name]:.1f}" for name in names), f"{row['uncovered_ms'] / row['predicted_ms']:.0%}"]
+        cells = [*(f"{row[name]:.1f}" for name in names), _percent(row["uncovered_ms"] / row["predicted_ms"], 0)]
         lines.append(f"| {row['run']} | {row['network']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -134,8 +141,8 @@ def training(frame: "pd.DataFrame", forward: "pd.DataFrame") -> list[str]:
         )
         sentences.append(
             f"**{run}**: forward and backward take {np.median(ratio):.1f} times as long as forward alone (median of "
-            f"{len(part)}). Predicted with a median absolute error of {size.median():.1%}, largest "
-            f"{worst['error']:+.1%} ({worst['network']}); {verdict}."
+            f"{len(part)}). Predicted with a median absolute error of {_percent(size.median())}, largest "
+            f"{_percent(worst['error'], sign=True)} ({worst['network']}); {verdict}."
         )
     return sentences
 
@@ -172,6 +179,6 @@ def shown(frame: "pd.DataFrame") -> str:
         lines.append(
             f"| {row['run']} | {row['network']} | {row['params'] / 1e6:.1f} | {row['macs'] / 1e9:.2f} "
             f"| {row['alpha_flops'] / 1e9:.3f} | {row['measured_ms']:.1f} | {row['predicted_ms']:.1f} "
-            f"| {row['error']:+.1%} |"
+            f"| {_percent(row['error'], sign=True)} |"
         )
     return "\n".join(lines)

@@ -152,12 +152,19 @@
     speaking = setTimeout(() => { find(".calc-summary").textContent = sentence; }, 250);
   }
 
+  /* Some machines were measured twice, on convolutions and on dense layers: only the run with this kind speaks. */
+  function fitting(f) {
+    const measured = (c) => (f.dense ? "dense" : "larger") in c.region.sizes;
+    const served = new Set(data.calibrations.filter(measured).map((c) => c.machine));
+    return data.calibrations.filter((c) => measured(c) || !served.has(c.machine));
+  }
+
   function showTimes(f) {
     const groups = new Map();
     const add = (machine, row) => groups.set(machine, [...(groups.get(machine) ?? []), row]);
     const published = (c) => add(c.machine, { title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) });
     published(data.published[0]);
-    for (const c of data.calibrations) add(c.machine, { ...data.models[c.model], ...predict(c, f, data.structure), level: c.level });
+    for (const c of fitting(f)) add(c.machine, { ...data.models[c.model], ...predict(c, f, data.structure), level: c.level });
     published(data.published[1]);
     const all = [...groups.values()].flat().flatMap((row) => [row.ms, row.low ?? row.ms, row.high ?? row.ms]);
     const from = Math.floor(Math.log10(Math.min(...all))) - 1;
