@@ -183,7 +183,7 @@ def constants_table(frame: "pd.DataFrame") -> str:
 def claims_table(frame: "pd.DataFrame") -> str:
     """Write the claims with their tests and thresholds; `frame` as given by `claims.table`."""
     first = frame.drop_duplicates("claim")
-    columns = {"text": "claim", "by": "by", "test": "test", "rule": "verdict"}
+    columns = {"text": "claim", "test": "test", "rule": "verdict", "by": "by"}
     return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims", wide=True)
 
 

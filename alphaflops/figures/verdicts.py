@@ -27,7 +27,7 @@ ROWS = {
     "space-parallelises-better": "space parallelises better",
     "alpha-beats-flops": "α-FLOPs beat FLOPs",
     "alpha-beats-flops-and-t0": "α-FLOPs beat FLOPs + t₀",
-    "alpha-adds-to-t0": "α-FLOPs + t₀ beat both",
+    "alpha-adds-to-t0": "the same, t₀ on both sides",
     "jumps-on-fine-grids": "jumps on fine grids",
     "alpha-underestimates": "α-FLOPs underestimate",
 }

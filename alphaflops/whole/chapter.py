@@ -111,13 +111,13 @@ def why(frame: "pd.DataFrame") -> list[str]:
 
 def made_of(frame: "pd.DataFrame") -> str:
     """Give the parts of each network's time (ms), predicted and measured, as a Markdown table."""
-    lines = ["| run | network | layers: predicted | in turns | call after call | formula for those | "
+    lines = ["| network | run | layers: predicted | in turns | call after call | formula for those | "
              "rest: predicted | rest: measured | operators' share |",
              "|---|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for row in _rows(frame):
         names = ("layers_ms", "turns_ms", "alone_ms", "formula_ms", "rest_ms", "remaining_ms")
         cells = [*(f"{row[name]:.1f}" for name in names), _percent(row["uncovered_ms"] / row["predicted_ms"], 0)]
-        lines.append(f"| {row['run']} | {row['network']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['network']} | {row['run']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -173,11 +173,11 @@ def depthwise_case(frame: "pd.DataFrame", small: str = "MobileNetV2", large: str
 
 def shown(frame: "pd.DataFrame") -> str:
     """Give the comparison as a Markdown table."""
-    lines = ["| run | network | parameters (M) | MACs (G) | α-FLOPs (G) | measured (ms) | predicted (ms) | error |",
+    lines = ["| network | run | parameters (M) | MACs (G) | α-FLOPs (G) | measured (ms) | predicted (ms) | error |",
              "|---|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for row in _rows(frame):
         lines.append(
-            f"| {row['run']} | {row['network']} | {row['params'] / 1e6:.1f} | {row['macs'] / 1e9:.2f} "
+            f"| {row['network']} | {row['run']} | {row['params'] / 1e6:.1f} | {row['macs'] / 1e9:.2f} "
             f"| {row['alpha_flops'] / 1e9:.3f} | {row['measured_ms']:.1f} | {row['predicted_ms']:.1f} "
             f"| {_percent(row['error'], sign=True)} |"
         )
