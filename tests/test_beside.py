@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from alphaflops import experiments, figures
+from alphaflops.layers import COLUMNS
 from alphaflops.pages import beside, report
 from alphaflops.records import Run
-from alphaflops.study import claims, comparison
+from alphaflops.study import claims, comparison, findings
 
 
 def _run(meta, run_id, factor, **columns):
@@ -99,6 +100,18 @@ def test_runs_that_are_bundled_are_not_the_readers(pair):
     assert "make rerun" in beside.introduction([])
 
 
+def test_the_readers_machine_opens_with_its_speed_and_its_doubts(pair):
+    fast, slow = pair
+    both = Run({**slow.meta, "profile": "smoke"}, slow.table.assign(converged=False))
+    text = beside.introduction([fast, both]).split("\n\n")[1]
+    ratio = float((both.table["latency_ms"] / fast.table["latency_ms"]).median())
+    n = len(fast.table.drop_duplicates([*COLUMNS]))
+    assert f"It takes {findings.number(ratio)} times as long as machine of fast, median of {n} layers." in text
+    assert f"a trial on {len(both.table)} layers" in text
+    assert f"None of {len(both.table)} layers reached" in text
+    assert beside.cautions(slow) == beside.cautions(fast) == []
+
+
 def test_multiples_draw_every_line_of_every_machine(pair):
     frame = figures.sweep(pair, "conv_K_vs_C")
     figure = figures.draw_multiples(frame, "kernel side")
@@ -114,8 +127,13 @@ def test_multiples_draw_every_line_of_every_machine(pair):
 
 def test_page_to_send_holds_everything_and_asks_for_nothing(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "table", lambda runs, error_of: _table(runs))
-    page = report.page(pair, comparison.compare(pair))
-    assert "machine of fast" in page
+    compared = comparison.compare(pair)
+    page = report.page(pair, compared)
+    assert "<h1>machine of fast beside machine of slow</h1>" in page
+    speed = findings.number(compared[1]["time_ratio"])
+    assert f"machine of slow takes {speed} times as long as machine of fast" in page
+    assert "error of FLOPs and a constant (%)" in page
+    assert "time_ratio" not in page
     assert page.count("<figure>") == 2
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)

@@ -460,8 +460,10 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
 def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browser):
     page = browser.new_page()
     page.goto((site / "book" / "calculator.html").as_uri())
-    page.get_by_label("Kernel side", exact=True).fill("5")
-    page.get_by_label("Height H", exact=True).fill("20")
+    assert "outside" not in page.locator(".calc-machines").inner_text()  # every machine knows the layer shown first
+    typed = {"Height H": 20, "Width W": 10, "Input channels Cin": 100, "Output channels Cout": 50, "Kernel side": 5}
+    for label, value in typed.items():
+        page.get_by_label(label, exact=True).fill(str(value))
     layer = Conv2d(20, 10, 100, 50, 5)
     names, values = (page.locator(f".calc-counts {tag}").all_inner_texts() for tag in ("dt", "dd"))
     shown = dict(zip(names, values, strict=True))
@@ -502,7 +504,7 @@ def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, browser)
     page.keyboard.press("ArrowRight")
     assert page.get_by_label("dense", exact=True).is_checked()
     assert not height.is_visible()
-    assert page.get_by_label("Inputs", exact=True).input_value() == "100"
+    assert page.get_by_label("Inputs", exact=True).input_value() == "64"
     page.close()
 
 

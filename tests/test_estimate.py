@@ -418,7 +418,7 @@ def test_each_error_is_split_into_layers_and_rest(compared):
     assert "−10.0 % = −5.0 % from the layers" in other
     assert other.endswith("−5.0 % from the rest.")
     first = chapter.made_of(compared).splitlines()[2]
-    assert first == "| MobileNetV2 | cpu-1core | 8.0 | 7.0 | 4.0 | 8.0 | 3.0 | 3.0 | 10 % |"
+    assert first == "| MobileNetV2 | cpu-1core | 8.0 | 7.0 | 4.0 | 8.0 | 3.0 | 3.0 | 10 |"
     # turns over alone: 7/4, 16/10, 20/16; the formula is twice the layers alone;
     # with it: (8 + 3)/10, (20 + 3)/20, (32 + 10)/30
     (why,) = chapter.why(compared)

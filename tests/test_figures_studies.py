@@ -4,8 +4,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
-from alphaflops import experiments
+from alphaflops import experiments, figures
 from alphaflops.costs import BOOSTING, FORMS, MODEL_NAMES
 from alphaflops.costs.alpha import published_ms
 from alphaflops.figures import limits as drawn_limits
@@ -139,6 +140,29 @@ def test_verdicts_are_coloured_marked_and_told(made_up):
     assert "| – " in tables.verdicts_table(judged)
     assert "**holds** (0.45)" in tables.verdicts_table(judged)
     assert all(claim.rule in tables.claims_table(judged) for claim in claims.CLAIMS)
+
+
+def test_every_claim_has_a_row_of_its_own():
+    assert list(drawn_verdicts.ROWS) == [claim.id for claim in claims.CLAIMS]
+    assert len(set(drawn_verdicts.ROWS.values())) == len(claims.CLAIMS)
+
+
+def test_text_of_figures_can_be_read_at_360_pixels(made_up, card):
+    frame = figures.sweep([made_up], "conv_K_vs_C")
+    judged = claims.table([made_up], error_of=lambda *_: 20.0)
+    drawn = [
+        figures.draw_sweep(frame, "kernel side"),
+        figures.draw_multiples(frame, "kernel side"),
+        drawn_verdicts.draw_verdicts(judged),
+        drawn_scores.draw_scorecard(drawn_scores.matrix(card, "random")),
+        drawn_limits.draw_roofline([limits.rates(made_up)]),
+    ]
+    for figure in drawn:
+        figure.draw_without_rendering()  # makes the ticks
+        pixels_per_point = (360 - 32) / (72 * figure.get_figwidth())  # the page keeps 16 px free on both sides
+        texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+        assert len(texts) > 10
+        assert min(text.get_fontsize() for text in texts) * pixels_per_point >= 7
 
 
 def test_winners_and_ceiling_follow_the_errors(card):

@@ -60,18 +60,23 @@ def introduction(runs: Sequence["Run"]) -> str:
 
 def _introduced(run: "Run", first: "Run", names: Mapping[str, str]) -> str:
     ratio, shared = time_ratio(run, first)
-    told = [f"Shown as yours: **{names[run.id]}**, `{run.id}`."]
+    told = [f"Shown as yours: **{names[run.id].removeprefix('your ')}**, `{run.id}`."]
     if ratio is not None:
         told.append(f"It takes {findings.number(ratio)} times as long as {names[first.id]}, median of {shared} layers.")
+    return " ".join([*told, *cautions(run)])
+
+
+def cautions(run: "Run") -> list[str]:
+    """Say why a run's times should not be relied on: it is a trial on few layers, or few of them settled."""
+    told, n = [], len(run.table)
     if run.meta.get("profile") in ("smoke", "quick"):
-        told.append(f"This is a trial on {len(run.table)} layers: `make rerun PROFILE=paper` times all of the paper's.")
-    settled = _settled(run)
-    if settled < TRUSTED * len(run.table):
+        told.append(f"This is a trial on {n} layers: `make rerun PROFILE=paper` times all of the paper's.")
+    if "converged" in run.table and _settled(run) < TRUSTED * n:
         told.append(
-            f"Only {settled} of {len(run.table)} layers reached the wanted precision: close other programs and measure "
+            f"{_settled(run) or 'None'} of {n} layers reached the wanted precision: close other programs and measure "
             "again before you draw conclusions."
         )
-    return " ".join(told)
+    return told
 
 
 def _settled(run: "Run") -> int:

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ h1, h2 { line-height: 1.2; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.3rem 0.75rem 0.3rem 0; border-bottom: 1px solid var(--line); }
 td { vertical-align: top; }
+:is(th, td):first-child { position: sticky; left: 0; min-width: 7rem; max-width: 24rem; background: var(--page); }
 figure { margin: 1rem 0; }
 figure img { max-width: min(100%, 40rem); height: auto; background: #fff; }
 figcaption, .note { color: var(--muted); font-size: 0.9rem; }
@@ -68,7 +69,8 @@ def page(runs: Sequence["Run"], compared: Sequence[Mapping[str, Any]], quantity:
     differing = beside.changed(told)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        "".join(f"<p>{html.escape(line)}</p>" for line in _told(compared, names)),
+        _list(_told(compared, names)),
+        _list(f"{names[run.id]}: {line}".replace("`", "") for run in good for line in beside.cautions(run)),
         f"<p class=note>Times are {quantity}. Errors are means over all layers of a run, to which each formula was "
         "fitted, but for the published one.</p>",
         _table(numbers),
@@ -78,9 +80,7 @@ def page(runs: Sequence["Run"], compared: Sequence[Mapping[str, Any]], quantity:
         "<h2>Overhead of a call</h2>" + _table(beside.overheads(good, fitted)),
         "<h2>Constants of α-FLOPs, refitted, with 90 % intervals</h2>" + _table(beside.constants(good, fitted)),
         "<h2>Figures</h2>" + "".join(_figures(good)),
-        "<h2>Quality of the measurements</h2><ul>"
-        + "".join(f"<li>{html.escape(line.replace('**', ''))}</li>" for line in beside.quality(good))
-        + "</ul>",
+        "<h2>Quality of the measurements</h2>" + _list(line.replace("**", "") for line in beside.quality(good)),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
@@ -122,6 +122,11 @@ def _told(compared: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> li
         error = findings.number(row[f"{best} %"])
         told.append(f"On {names[row['run']]} the formula that errs least is “{model_title(best)}”, {error} %.")
     return told
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _cell(value: Any) -> str:

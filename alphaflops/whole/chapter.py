@@ -22,8 +22,12 @@ MOVED: Final = 0.10
 """Share by which a network's own time must move between the parts of a measurement to be mentioned."""
 
 
+def _hundredths(share: float, digits: int = 1, *, sign: bool = False) -> str:
+    return f"{100 * share:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
 def _percent(share: float, digits: int = 1, *, sign: bool = False) -> str:
-    return f"{100 * share:{'+' if sign else ''}.{digits}f} %".replace("-", "−")
+    return f"{_hundredths(share, digits, sign=sign)} %"
 
 
 def _runs(frame: "pd.DataFrame") -> "Iterator[tuple[str, pd.DataFrame]]":
@@ -112,11 +116,11 @@ def why(frame: "pd.DataFrame") -> list[str]:
 def made_of(frame: "pd.DataFrame") -> str:
     """Give the parts of each network's time (ms), predicted and measured, as a Markdown table."""
     lines = ["| network | run | layers: predicted | in turns | call after call | formula for those | "
-             "rest: predicted | rest: measured | operators' share |",
+             "rest: predicted | rest: measured | operators' share (%) |",
              "|---|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for row in _rows(frame):
         names = ("layers_ms", "turns_ms", "alone_ms", "formula_ms", "rest_ms", "remaining_ms")
-        cells = [*(f"{row[name]:.1f}" for name in names), _percent(row["uncovered_ms"] / row["predicted_ms"], 0)]
+        cells = [*(f"{row[name]:.1f}" for name in names), _hundredths(row["uncovered_ms"] / row["predicted_ms"], 0)]
         lines.append(f"| {row['network']} | {row['run']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -173,12 +177,12 @@ def depthwise_case(frame: "pd.DataFrame", small: str = "MobileNetV2", large: str
 
 def shown(frame: "pd.DataFrame") -> str:
     """Give the comparison as a Markdown table."""
-    lines = ["| network | run | parameters (M) | MACs (G) | α-FLOPs (G) | measured (ms) | predicted (ms) | error |",
+    lines = ["| network | run | parameters (M) | MACs (G) | α-FLOPs (G) | measured (ms) | predicted (ms) | error (%) |",
              "|---|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for row in _rows(frame):
         lines.append(
             f"| {row['network']} | {row['run']} | {row['params'] / 1e6:.1f} | {row['macs'] / 1e9:.2f} "
             f"| {row['alpha_flops'] / 1e9:.3f} | {row['measured_ms']:.1f} | {row['predicted_ms']:.1f} "
-            f"| {_percent(row['error'], sign=True)} |"
+            f"| {_hundredths(row['error'], sign=True)} |"
         )
     return "\n".join(lines)

@@ -8,10 +8,10 @@
   const find = (selector) => root.querySelector(selector);
 
   const FIELDS = [
-    { key: "h", name: "height", label: "Height H", most: 1024, start: 10 },
-    { key: "w", name: "width", label: "Width W", most: 1024, start: 10 },
-    { key: "cin", name: "in_channels", label: "Input channels Cin", dense: "Inputs", most: 16384, start: 100 },
-    { key: "cout", name: "out_channels", label: "Output channels Cout", dense: "Outputs", most: 16384, start: 50 },
+    { key: "h", name: "height", label: "Height H", most: 1024, start: 56 },
+    { key: "w", name: "width", label: "Width W", most: 1024, start: 56 },
+    { key: "cin", name: "in_channels", label: "Input channels Cin", dense: "Inputs", most: 16384, start: 64 },
+    { key: "cout", name: "out_channels", label: "Output channels Cout", dense: "Outputs", most: 16384, start: 64 },
     { key: "k", name: "kernel", label: "Kernel side", most: 31, start: 3 },
     { key: "batch", name: "batch", label: "Batch", most: 1024, start: 1 },
   ];
