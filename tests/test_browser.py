@@ -285,6 +285,28 @@ def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
     page.close()
 
 
+@pytest.mark.parametrize(
+    "name", ["06_calibration", "07_scorecard", "10_claims", "11_whole_networks", "12_your_machine"]
+)
+def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto((site / "notebooks" / f"{name}.html").as_uri())
+    boxes = page.locator(".pst-scrollable-table-container:has(> table.wide)")
+    assert boxes.count() > 0
+    for box in boxes.all():
+        left, right, cell, covered = box.evaluate("""(e) => {
+          e.scrollLeft = e.scrollWidth;
+          const [box, first] = [e, e.querySelector('tbody td')].map((one) => one.getBoundingClientRect());
+          const colour = getComputedStyle(e.querySelector('tbody tr:nth-child(even) td')).backgroundColor;
+          return [first.left - box.left, box.right - first.right, first.width, colour];
+        }""")
+        assert -2 <= left <= 0
+        assert right > 100, "the first column leaves no room for the others"
+        assert cell >= 90
+        assert covered == "rgb(255, 255, 255)"
+    page.close()
+
+
 @pytest.mark.parametrize("name", ["notebooks/03_formula", "notebooks/06_calibration"])
 def test_displayed_formulas_fit_a_phone(site, browser, name):
     page = browser.new_page(viewport={"width": 360, "height": 740})

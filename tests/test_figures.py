@@ -246,4 +246,4 @@ def test_status_says_who_measured_and_with_what(run):
 def test_facts_of_a_run_tell_how_its_sentinel_moved(run):
     sentinel = {"verdict": "steady", "moved": 0.0123, "spread": 0.045}
     told = figures.runs_table([Run({**run.meta, "sentinel": sentinel}, run.table)])
-    assert "steady: moved by 1.2 %, spread 4.5 %" in told
+    assert "steady: moved by 1.2\N{NO-BREAK SPACE}%, spread 4.5\N{NO-BREAK SPACE}%" in told

@@ -16,7 +16,7 @@ from alphaflops.figures import studies as tables
 from alphaflops.figures import verdicts as drawn_verdicts
 from alphaflops.layers import bytes_moved, flops
 from alphaflops.records import Run
-from alphaflops.study import claims, conclusions, limits, replication
+from alphaflops.study import claims, conclusions, findings, limits, replication
 
 mpl.use("Agg")
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -139,7 +139,7 @@ def test_verdicts_are_coloured_marked_and_told(made_up):
     assert f"{(judged['verdict'] == 'holds').sum()} hold" in line
     assert "| – " in tables.verdicts_table(judged)
     assert "**holds** (0.45)" in tables.verdicts_table(judged)
-    assert all(claim.rule in tables.claims_table(judged) for claim in claims.CLAIMS)
+    assert all(findings.tied(claim.rule) in tables.claims_table(judged) for claim in claims.CLAIMS)
 
 
 def test_every_claim_has_a_row_of_its_own():

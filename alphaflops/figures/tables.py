@@ -28,7 +28,8 @@ def table(frame: "pd.DataFrame", caption: str, name: str, *, wide: bool = False)
     wide : bool
         Whether it has too many columns, or too long ones, for a phone: its first column then stays in sight.
     """
-    return captioned(frame.to_markdown(index=False, disable_numparse=True), caption, name, wide=wide)
+    body = findings.tied(frame.to_markdown(index=False, disable_numparse=True))
+    return captioned(body, caption, name, wide=wide)
 
 
 def captioned(body: str, caption: str, name: str, *, wide: bool = False) -> str:

@@ -56,9 +56,14 @@ def between(values: Iterable[float], digits: int = 2) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def tied(text: str) -> str:
+    """Tie each number to its unit by a space that does not break."""
+    return re.sub(r"(?<=\d) (?=%|ms|GB/s)", "\N{NO-BREAK SPACE}", text)
+
+
 def bullets(sentences: Iterable[str]) -> str:
-    """Join sentences as a Markdown list, each number tied to its unit by a space that does not break."""
-    return "\n".join("- " + re.sub(r"(?<=\d) (?=%|ms|GB/s)", "\N{NO-BREAK SPACE}", text) for text in sentences)
+    """Join sentences as a Markdown list, each number tied to its unit."""
+    return "\n".join(f"- {tied(text)}" for text in sentences)
 
 
 def error(frame: "pd.DataFrame") -> "pd.Series[float]":
