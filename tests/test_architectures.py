@@ -58,7 +58,7 @@ ARCHITECTURES = {
     "SegFormer": (
         "SegformerForSemanticSegmentation",
         "SegformerConfig",
-        {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "decoder_hidden_size": 16},
+        {"hidden_sizes": [8, 16, 40, 64], "depths": [1, 1, 1, 1], "decoder_hidden_size": 16},
         IMAGE,
     ),
     "CLIP image encoder": (

@@ -440,8 +440,8 @@ def test_figure_of_the_chapter_shows_predicted_and_measured(compared):
     axis = chapter.draw_comparison(compared).axes[0]
     predicted, *_, measured_line = axis.lines
     ordered = compared.sort_values("measured_ms")
-    assert predicted.get_xdata() == pytest.approx(ordered.predicted_ms)
-    assert measured_line.get_xdata() == pytest.approx(ordered.measured_ms)
+    assert list(predicted.get_xdata()) == pytest.approx(list(ordered.predicted_ms))
+    assert list(measured_line.get_xdata()) == pytest.approx(list(ordered.measured_ms))
     assert list(predicted.get_ydata()) == list(measured_line.get_ydata()) == [0, 1, 2]
     assert [label.get_text() for label in axis.get_yticklabels()] == list(ordered.network)
     bars = axis.collections[0].get_segments()

@@ -214,6 +214,12 @@ def test_fallbacks_count_the_same(name, how):
     assert any("tensors were not enough" in note for note in network.notes)
 
 
+@pytest.mark.parametrize("asks", [torch.is_autocast_enabled, lambda device: torch.autocast(device, enabled=False)])
+def test_autocast_needs_a_device(asks):
+    network = trace(Call(lambda layer, x: (asks(x.device.type), layer(x))[1], nn.Linear(8, 16)), (5, 8))
+    assert (network.how, network.macs) == ("fake", 5 * 8 * 16)
+
+
 def test_fast_path_of_the_encoder_is_counted_on_real_tensors():
     layer = nn.TransformerEncoderLayer(8, 2, 32, batch_first=True).eval()
     seen = trace(Call(lambda f, x: f(x) if x.sum() < 1e30 else x, layer).eval(), (2, 5, 8))

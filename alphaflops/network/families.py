@@ -53,7 +53,7 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
         """
         hardswish hardswish_ hardswish_backward _prelu_kernel glu glu_backward native_dropout native_dropout_backward
         bernoulli bernoulli_ rrelu_with_noise _thnn_fused_lstm_cell _thnn_fused_gru_cell log_sigmoid_forward
-        native_channel_shuffle addr addcmul addcdiv
+        native_channel_shuffle addr addcmul addcdiv masked_fill masked_fill_
         """
     ),
     "movement": _names(

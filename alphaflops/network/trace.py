@@ -174,7 +174,9 @@ def _asks_for_data(error: Exception) -> bool:
 
     names = ("DataDependentOutputException", "DynamicOutputShapeException", "UnsupportedOperatorException")
     known = tuple(getattr(fake_tensor, name) for name in names if hasattr(fake_tensor, name))
-    return isinstance(error, (NotImplementedError, *known)) or "meta" in str(error).lower()
+    said = str(error).lower()  # the last two are what PyTorch says of autocast on meta tensors
+    signs = ("meta", "device type for autocast", "unsupported scalartype")
+    return isinstance(error, (NotImplementedError, *known)) or any(sign in said for sign in signs)
 
 
 def _blame(recorder: Any, error: Exception) -> str:
