@@ -9,11 +9,10 @@ from alphaflops.figures.social import draw_social
 
 OUT = Path(__file__).parent / "_static"
 SHOTS = {
-    "front-desktop": ("notebooks/00_intro.html", 1280, 800, 1),
-    "front-phone": ("notebooks/00_intro.html", 360, 740, 1),
-    "chapter-desktop": ("notebooks/02_kernels.html", 1280, 800, 1),
-    "chapter-phone": ("notebooks/02_kernels.html", 360, 740, 1),
-    "calculator-desktop": ("book/calculator.html", 1280, 800, 1),
+    "front-desktop": ("notebooks/00_intro.html", 1280, 1100, 1),
+    "front-phone": ("notebooks/00_intro.html", 360, 1100, 1),
+    "chapter-desktop": ("notebooks/02_kernels.html", 1280, 1100, 1),
+    "chapter-phone": ("notebooks/02_kernels.html", 360, 1100, 1),
 }
 """Name: page, width and height of the window, pixels per point."""
 

@@ -232,6 +232,20 @@ def test_no_markup_is_left_unrendered(written):
         assert not left, page.path.name
 
 
+def test_readme_shows_the_front_page_and_a_chapter_on_desktop_and_phone():
+    text = (paths.CHECKOUT / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]+)"', text))
+    files = {path.relative_to(paths.CHECKOUT).as_posix() for path in paths.CHECKOUT.glob("book/_static/screenshots/*")}
+    assert set(shown) == files
+    assert {Path(name).stem for name in shown} == {"front-desktop", "front-phone", "chapter-desktop", "chapter-phone"}
+    assert all(len(alt) > 20 for alt in shown.values())
+
+
+def test_site_has_an_icon_of_its_own(written, html):
+    assert (html / "_static" / "favicon.svg").is_file()
+    assert all("_static/favicon.svg" in page.text for page in written)
+
+
 def test_mathematics_is_on_board(html, written):
     assert (html / "_static" / "vendor" / "tex-svg.js").stat().st_size > 1_000_000
     assert any('class="math' in page.text for page in written)
