@@ -1,9 +1,11 @@
 """Archives of runs and of the whole project: nothing private out, nothing unsafe in, every byte checked."""
 
+import hashlib
 import io
 import json
 import stat
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -436,3 +438,59 @@ def test_dates_that_are_none_are_refused(small, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(AlphaflopsError, match="SOURCE_DATE_EPOCH"):
         artifact.pack_artifact(tmp_path / "a.zip")
+
+
+def test_crates_are_refused_before_anything_is_written(small, tmp_path, monkeypatch):
+    with pytest.raises(AlphaflopsError, match=r"nowhere does not exist: build the book first"):
+        artifact.pack_artifact(tmp_path / "a.zip", tmp_path / "nowhere")
+    (small / "book" / "what?.md").write_text("")
+    with pytest.raises(AlphaflopsError, match=r"book/what\?\.md has 0 bytes or a name that is not portable"):
+        artifact.pack_artifact(tmp_path / "a.zip")
+    (small / "book" / "what?.md").unlink()
+    monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
+    with pytest.raises(AlphaflopsError, match="packed with ro-crate-py: pip install"):
+        artifact.pack_artifact(tmp_path / "a.zip")
+    monkeypatch.setattr(crate, "in_checkout", lambda: False)
+    with pytest.raises(AlphaflopsError, match="only a checkout holds the whole artifact"):
+        artifact.pack_artifact(tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("description", "match"),
+    [
+        (b"{}", "is no description of a crate"),
+        (b'{"@graph": []}', "does not give the sha256 of"),
+    ],
+)
+def test_a_description_that_does_not_describe_is_refused(small, tmp_path, description, match):
+    def change(files):
+        files["ro-crate-metadata.json"] = description
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "SHA256SUMS"}
+        files["SHA256SUMS"] = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
+
+    path = artifact.pack_artifact(tmp_path / "a.zip")
+    with pytest.raises(AlphaflopsError, match=match):
+        artifact.verify_archive(rezipped(path, change, tmp_path / "b.zip"))
+
+
+def test_a_user_without_a_name_has_words_of_the_machine_only(monkeypatch):
+    def nameless():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    for key in ("USER", "LOGNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(privacy.getpass, "getuser", nameless)
+    monkeypatch.setenv("HOSTNAME", "workbench-17")
+    assert "workbench-17" in privacy.own_words()
+
+
+def test_archives_of_another_form_are_refused(packed, tmp_path):
+    (tmp_path / "short.zip").write_bytes(b"PK")
+    refuse(tmp_path / "short.zip", tmp_path, "is no zip archive: it has 2 bytes")
+    with zipfile.ZipFile(packed) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "bz.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    refuse(tmp_path / "bz.zip", tmp_path, r"is packed by method 12: only deflate is allowed")

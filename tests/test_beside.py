@@ -151,3 +151,25 @@ def test_page_that_cannot_be_written_is_one_line(refused, tmp_path, pair, monkey
     monkeypatch.setattr(report, "page", lambda *_: "<p>")
     line = refused("compare", *folders, "--html", tmp_path / "no-such-folder" / "page.html")
     assert "cannot be written" in line
+
+
+def test_lessons_count_disagreements_and_give_the_curve_at_large_sizes(pair):
+    fitted = beside.fits(pair)
+    told = beside.verdicts(pair, error_of=lambda run, model: {"macs": 40.0}.get(model, 20.0))
+    compared, *curves = beside.lessons(pair, told, fitted)
+    answers = told.drop(columns="claim")
+    several = int(((answers != claims.NOT_MEASURED).sum(axis=1) > 1).sum())
+    differ = len(beside.changed(told))
+    assert compared == f"Of {several} claims that more than one machine could measure, {differ} do not come out alike."
+    assert [curve.split(":")[0] for curve in curves] == ["**machine of fast**", "**machine of slow**"]
+    # times are proportional to MACs from 0.1 ms on, so a MAC costs nearly the same at every size
+    shares = [float(share) for share in re.findall(r"([\d.]+) %", curves[0])]
+    assert len(shares) == 2
+    assert beside.lessons(pair, told, {run.id: {"alpha": None} for run in pair}) == [compared]
+
+
+def test_multiples_hide_the_panel_that_no_machine_fills(pair):
+    third = replace(pair[0], meta={**pair[0].meta, "run_id": "third"})
+    figure = figures.draw_multiples(figures.sweep([*pair, third], "conv_K_vs_C"), "kernel side")
+    assert [ax.get_visible() for ax in figure.axes] == [True, True, True, False]
+    assert figure.axes[1].xaxis.get_tick_params()["labelbottom"]  # nothing stands below it

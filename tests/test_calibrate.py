@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import sys
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from alphaflops.calibrate import (
     score,
     scorecard,
 )
+from alphaflops.calibrate.boosting import fit_boosting
 from alphaflops.calibrate.intervals import bands, interval_ms
 from alphaflops.calibrate.scoring import errors, identical
 from alphaflops.costs import features, model
@@ -294,3 +296,22 @@ def test_scorecard_in_two_processes_is_the_same(meta):
     run = planted(meta, noise=0.1, rows=slice(0, 100))
     one, two = (scorecard([run], ["macs", "macs+t0"], jobs=jobs) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
+
+
+def test_boosting_without_scikit_learn_names_what_to_install(meta, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(AlphaflopsError, match=r"needs scikit-learn: pip install 'alphaflops\[learned\]'"):
+        fit_boosting(features(GRID), np.ones(len(GRID)))
+
+
+def test_a_model_that_cannot_be_fitted_has_a_row_without_errors(meta):
+    run = planted(meta, rows=slice(0, 2))
+    row = scorecard([run], ["roofline+t0"], validations=[None], jobs=1).iloc[0]
+    assert (row["model"], row["cv"], row["n"]) == ("roofline+t0", "in sample", 2)
+    assert pd.isna(row["mape_pct"])
+
+
+def test_scores_that_cannot_be_kept_are_one_line(meta, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AlphaflopsError, match=r"file/cache cannot be written: Not a directory"):
+        scorecard([planted(meta, rows=slice(0, 20))], ["macs"], cache_folder=tmp_path / "file" / "cache", jobs=1)

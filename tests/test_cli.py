@@ -270,3 +270,11 @@ def test_a_reader_that_goes_away_gets_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def test_environment_for_people(command):
+    found, told = command("env", "--json").json, command("env")
+    assert told.code == 0
+    for line, (key, value) in zip(told.out.splitlines(), found.items(), strict=True):
+        assert line.split()[0] == key
+        assert line.endswith(str("none" if value is None else value))

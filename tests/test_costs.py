@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from alphaflops import AlphaflopsError, Conv2d, Dense, published_ms
 from alphaflops.costs import ANALYTIC, BEST, FORMS, MODEL_NAMES, REFERENCES, Parameter, features, make, model
 from alphaflops.costs.best import Structure, Tiling
-from alphaflops.costs.forms import CHOSEN, FIXED
+from alphaflops.costs.forms import CHOSEN, FIXED, SMOOTH
 from alphaflops.layers import to_table, valid_macs
 
 DENSE = Dense(100, 50, batch=4)  # 4·100·50 = 20,000 MAC; 5,000 weights; 4·(400 + 200 + 5,000) = 22,400 bytes
@@ -263,3 +263,10 @@ def test_bad_names_are_refused():
         Parameter("x", "ms", 0.1, 1.0, 2.0, "too large")
     with pytest.raises(AlphaflopsError, match="column 'groups' is missing"):
         features(pd.DataFrame(to_table([DENSE])).drop(columns="groups"))
+
+
+def test_smooth_by_hand():
+    values = {"t0": 0.2, "b": 10.0, "p": 100.0, "a": 4.0, "g": 1.0, "c": 50.0}
+    # 22,400 bytes at 10 GB/s; 20,000 MAC at 100 GMAC/s, twice as slow for 4 rows, twice as slow for 50 columns
+    by_hand = 0.2 + 22_400 / 10e9 * 1e3 + 20_000 / 100e9 * 1e3 * 2 * 2
+    assert SMOOTH.predict_ms(to_table([DENSE]), values)[0] == pytest.approx(by_hand)

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.network import trace, unknown_warning
-from alphaflops.network.inputs import build, parse_shape
+from alphaflops.network.formulas import FORMULAS
+from alphaflops.network.inputs import build, materialise, normalise, parse_shape
 
 
 class Call(nn.Module):
@@ -446,3 +447,101 @@ def test_factory_allocates_no_weights():
     model, notes = build("torch.nn:Linear", {"in_features": 3, "out_features": 4})
     assert model.weight.is_meta
     assert notes == ()
+
+
+def empty(*shape):
+    return torch.empty(shape, device="meta")
+
+
+LSTM = [empty(64, 8), empty(64, 16), empty(64), empty(64)]
+FUSED = {
+    # operators that fused kernels and GPUs run, which no trace on this machine meets
+    "mv": ({"self": empty(3, 4), "vec": empty(4)}, 12),
+    "addmv": ({"self": empty(3), "mat": empty(3, 4), "vec": empty(4)}, 12),
+    "dot": ({"self": empty(5), "tensor": empty(5)}, 5),
+    # 2·3 heads, 5 queries, 7 keys: scores of width 8 again and their two gradients, values of width 4 twice
+    "_scaled_dot_product_flash_attention_backward": (
+        {"query": empty(2, 3, 5, 8), "key": empty(2, 3, 7, 8), "value": empty(2, 3, 7, 4)},
+        3 * 6 * 35 * 8 + 2 * 6 * 35 * 4,
+    ),
+    # three projections and one of 10 vectors of 8; 2·2 heads of width 4 over 5·5 pairs, twice
+    "_native_multi_head_attention": (
+        {"query": empty(2, 5, 8), "key": empty(2, 5, 8), "num_head": 2},
+        4 * 10 * 64 + 2 * 4 * 25 * 4,
+    ),
+    # the same, then 8 to 32 and back
+    "_transformer_encoder_layer_fwd": (
+        {"src": empty(2, 5, 8), "num_heads": 2, "ffn_weight_1": empty(32, 8), "ffn_weight_2": empty(8, 32)},
+        4 * 10 * 64 + 2 * 4 * 25 * 4 + 2 * 10 * 8 * 32,
+    ),
+    # both directions of an LSTM: 7 steps of 3
+    "_cudnn_rnn": ({"input": empty(7, 3, 8), "weight": LSTM * 2, "weight_stride0": 4}, 2 * 21 * 64 * (8 + 16)),
+    "mkldnn_rnn_layer_backward": (
+        {"input": empty(7, 3, 8), "weight1": LSTM[0], "weight2": LSTM[1]},
+        2 * 21 * 64 * (8 + 16),
+    ),
+    # one sequence of 7 without a batch
+    "lstm": (
+        {"input": empty(7, 8), "params": LSTM, "num_layers": 1, "bidirectional": False},
+        7 * 64 * (8 + 16),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_operators_by_hand(name):
+    arguments, by_hand = FUSED[name]
+    assert sum(one.layer.macs * one.count for one in FORMULAS[name](arguments)) == by_hand
+
+
+def test_more_number_types_than_inputs_are_refused():
+    with pytest.raises(AlphaflopsError, match="2 number types for 1 inputs: give at most one for each"):
+        normalise((1, 3), ("float32", "int64"))
+
+
+def test_made_inputs_are_random_or_zero():
+    (args, _) = normalise([(2, 3), (4,)], ("float16", "int64"))
+    half, whole = (materialise(value, "cpu") for value in args)
+    assert (half.dtype, half.shape, whole.dtype) == (torch.float16, (2, 3), torch.int64)
+    assert half.abs().sum() > 0
+    assert whole.tolist() == [0, 0, 0, 0]
+
+
+READY = nn.Linear(3, 4)
+
+
+def test_a_module_can_stand_for_its_factory():
+    model, notes = build(f"{__name__}:READY", {})
+    assert (model, notes) == (READY, ())
+
+
+class Uncopied(nn.Module):
+    """A network that refuses to be copied, as some wrapped ones do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 16)
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("one of a kind")
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_network_that_cannot_be_copied_is_called_itself_and_keeps_its_weights():
+    model = Uncopied()
+    before = copy.copy(dict(model.named_parameters()))
+    network = trace(model, (5, 8))
+    assert network.macs == 5 * 8 * 16
+    assert "cannot be copied (RuntimeError: one of a kind)" in network.notes[0]
+    assert dict(model.named_parameters()) == before
+    assert not any(parameter.is_meta for parameter in model.parameters())
+
+
+def test_a_failure_outside_every_layer_is_told():
+    def fails(x):
+        raise ValueError("no such thing")
+
+    with pytest.raises(AlphaflopsError, match="ValueError: no such thing"):
+        trace(Call(fails), (2,))

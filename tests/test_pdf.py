@@ -27,3 +27,20 @@ def test_book_is_printed(tmp_path):
     assert data.startswith(b"%PDF-")
     assert data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") + data.count(b"/Type /Page/") > 20
     assert [path.name for path in out.parent.iterdir()] == ["book.pdf"]
+
+
+def test_a_program_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(pdf, "TIMEOUT_S", 0.2)
+    with pytest.raises(AlphaflopsError, match=r"^sleep took longer than 0\.2 s$"):
+        pdf._run(["sleep", "60"])
+
+
+def test_a_pdf_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(pdf.publish, "stage_committed", lambda stage: None)
+    monkeypatch.setattr(pdf, "_one_page", lambda stage, root: stage / "book.html")
+    monkeypatch.setattr(pdf, "_run", lambda command: None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AlphaflopsError, match=r"file/book\.pdf cannot be written"):
+        pdf.print_book(tmp_path / "file" / "book.pdf")
+    assert (tmp_path / "file").read_text() == ""

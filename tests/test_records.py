@@ -181,3 +181,16 @@ def test_floats_are_read_back_exactly(run, tmp_path):
     times = np.random.default_rng(0).random(len(run.table)) * 1e-3
     written = Run(run.meta, run.table.assign(latency_ms=times))
     assert Run.read(written.write(tmp_path / "r")).sha256 == written.sha256
+
+
+def test_a_list_of_checksums_written_otherwise_is_told(folder):
+    edit(folder, SUMS_FILE, lambda raw: raw.replace(b"\n", b"\r\n", 1))
+    assert changed_files(folder)
+    edit(folder, SUMS_FILE, lambda raw: raw.replace(b"\r\n", b"\n").rstrip(b"\n"))
+    assert changed_files(folder) == [f"{SUMS_FILE} has changed"]
+
+
+def test_metadata_that_are_no_object_are_refused(folder):
+    edit(folder, RUN_FILE, lambda raw: b"[1, 2]")
+    with pytest.raises(AlphaflopsError, match=r"run\.json holds a list: expected a JSON object"):
+        Run.read(folder)
