@@ -1,11 +1,13 @@
 """What is committed under data: whole, described, and fitted to the runs that are there."""
 
+import pandas as pd
 import pytest
 
 from alphaflops import datasets, measure, read_calibration
 from alphaflops.calibrate.bundled import BUNDLED_MODELS, file_name, has_folds
 from alphaflops.paths import data_folder
 from alphaflops.records import KNOWN_COLUMNS
+from alphaflops.whole import comparison
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
 README = (data_folder() / "README.md").read_text(encoding="utf-8")
@@ -56,3 +58,16 @@ def test_every_column_is_described():
 def test_every_data_set_is_described():
     for name in datasets.sources():
         assert f"`{name}`" in README or f"`{name.rsplit('-', 1)[0]}-*`" in README
+
+
+def test_counters_are_compared_on_every_network():
+    rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
+    table = comparison.counters()
+    assert set(table.index) == set(rows["network"])
+    assert len(table.columns) == rows["tool"].nunique()
+    own, torch = (table.filter(like=f"{name} ").squeeze(axis=1) for name in ("alphaflops", "FlopCounterMode"))
+    assert own.eq(1).all()
+    assert torch.loc["ResNet-18"] == 2  # it counts two FLOPs per MAC
+    counts = rows[rows["network"] == "ResNet-18"].set_index("tool")["count"]
+    for tool, ratio in rows[rows["network"] == "ResNet-18"].set_index("tool")["ratio_to_macs"].items():
+        assert counts[tool] / counts["alphaflops"] == pytest.approx(ratio, rel=1e-4)

@@ -97,6 +97,17 @@ def test_roofline_shows_rates_roof_and_rings(made_up):
     assert len(ax.collections) == 2 + (0 < ringed <= drawn_limits.RINGS)
 
 
+def test_few_layers_beyond_the_hardware_are_ringed_and_counted(made_up):
+    times = np.full(len(GRID), 1e3)
+    times[np.argsort(-flops(GRID))[:3]] = 1e-4  # the three largest layers faster than any hardware
+    frame = limits.rates(Run(made_up.meta, GRID.assign(latency_ms=times)))
+    (ax,) = drawn_limits.draw_roofline([frame]).axes
+    beyond = frame.nlargest(3, "tflops")
+    rings = np.asarray(ax.collections[2].get_offsets())
+    assert np.sort(rings[:, 1]) == pytest.approx(np.sort(beyond["tflops"]))
+    assert f"ringed: 3 of {len(GRID):,} layers beyond the hardware" in {text.get_text() for text in ax.texts}
+
+
 def test_unknown_hardware_gets_its_best_layer_as_a_line(meta):
     frame = limits.rates(Run(meta, GRID.assign(latency_ms=1.0)))
     (ax,) = drawn_limits.draw_roofline([frame]).axes

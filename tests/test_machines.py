@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from alphaflops import Run
+from alphaflops import Run, experiments
 from alphaflops.calibrate import read_calibration
 from alphaflops.datasets import load
 from alphaflops.errors import AlphaflopsError
+from alphaflops.layers import macs
 from alphaflops.machine import describe
 from alphaflops.network import trace
 from alphaflops.network.inputs import Shape
 from alphaflops.whole import comparison, estimate, machines, read_operators
 from alphaflops.whole.curves import PARTS
+from alphaflops.whole.predict import shared_error, shared_error_of
 from alphaflops.whole.turns import Case, in_turns
 
 TINY = {
@@ -112,6 +114,22 @@ def test_shared_error_is_worked_out_anew_for_another_formula(written, own_run, m
     assert content["run"]["rho_from"] == {"model": "best", "run_sha256": own_run.sha256}
     stranger = Run({**own_run.meta, "run_id": "stranger"}, own_run.table)
     assert machines.refresh_fits(stranger, written[0] / "operators") is None
+
+
+def test_errors_that_lines_have_in_common_are_shared(meta):
+    grid = experiments.grid("paper")
+    lines = grid["experiment"] + " " + grid["line"]
+    rng = np.random.default_rng(1)
+    each = np.exp(0.2 * rng.standard_normal(len(grid)))
+    common = lines.map(dict(zip(lines.unique(), np.exp(0.2 * rng.standard_normal(lines.nunique())), strict=True)))
+    alone, together = (Run(meta, grid.assign(latency_ms=macs(grid) / 1e6 * factor)) for factor in (each, common))
+    assert shared_error_of(alone, "macs") < 0.1
+    assert shared_error_of(together, "macs") > 0.9
+
+
+@pytest.mark.parametrize(("groups", "share"), [([0, 0, 0, 0], 1.0), ([0, 1, 2, 3], 1.0), ([0, 0, 1, 1], 1.0)])
+def test_errors_that_cannot_be_told_apart_count_as_shared(groups, share):
+    assert shared_error([0.1, 0.1, 0.1, 0.1], groups) == share
 
 
 @pytest.mark.parametrize("run", comparison.measured_networks())
