@@ -194,7 +194,7 @@ def refuse(archive, tmp_path, match, **options):
 )
 def test_unexpected_names_are_refused(packed, tmp_path, name):
     evil = rezipped(packed, lambda files: files.update({name: b"x"}), tmp_path / "in.zip")
-    refuse(evil, tmp_path, "not among the files expected|a folder|announces 5 files|damaged")
+    refuse(evil, tmp_path, "not among the files expected|a folder|damaged")
 
 
 def test_an_escaping_name_instead_of_an_expected_one_is_refused(packed, tmp_path):
@@ -246,8 +246,9 @@ def test_an_array_that_promises_more_than_it_holds_is_refused():
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_refused(packed, tmp_path):
     with zipfile.ZipFile(packed, "a") as archive:
-        archive.writestr("run.json", "{}")
-    refuse(packed, tmp_path, "announces 5 files")
+        for _ in range(3):
+            archive.writestr("run.json", "{}")
+    refuse(packed, tmp_path, "announces 7 files")
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("run.json", "{}")
         archive.writestr("run.json", "{}")

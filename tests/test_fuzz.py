@@ -17,10 +17,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphaflops import artifact, calibrate, datasets, experiments, measure, zips
+from alphaflops import artifact, calibrate, datasets, experiments, measure, paths, zips
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
+from alphaflops.network import trace
 from alphaflops.records import Run
+from alphaflops.whole import received
+from alphaflops.whole.zoo import NETWORKS
 
 COUNT = {"": 120, "full": 10_000}.get(os.environ.get("FUZZ", ""), 0) or int(os.environ["FUZZ"])
 SECONDS = 10.0
@@ -348,6 +351,14 @@ def test_tables(good, sandbox):
     fuzz(sandbox, lambda rng: mutated(text, rng), table)
 
 
+def test_a_kernel_whose_taps_would_take_hours_to_count_is_refused(good, sandbox):
+    wide = {"height": 2**31 - 1, "pad_top": 1, "k1": 2**30}
+    path = sandbox / "in" / "x.csv"
+    good.table.assign(kind="conv2d", **wide).to_csv(path, index=False)
+    with pytest.raises(AlphaflopsError, match="k1 is 1073741824 in row 0: at most 4096"):
+        datasets.load(path)
+
+
 def test_tables_of_neusight(sandbox):
     conv = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
     conv += b"1.5,1,64,64,3,56,1,1\n0.2,8,3,32,3,9,2,0\n"
@@ -427,3 +438,33 @@ def test_calibrations(good, sandbox):
         calibrate.read_calibration(path)
 
     fuzz(sandbox, lambda rng: mutated(text, rng), calibration)
+
+
+RESNET = "ResNet-18"
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    """One traced network, made before the sandbox: torch keeps a folder for temporary files."""
+    make, shape = NETWORKS[RESNET]
+    return trace(make().eval(), shape)
+
+
+def test_times_of_networks(resnet, sandbox, monkeypatch):
+    run, folder = datasets.load("cpu-1core"), paths.data_folder()
+    fitted = calibrate.calibrate(run, "best", draws=2)
+    monkeypatch.setattr(received, "calibrate", lambda *_, **__: fitted)
+    monkeypatch.setattr(received, "book", lambda: {RESNET: resnet})
+    rows = (folder / "networks/cpu-1core.csv").read_bytes().splitlines(keepends=True)
+    networks = b"".join(line for line in rows if line.startswith((b"network,", RESNET.encode())))
+    operators = (folder / "operators/cpu-1core.json").read_bytes()
+    most_flops = artifact.plausibility.FAST_ALGORITHM * artifact.plausibility.peak_flops(run.meta)
+
+    def times_of_networks(damaged):
+        received.check(run, *damaged, most_flops)
+
+    def seeds(rng):
+        return (mutated(operators, rng), networks) if rng.random() < 0.5 else (operators, mutated(networks, rng))
+
+    times_of_networks((operators, networks))
+    fuzz(sandbox, seeds, times_of_networks)

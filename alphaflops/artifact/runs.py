@@ -11,15 +11,18 @@ from typing import Any, Final
 
 from .. import datasets
 from ..errors import AlphaflopsError
-from ..records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, TEXT_COLUMNS, Run
+from ..paths import data_folder
+from ..records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, TEXT_COLUMNS, Run, replace_file
 from ..zips import Limits, pack, read_files
-from .plausibility import problems
+from .networks import BESIDE, Check, found_beside, place
+from .plausibility import FAST_ALGORITHM, peak_flops, problems
 from .privacy import check_clean, own_words, scrub, scrub_text
 
 SIZES: Final = {RUN_FILE: 2**22, TABLE_FILE: 2**25, SAMPLES_FILE: 2**28, SUMS_FILE: 2**12}
 """Files of an archived run and the most bytes that each may have."""
 
-RUN_LIMITS: Final = Limits(lambda name: SIZES.get(name, 0), len(SIZES), sum(SIZES.values()))
+ALLOWED: Final = {**SIZES, **dict.fromkeys(BESIDE, 2**20)}
+RUN_LIMITS: Final = Limits(lambda name: ALLOWED.get(name, 0), len(ALLOWED), sum(ALLOWED.values()))
 
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9]|[._-](?=[a-z0-9])){0,63}")
 """Names of runs that are safe as a folder on every system."""
@@ -42,12 +45,15 @@ class Packed:
         Length of the archive (bytes).
     removed : bool
         Whether something private was taken out of texts.
+    networks : bool
+        Whether times of networks are in it too.
     """
 
     path: Path
     layers: int
     size: int
     removed: bool
+    networks: bool
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,14 @@ class Imported:
         Its new folder.
     implausible : tuple of str
         What was found wrong and allowed; empty for a plausible run.
+    networks : bool
+        Whether times of networks came with it and were added.
     """
 
     run: Run
     path: Path
     implausible: tuple[str, ...]
+    networks: bool
 
 
 def check_slug(name: str) -> str:
@@ -113,11 +122,13 @@ def _scrubbed(run: Run, run_id: str, words: list[str]) -> Run:
     return Run(meta, table, run.samples)
 
 
-def pack_run(folder: Path | str, out: Path | str | None = None, run_id: str | None = None) -> Packed:
+def pack_run(
+    folder: Path | str, out: Path | str | None = None, run_id: str | None = None, data: Path | str | None = None
+) -> Packed:
     """Pack a finished run for others, with nothing in it that names its owner or one particular computer.
 
     Texts are scrubbed; a run that needs no scrubbing is packed byte for byte. The same run gives the same archive on
-    any day.
+    any day. Times that ``alphaflops measure-networks`` took for the run are packed with it.
 
     Parameters
     ----------
@@ -127,6 +138,8 @@ def pack_run(folder: Path | str, out: Path | str | None = None, run_id: str | No
         The archive; ``<run id>.zip`` in the working folder by default.
     run_id : str, optional
         Another name for the run.
+    data : Path or str, optional
+        Data folder with times of networks; the project's own by default.
 
     Raises
     ------
@@ -144,12 +157,13 @@ def pack_run(folder: Path | str, out: Path | str | None = None, run_id: str | No
     removed = scrub(dict(run.meta), words) != dict(run.meta) or not cleaned.table.equals(run.table)
     if removed or name != run.id:
         files = contents(cleaned)
-    for file, data in files.items():
-        check_clean(f"{folder / file}", data, words, patterns=file in (RUN_FILE, TABLE_FILE))
+    beside = found_beside(run.id, cleaned.sha256, Path(data) if data else data_folder())
+    for file, content in {**files, **beside}.items():
+        check_clean(f"{folder / file}", content, words, patterns=file not in (SAMPLES_FILE, SUMS_FILE))
     path = Path(out) if out else Path(f"{name}.zip")
-    data = pack(files)
-    write_new(path, data)
-    return Packed(path, len(run.table), len(data), removed)
+    packed = pack({**files, **beside})
+    write_new(path, packed)
+    return Packed(path, len(run.table), len(packed), removed, bool(beside))
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -185,7 +199,10 @@ def read_run(archive: Path | bytes, where: str = "") -> tuple[Run, dict[str, byt
     """
     where = where or str(archive)
     files = read_files(archive, RUN_LIMITS, where)
-    for name in (RUN_FILE, TABLE_FILE, SUMS_FILE):
+    wanted = [RUN_FILE, TABLE_FILE, SUMS_FILE]
+    if files.keys() & BESIDE.keys():
+        wanted += BESIDE
+    for name in wanted:
         if name not in files:
             raise AlphaflopsError(f"{where} holds no run: it has no {name}")
     return parse_files(files, where), files
@@ -216,7 +233,11 @@ def _checked_origin(run: Run, where: str) -> None:
 
 
 def import_run(
-    archive: Path | str, run_id: str | None = None, allow_implausible: bool = False, into: Path | str | None = None
+    archive: Path | str,
+    run_id: str | None = None,
+    allow_implausible: bool = False,
+    into: Path | str | None = None,
+    check: Check | None = None,
 ) -> Imported:
     """Check an archive that somebody sent and add its run to the bundled ones.
 
@@ -230,6 +251,9 @@ def import_run(
         Add the run although it looks implausible; the reasons are then recorded in its metadata.
     into : Path or str, optional
         Folder of runs; ``data/runs`` by default.
+    check : callable, optional
+        What checks times of networks that came with the run, such as `alphaflops.whole.received.check`. They are added
+        to ``operators`` and ``networks`` beside the folder of runs; without a check they are left out.
 
     Raises
     ------
@@ -241,31 +265,42 @@ def import_run(
     run, files = read_run(path)
     _checked_origin(run, str(path))
     name = check_slug(run_id or run.id)
+    beside = {place(home.parent, file, name): data for file in BESIDE if (data := files.pop(file, None)) is not None}
     taken = {entry.name.casefold() for entry in home.iterdir()} if home.is_dir() else set()
-    if name in taken or name in datasets.sources():
+    if name in taken or name in datasets.sources() or any(path.exists() for path in beside):
         raise AlphaflopsError(f"a run or data set {name!r} exists already: give this one another name (--id NAME)")
     found = problems(run)
     if found and not allow_implausible:
         raise AlphaflopsError(f"{path} is implausible: {found[0]} (--allow-implausible adds it and records the reason)")
+    if beside and check:
+        operators, networks = beside.values()
+        check(run, operators, networks, FAST_ALGORITHM * peak_flops(run.meta))
     if found or name != run.id:
         received = {"sha256": hashlib.sha256(files[SUMS_FILE]).hexdigest(), "run_id": run.id, "implausible": found}
         run = Run({**run.meta, "run_id": name, "imported": received}, run.table, run.samples)
         files = contents(run)
-    return Imported(run, _added(home, name, files), tuple(found))
+    return Imported(run, _added(home, name, files, beside if check else {}), tuple(found), bool(beside and check))
 
 
-def _added(home: Path, name: str, files: dict[str, bytes]) -> Path:
+def _added(home: Path, name: str, files: dict[str, bytes], beside: Mapping[Path, bytes]) -> Path:
     scratch: Any = None
+    written: list[Path] = []
     try:
         home.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=home.parent))
         for file, data in files.items():
             (scratch / file).write_bytes(data)
         scratch.chmod(0o755)
+        for path, data in beside.items():
+            path.parent.mkdir(exist_ok=True)
+            replace_file(path, data)
+            written.append(path)
         scratch.rename(home / name)
     except OSError as error:
         raise AlphaflopsError(f"{home / name} cannot be written: {error.strerror}") from error
     finally:
-        if scratch is not None:
+        if scratch is not None and scratch.exists():  # it was not moved: nothing of the run stays
             shutil.rmtree(scratch, ignore_errors=True)
+            for path in written:
+                path.unlink()
     return home / name

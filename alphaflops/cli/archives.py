@@ -42,7 +42,8 @@ def pack(folder: Path | None, out: Path | None, html: Path | None, run_id: str |
         raise click.UsageError("--html belongs to the whole artifact: leave out --run")
     done = pack_run(folder, out, run_id)
     note = "; private words were taken out of its texts" if done.removed else ""
-    click.echo(f"{done.path}: {done.layers} layers, {done.size / 1e3:.1f} kB{note}")
+    networks = " and networks" if done.networks else ""
+    click.echo(f"{done.path}: {done.layers} layers{networks}, {done.size / 1e3:.1f} kB{note}")
 
 
 @click.command(name="import")
@@ -59,10 +60,12 @@ def import_(archive: Path, run_id: str | None, allow_implausible: bool, into: Pa
       alphaflops import my-gpu.zip --id lab-gpu
     """
     from ..artifact import import_run
+    from ..whole.received import check
 
-    done = import_run(archive, run_id, allow_implausible, into)
+    done = import_run(archive, run_id, allow_implausible, into, check)
     note = f"; implausible but allowed: {'; '.join(done.implausible)}" if done.implausible else ""
-    click.echo(f"{done.path}: run {done.run.id!r} of {done.run.machine}, {len(done.run.table)} layers{note}")
+    networks = " and networks" if done.networks else ""
+    click.echo(f"{done.path}: run {done.run.id!r} of {done.run.machine}, {len(done.run.table)} layers{networks}{note}")
 
 
 @click.command()

@@ -36,6 +36,9 @@ KNOWN_COLUMNS: Final = (
 REQUIRED_COLUMNS: Final = (*layers.COLUMNS, "latency_ms")
 REQUIRED_META: Final = ("format_version", "run_id", "origin", "title", "device", "machine", "protocol")
 
+LARGEST_KERNEL: Final = 4096
+"""Most taps of a kernel along one side: they are counted one by one."""
+
 
 def check_meta(meta: Mapping[str, Any], where: str) -> None:
     """Check that metadata can be read by this version.
@@ -141,6 +144,9 @@ def _check_layers(table: "pd.DataFrame", where: str) -> None:
             raise AlphaflopsError(
                 f"{where}: {name} is {numbers.iloc[at]} in row {at}: expected an integer from {least} up"
             )
+        if name in ("k1", "k2") and (wide := numbers > LARGEST_KERNEL).any():
+            at = _first(wide)
+            raise AlphaflopsError(f"{where}: {name} is {numbers.iloc[at]} in row {at}: at most {LARGEST_KERNEL}")
         table[name] = numbers.astype(bool if name == "bias" else np.int64)
     height, width = layers.output_size(table)
     if (empty := (height < 1) | (width < 1)).any():
