@@ -144,6 +144,19 @@ def test_fast_growth_is_called_faster(meta):
     assert "faster than FLOPs" in findings.sweeps(figures.sweep([quadratic], "increasing_W"), "a wider input")[0]
 
 
+def test_dimensions_are_paid_for_in_full_or_at_a_discount(meta, by_macs):
+    constant = as_run(meta, lambda grid: 0 * macs(grid) + 1.0)
+    full = figures.sweep([by_macs], "increasing_W")
+    free = figures.sweep([constant], "increasing_Cin")  # from 100 to 1000 channels time stays: 1/10 of the growth
+    machine = full["machine"].iloc[0]
+    free = free.assign(machine=machine)
+    assert findings.paid({"width": full, "input channels": free}) == (
+        f"On {machine}: width must be paid for in full. Cheaper, time in percent of the growth in FLOPs: "
+        "input channels 10 %."
+    )
+    assert "Cheaper" not in findings.paid({"width": full})
+
+
 def test_cheapest_names_the_machine_of_slowest_growth(by_macs, by_formula):
     frame = figures.sweep([by_macs, by_formula], "increasing_batch")
     assert findings.cheapest(frame).startswith("Time grows least on machine of formula")

@@ -93,6 +93,8 @@ def test_impossible_points_are_told_apart_from_fast_algorithms(meta):
     assert "1 of them are 1×1 or dense" in told
     assert "cannot be complete" in told
     assert "1 has larger kernels" in told
+    (only,) = limits.told_beyond([limits.rates(run_of(machine, [both[1]] * 2, [1e-2, 1e-2]))])
+    assert "All have larger kernels" in only
     (slow,) = limits.told_beyond([limits.rates(run_of(machine, both, [100.0, 100.0]))])
     assert "none of 2 layers exceeds" in slow
     (unknown,) = limits.told_beyond([limits.rates(run_of(meta, both, [1e-3, 1e-2]))])

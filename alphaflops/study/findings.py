@@ -6,7 +6,7 @@ on another machine states what that machine did. Thresholds are the constants be
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -251,7 +251,7 @@ def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
     frame : DataFrame
         As given by `figures.sweep`.
     swept : str
-        What grows, in words: ``"the width"``.
+        What grows, in words: ``"a wider input"``.
     """
     errors = error(frame)
     told = []
@@ -265,9 +265,9 @@ def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
             else "in proportion to"
         )
         told.append(
-            f"**{machine}**: {swept} multiplies FLOPs by {between(part['flops'])} and time by {between(part['time'])}: "
-            f"time grows {how} FLOPs. The formula says {between(part['predicted'])}; its median error is "
-            f"{number(errors[machine])} %."
+            f"**{machine}**: with {swept}, FLOPs grow by a factor of {between(part['flops'])} and time by "
+            f"{between(part['time'])}: time grows {how} FLOPs. The formula says {between(part['predicted'])}; its "
+            f"median error is {number(errors[machine])} %."
         )
     return told
 
@@ -284,6 +284,26 @@ def cheapest(frame: "pd.DataFrame") -> str:
         f"Time grows least on {share.idxmin()}, {number(share.min())} times as much as FLOPs, and most on "
         f"{share.idxmax()}, {number(share.max())} times as much (medians over the lines)."
     )
+
+
+def paid(sweeps: "Mapping[str, pd.DataFrame]") -> str:
+    """Say on the first machine which growing dimensions are paid for in full, and what the others cost.
+
+    Parameters
+    ----------
+    sweeps : mapping
+        Frames as given by `figures.sweep`, by what grows, in words.
+    """
+    first = next(iter(sweeps.values()))["machine"].iloc[0]
+    shares = {}
+    for name, frame in sweeps.items():
+        grown = growth(frame[frame["machine"] == first])
+        shares[name] = float((grown["time"] / grown["flops"]).median())
+    full = [name for name, share in shares.items() if share >= PROPORTIONAL]
+    less = [f"{name} {number(100 * share)} %" for name, share in shares.items() if share < PROPORTIONAL]
+    told = [f"{', '.join(full)} must be paid for in full."] if full else []
+    told += [f"Cheaper, time in percent of the growth in FLOPs: {', '.join(less)}."] if less else []
+    return f"On {first}: {' '.join(told)}"
 
 
 def batch_reason(frame: "pd.DataFrame") -> str:

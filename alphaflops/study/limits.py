@@ -141,7 +141,7 @@ def told_beyond(frames: "Sequence[pd.DataFrame]") -> list[str]:
     for frame in frames:
         machine = str(frame["machine"].iloc[0])
         if machine not in PEAKS:
-            told.append(f"**{machine}**: no data-sheet peak is known to us, its best layer is its roof.")
+            told.append(f"**{machine}**: no data-sheet peak is known to us; its best layer is its roof.")
             continue
         peak, of = PEAKS[machine], f"{len(frame):,}"
         found = beyond(frame, peak)
@@ -171,14 +171,15 @@ def _explained(found: "pd.DataFrame", peak: Peak) -> str:
         )
     if len(larger):
         parts.append(
-            f"{_have(len(larger))} larger kernels, up to {number(larger['tflops'].max(), 3)} TFLOP/s. Winograd's "
-            "algorithm or a Fourier transform can do these with fewer products than FLOPs count, so they may be real."
+            f"{_have(len(larger), len(found))} larger kernels, up to {number(larger['tflops'].max(), 3)} TFLOP/s. "
+            "Winograd's algorithm or a Fourier transform can do these with fewer products than FLOPs count, so they "
+            "may be real."
         )
     return " ".join(parts)
 
 
-def _have(count: int) -> str:
-    return "1 has" if count == 1 else f"{count:,} have"
+def _have(count: int, of: int) -> str:
+    return "All have" if 1 < count == of else "1 has" if count == 1 else f"{count:,} have"
 
 
 def told_streaming(frames: "Sequence[pd.DataFrame]") -> list[str]:
