@@ -24,7 +24,8 @@ name_option = click.option("--id", "run_id", metavar="NAME", help="Another name 
 def pack(folder: Path | None, out: Path | None, html: Path | None, run_id: str | None) -> None:
     """Pack a run for others, or the whole artifact: code, data, notebooks, book.
 
-    The archive of a run holds no user name, host name, serial number or path.
+    The archive of a run holds no user name, host name, serial number or path. What `measure-networks` timed for the run
+    goes with it.
 
     \b
     Examples:
@@ -53,6 +54,8 @@ def pack(folder: Path | None, out: Path | None, html: Path | None, run_id: str |
 @click.option("--into", type=click.Path(path_type=Path), metavar="DIR", help="Folder of runs [data/runs].")
 def import_(archive: Path, run_id: str | None, allow_implausible: bool, into: Path | None) -> None:
     """Check the archive of a run that somebody sent, and add it to the book's runs.
+
+    Times of networks that came with it go beside them.
 
     \b
     Examples:
