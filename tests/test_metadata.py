@@ -134,7 +134,9 @@ def test_continuous_integration_covers_the_supported_pythons():
         for step in job["steps"]
         for target in re.findall(r"make (\w+)", step.get("run", ""))
     }
-    assert {"lint", "test", "coverage", "minimum", "pins", "audit", "book", "rerun", "fuzz", "repeat"} <= used <= targets
+    assert (
+        {"lint", "test", "coverage", "minimum", "pins", "audit", "book", "rerun", "fuzz", "repeat"} <= used <= targets
+    )
 
 
 def test_the_container_installs_as_the_makefile_does():
