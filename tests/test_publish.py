@@ -139,3 +139,38 @@ def test_a_book_with_a_fault_is_not_built(tmp_path, root, message):
     with pytest.raises(AlphaflopsError, match=f"^the book was not built: {message}") as wrong:
         publish._build_pages(tmp_path)
     assert str(tmp_path) not in str(wrong.value)
+
+
+def test_a_folder_that_cannot_be_written_keeps_its_book(folder, tmp_path, monkeypatch):
+    def full(stage):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publish, "_run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "_build_pages", full)
+    old = tmp_path / "out" / "html" / "index.html"
+    old.parent.mkdir(parents=True)
+    old.write_text("the last book", encoding="utf-8")
+    (old.parent / ".buildinfo").write_text("", encoding="utf-8")
+    with pytest.raises(AlphaflopsError, match=r"out cannot be written: No space left on device"):
+        publish.build([folder], tmp_path / "out")
+    assert old.read_text(encoding="utf-8") == "the last book"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["html"]
+
+
+def test_a_new_book_takes_the_place_of_the_last(tmp_path, monkeypatch):
+    def pages(stage):
+        (stage / "_build" / "html").mkdir(parents=True)
+        (stage / "_build" / "html" / "index.html").write_text("the new book", encoding="utf-8")
+
+    monkeypatch.setattr(publish, "_run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "_build_pages", pages)
+    for _ in range(2):
+        assert publish.build(None, tmp_path).read_text(encoding="utf-8") == "the new book"
+        (tmp_path / "html" / ".buildinfo").write_text("", encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+def test_chapters_without_committed_notebook_say_how_to_make_it(tmp_path):
+    gone = publish.Chapter(tmp_path / "03_z.md", ("nowhere",))
+    with pytest.raises(AlphaflopsError, match=r"03_z\.ipynb cannot be read: run `alphaflops update`"):
+        publish._write_committed(gone, tmp_path / "out.ipynb", "the file is not there")
