@@ -1,8 +1,10 @@
 """One machine beside the paper's: tables, verdicts that differ, small multiples, and the page to send."""
 
+import io
 import re
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +125,19 @@ def test_multiples_draw_every_line_of_every_machine(pair):
         assert set(lines) == {f"{n}{end}" for n in part["line"].unique() for end in ("", ", predicted")}
         first = part[part["line"] == part["line"].iloc[0]]
         np.testing.assert_allclose(lines[first["line"].iloc[0]].get_ydata(), first["time_ms"])
+
+
+def test_figures_stay_light_with_one_more_machine(paper):
+    known = figures.load()
+    more = Run({**known[-1].meta, "run_id": "mine", "machine": {"name": "mine"}}, known[-1].table)
+    weight = 0
+    for experiment in experiments.PAPER:
+        drawn = figures.draw_multiples(figures.sweep([*known, more], experiment.name), experiment.x_label)
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png", bbox_inches="tight")
+        plt.close(drawn)
+        weight += buffer.tell()
+    assert 100_000 < weight < 1_000_000  # of the 1.5 MB that a page may weigh
 
 
 def test_page_to_send_holds_everything_and_asks_for_nothing(pair, tmp_path, monkeypatch):

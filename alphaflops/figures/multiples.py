@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 ACROSS = 2
 """Panels beside each other: more would be too small on a phone."""
+DPI = 135
+"""Less than elsewhere: a page shows eight of these, and must stay light with a reader's machines too."""
 
 
 @style.styled
@@ -38,7 +40,7 @@ def draw_multiples(frame: "pd.DataFrame", x_label: str, *, log: bool = False) ->
     runs = [run for run in style.MACHINES if run in runs] + [run for run in runs if run not in style.MACHINES]
     rows = math.ceil(len(runs) / ACROSS)
     size = (style.WIDTH_IN, 0.75 + 1.85 * rows)
-    figure, grid = plt.subplots(rows, ACROSS, figsize=size, sharex=True, squeeze=False)
+    figure, grid = plt.subplots(rows, ACROSS, figsize=size, dpi=DPI, sharex=True, squeeze=False)
     colours = style.machine_colours(runs)
     for ax, run in zip(grid.flat, runs, strict=False):
         part = frame[frame["run"] == run]
