@@ -89,7 +89,7 @@ def test_axes_are_told_apart_by_the_exponent(meta, exponent, expected):
 @pytest.mark.parametrize(("exponent", "expected"), [(0.0, HOLDS), (0.3, IN_PART), (1.0, FAILS)])
 def test_flat_on_one_core(meta, exponent, expected):
     run = machine(meta, proportional(exponent=exponent), device="cpu", threads=1)
-    assert verdict(run, "flat-on-one-core").verdict == expected
+    assert verdict(run, "flat-on-cpu").verdict == expected
 
 
 @pytest.mark.parametrize(("exponent", "expected"), [(0.0, HOLDS), (0.8, IN_PART), (1.0, FAILS)])
@@ -180,7 +180,7 @@ def test_single_odd_points_are_no_jumps(meta):
 
 def test_what_a_run_cannot_tell_is_not_measured_with_the_reason(meta):
     gpu, core = machine(meta, proportional()), machine(meta, proportional(), device="cpu", threads=1)
-    assert verdict(gpu, "flat-on-one-core").reason == "the claim is about a single CPU core"
+    assert verdict(gpu, "flat-on-cpu").reason == "the claim is about a single CPU core"
     assert verdict(core, "not-flat-on-gpu").reason == "the claim is about GPUs"
     assert verdict(core, "space-parallelises-better").reason == "the claim is about parallel hardware"
     assert "fine grids" in verdict(gpu, "jumps-on-fine-grids").reason

@@ -59,7 +59,7 @@ def test_the_page_is_what_the_values_give(recorded):
     )
 
 
-@pytest.mark.parametrize("option", ["--figure=2a", "--table=1a", "--table=accuracy", "--claim=flat-on-one-core"])
+@pytest.mark.parametrize("option", ["--figure=2a", "--table=1a", "--table=accuracy", "--claim=flat-on-cpu"])
 def test_rows_are_reproduced(command, paper, option):
     done = command("reproduce", option)
     assert done.code == 0, done.out

@@ -11,7 +11,7 @@ from .output import json_option, print_json
 )
 @click.option("--table", "tables", help="Table, for instance 1a (repeatable).", multiple=True, metavar="NAME")
 @click.option(
-    "--claim", "claims", help="Claim, for instance flat-on-one-core (repeatable).", multiple=True, metavar="NAME"
+    "--claim", "claims", help="Claim, for instance flat-on-cpu (repeatable).", multiple=True, metavar="NAME"
 )
 @click.option("--all", "everything", is_flag=True, help="Every figure, table and claim.")
 @click.option("--update", is_flag=True, help="Record what comes out now instead, and rewrite REPRODUCING.md.")
@@ -33,7 +33,7 @@ def reproduce(
     \b
     Examples:
       alphaflops reproduce --figure 2a
-      alphaflops reproduce --claim flat-on-one-core
+      alphaflops reproduce --claim flat-on-cpu
       alphaflops reproduce --all
     """
     from ..artifact import reproduce as library

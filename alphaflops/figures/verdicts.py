@@ -22,7 +22,7 @@ ROWS = {
     "dense-and-conv-differ": "dense ≠ conv on a GPU",
     "table-layers-differ": "Figure 1a differs on a GPU",
     "not-flat-on-gpu": "not flat on a GPU",
-    "flat-on-one-core": "flat on one core",
+    "flat-on-cpu": "flat on one core",
     "flatter-on-one-core": "flatter on one core",
     "space-parallelises-better": "space parallelises better",
     "alpha-beats-flops": "α-FLOPs beat FLOPs",

@@ -190,7 +190,7 @@ CLAIMS: Final = (
         (_gpu, _FIGURE_2),
     ),
     Claim(
-        "flat-on-one-core",
+        "flat-on-cpu",
         PAPER,
         "Lines of equal FLOPs are flat on a single CPU core.",
         _SPREAD,
