@@ -10,9 +10,7 @@ from .output import json_option, print_json
     "--figure", "figures", help="Figure of the paper, for instance 2a (repeatable).", multiple=True, metavar="NAME"
 )
 @click.option("--table", "tables", help="Table, for instance 1a (repeatable).", multiple=True, metavar="NAME")
-@click.option(
-    "--claim", "claims", help="Claim, for instance flat-on-cpu (repeatable).", multiple=True, metavar="NAME"
-)
+@click.option("--claim", "claims", help="Claim, for instance flat-on-cpu (repeatable).", multiple=True, metavar="NAME")
 @click.option("--all", "everything", is_flag=True, help="Every figure, table and claim.")
 @click.option("--update", is_flag=True, help="Record what comes out now instead, and rewrite REPRODUCING.md.")
 @click.option("--page", is_flag=True, help="Rewrite REPRODUCING.md from what is recorded; nothing is computed.")
