@@ -10,7 +10,7 @@ import pytest
 from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
-from alphaflops.measure import devices
+from alphaflops.measure import devices, opening
 from alphaflops.measure.protocol import Protocol, for_profile
 from alphaflops.measure.state import CpuSensors, GpuSensors
 from alphaflops.measure.timing import time_layer
@@ -21,7 +21,7 @@ FAST = Protocol(warmup_s=0.001, latency_s=0.01, throughput_s=0.01, block_ms=0.1)
 
 @pytest.fixture
 def cpu():
-    with devices.opened("cpu", FAST, 1) as device:
+    with opening.opened("cpu", FAST, 1) as device:
         yield device
 
 
@@ -66,7 +66,7 @@ def test_real_timings_are_plausible(cpu):
 
 
 def test_cold_cache_flushes_before_each_call(monkeypatch):
-    with devices.opened("cpu", for_profile("smoke", cold_cache=True), 1) as device:
+    with opening.opened("cpu", for_profile("smoke", cold_cache=True), 1) as device:
         flushed = []
         monkeypatch.setattr(device, "flush", lambda: flushed.append(1))
         call = device.prepare(Dense(4, 4))
@@ -81,36 +81,36 @@ def test_cold_cache_flushes_before_each_call(monkeypatch):
 
 
 def test_switches_are_set_and_restored():
-    before = torch.get_num_threads(), torch.backends.cudnn.benchmark, devices._set_tf32(torch, False)
-    with devices.opened("cpu", for_profile("smoke", tf32=True, cudnn_benchmark=True), 1):
+    before = torch.get_num_threads(), torch.backends.cudnn.benchmark, opening._set_tf32(torch, False)
+    with opening.opened("cpu", for_profile("smoke", tf32=True, cudnn_benchmark=True), 1):
         assert torch.get_num_threads() == 1
         assert torch.backends.cudnn.benchmark
         assert torch.is_inference_mode_enabled()
-        assert set(devices._set_tf32(torch, True)) <= {"tf32", True}
+        assert set(opening._set_tf32(torch, True)) <= {"tf32", True}
     assert torch.get_num_threads() == before[0]
     assert torch.backends.cudnn.benchmark == before[1]
-    assert set(devices._set_tf32(torch, False)) <= {"ieee", False}
+    assert set(opening._set_tf32(torch, False)) <= {"ieee", False}
     assert not torch.is_inference_mode_enabled()
-    devices._restore_tf32(torch, before[2])
+    opening._restore_tf32(torch, before[2])
 
 
 def test_absent_device_lists_the_present():
     with pytest.raises(AlphaflopsError, match=r"device 'cuda:7' is not on this machine: choose from auto, .*cpu"):
-        devices.choose("cuda:7")
+        opening.choose("cuda:7")
     with pytest.raises(AlphaflopsError, match="device 'tpu'"):
-        devices.choose("tpu")
-    assert devices.choose("cpu") == "cpu"
-    assert devices.choose("auto") == devices.available()[0]
+        opening.choose("tpu")
+    assert opening.choose("cpu") == "cpu"
+    assert opening.choose("auto") == opening.available()[0]
 
 
 def test_no_silent_fallback_from_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(AlphaflopsError, match="device 'cuda' is not on this machine"):
-        devices.choose("cuda")
+        opening.choose("cuda")
 
 
 def test_threads_must_be_positive():
-    with pytest.raises(AlphaflopsError, match="threads is 0"), devices.opened("cpu", FAST, 0):
+    with pytest.raises(AlphaflopsError, match="threads is 0"), opening.opened("cpu", FAST, 0):
         pass
 
 
@@ -269,7 +269,7 @@ def test_every_layer_of_the_smoke_profile_can_be_built(cpu):
 
 def test_channels_last_convolutions_compute_the_same_layer():
     layer = Conv2d(5, 6, 4, 8, 3)
-    with devices.opened("cpu", for_profile("smoke", memory_format="channels-last"), 1) as device:
+    with opening.opened("cpu", for_profile("smoke", memory_format="channels-last"), 1) as device:
         out = device.prepare(layer)()
     assert tuple(out.shape) == layer.output_shape
     assert out.is_contiguous(memory_format=torch.channels_last)
@@ -279,16 +279,16 @@ def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert devices.available() == ["cuda:0", "cuda:1", "mps", "cpu"]
-    assert [devices.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
+    assert opening.available() == ["cuda:0", "cuda:1", "mps", "cpu"]
+    assert [opening.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
 
 
 @pytest.mark.parametrize(("handle", "sensors"), [("a handle", GpuSensors), (None, CpuSensors)])
 def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, handle, sensors):
     asked = []
-    monkeypatch.setattr(devices, "nvml", lambda: nullcontext("the library"))
-    monkeypatch.setattr(devices, "nvml_handle", lambda library, index: asked.append((library, index)) or handle)
-    with devices.opened("cuda:1", FAST, 1) as device:
+    monkeypatch.setattr(opening, "nvml", lambda: nullcontext("the library"))
+    monkeypatch.setattr(opening, "nvml_handle", lambda library, index: asked.append((library, index)) or handle)
+    with opening.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
         assert type(device.watch.sensors) is sensors
     assert asked == [("the library", 1)]
@@ -300,9 +300,9 @@ def test_tf32_of_older_torch_is_set_and_restored():
             cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False)), cudnn=SimpleNamespace(allow_tf32=True)
         )
     )
-    before = devices._set_tf32(old, False)
+    before = opening._set_tf32(old, False)
     assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, False)
-    devices._restore_tf32(old, before)
+    opening._restore_tf32(old, before)
     assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, True)
 
 

@@ -4,9 +4,9 @@
 `OPTIONS` lists what a user can choose; `from_values` turns choices into `MeasureOptions`.
 """
 
-from .devices import available, choose
 from .finish import Verification, summary, verify
 from .header import check_same, differences
+from .opening import available, choose
 from .options import OPTIONS, MeasureOptions, Option, changes_from, from_values
 from .progress import Progress, for_stream
 from .runner import Interrupted, resume, run

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..layers import Conv2d, Dense, Layer
-from .devices import Device, choose, opened
+from .devices import Device
+from .opening import choose, opened
 from .protocol import Protocol, for_profile
 from .sentinel import SENTINEL
 from .timing import time_layer
@@ -90,9 +91,9 @@ def conclude(found: list[Comparison]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``layers``, ``worst_difference_pct``, ``median_difference_pct``, ``within_2_pct`` (layers),
-        ``halves_within_2_pct`` (layers whose two halves of the long protocol agree as well), ``long_s``, ``short_s``
-        and ``time_ratio`` (short over long).
+        ``layers``, ``repeats`` (of the long protocol), ``worst_difference_pct``, ``median_difference_pct``,
+        ``within_2_pct`` (layers), ``halves_within_2_pct`` (layers whose two halves of the long protocol agree as well),
+        ``halves_worst_pct``, ``long_s``, ``short_s`` and ``time_ratio`` (short over long).
     """
     differences = np.asarray([one.difference for one in found])
     long_s, short_s = (float(sum(getattr(one, name) for one in found)) for name in ("long_s", "short_s"))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 STATE = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "throttle")
 
 
-def merge_sessions(entries: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds that earlier sessions of a run spent measuring, pauses left out."""
+def seconds_spent(entries: Sequence[Mapping[str, Any]]) -> float:
+    """Time that a run took so far, pauses between its parts left out (s)."""
     return max((float(entry["elapsed_s"]) for entry in entries if "elapsed_s" in entry), default=0.0)
 
 
@@ -82,7 +82,7 @@ def _meta(meta: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict
         "sentinel": {**meta["sentinel"], **verdict.record(), "curve_s_ms": curve},
         "resumed": sessions,
         "finished": finished,
-        "seconds": round(merge_sessions(entries), 3),
+        "seconds": round(seconds_spent(entries), 3),
     }
 
 

@@ -16,9 +16,10 @@ from ..layers import from_row
 from ..records import Run
 from . import header as headers
 from . import journal as journals
-from .devices import Device, choose, opened
+from .devices import Device
 from .energy import choose_rows, open_meter
-from .finish import finish, merge_sessions
+from .finish import finish, seconds_spent
+from .opening import choose, opened
 from .options import MeasureOptions
 from .progress import Progress, Quiet
 from .protocol import Protocol
@@ -181,7 +182,7 @@ def _measure(
 ) -> None:
     rows = {row["row"]: row for row in head["rows"]}
     done: dict[int, Any] = {entry["row"]: entry for entry in entries if entry["type"] == "row"}
-    before = merge_sessions(entries)
+    before = seconds_spent(entries)
     began = device.clock_ns()
 
     def elapsed() -> float:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..layers import Conv2d, Dense, Layer, to_table
-from ..machine import cores_usable
-from ..measure.devices import Device, choose, opened
+from ..measure.devices import Device
+from ..measure.opening import choose, opened
 from ..measure.protocol import Protocol, for_profile
 from ..network import trace
 from .measuring import time_call
@@ -103,7 +103,7 @@ def measure_operators(
     run = {
         "id": run_id,
         "device": choose(device),
-        "threads": used if device == "cpu" else cores_usable(),
+        "threads": used,
         "protocol": settings.record(),
         "turns": {"rounds": ROUNDS, "parts": PARTS, "together": TOGETHER},
         "versions": {"alphaflops": __version__, "torch": torch.__version__},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..calibrate import calibrate
 from ..errors import AlphaflopsError
 from ..machine import describe
-from ..measure.devices import choose
+from ..measure.opening import choose
 from ..network.inputs import Shape
 from ..paths import data_folder
 from ..records import replace_file

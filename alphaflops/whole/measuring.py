@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import AlphaflopsError
 from ..layers import Layer
-from ..measure.devices import Device, choose, opened
+from ..measure.devices import Device
+from ..measure.opening import choose, opened
 from ..measure.protocol import Protocol, for_profile
 from ..measure.statistics import SMALLEST, Estimate, estimate, next_look, settled
 from ..measure.timing import time_layer
