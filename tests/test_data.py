@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from alphaflops import datasets, measure, read_calibration
+from alphaflops import datasets, measure, read_calibration, upstream
 from alphaflops.calibrate.bundled import BUNDLED_MODELS, file_name, has_folds
 from alphaflops.paths import data_folder
 from alphaflops.records import KNOWN_COLUMNS
@@ -56,7 +56,7 @@ def test_every_column_is_described():
 
 
 def test_every_data_set_is_described():
-    for name in datasets.sources():
+    for name in upstream.sources():
         assert f"`{name}`" in README or f"`{name.rsplit('-', 1)[0]}-*`" in README
 
 

@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 
-from alphaflops import AlphaflopsError, datasets, load
+from alphaflops import AlphaflopsError, datasets, load, upstream
 from alphaflops.layers import Conv2d, Dense, from_row
 
-PAPER = datasets.sources()["paper-t2000"]
+PAPER = upstream.sources()["paper-t2000"]
 
 
 def pretend(monkeypatch, tmp_path, content: bytes, reader="paper"):
@@ -23,7 +23,7 @@ def pretend(monkeypatch, tmp_path, content: bytes, reader="paper"):
         mirror_path="file",
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    monkeypatch.setenv(datasets.MIRROR, str(tmp_path))
+    monkeypatch.setenv(upstream.MIRROR, str(tmp_path))
     monkeypatch.setattr(datasets, "sources", lambda: {"pretended": source})
     return "pretended"
 
@@ -94,7 +94,7 @@ def test_unknown_names_are_refused():
 
 
 def test_registry_is_complete():
-    for name, source in datasets.sources().items():
+    for name, source in upstream.sources().items():
         assert source.name == name
         assert len(source.sha256) == 64
         assert source.commit in source.url
@@ -123,7 +123,7 @@ def test_the_paper_calls_some_layers_twice(paper):
     assert ((groups.max() / groups.min()) - 1).max() == pytest.approx(0.064, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in datasets.sources() if n != "paper-t2000"])
+@pytest.mark.parametrize("name", [n for n in upstream.sources() if n != "paper-t2000"])
 def test_every_reachable_set_loads(name):
     if not datasets.available(name):
         pytest.skip(f"{name} is neither in a mirror nor downloaded")

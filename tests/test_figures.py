@@ -218,9 +218,9 @@ def test_tables_are_numbered_captioned_and_rounded(made_up, flat):
 
 
 def test_provenance_names_every_source_and_what_is_not_recorded(run):
-    from alphaflops import datasets
+    from alphaflops import upstream
 
-    assert all(f"`{name}`" in figures.sources_table() for name in datasets.sources())
+    assert all(f"`{name}`" in figures.sources_table() for name in upstream.sources())
     text = figures.runs_table([run])
     assert "not recorded" in text
     assert run.sha256[:12] in text

@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphaflops import artifact, calibrate, datasets, experiments, measure, paths, zips
+from alphaflops import artifact, calibrate, datasets, experiments, measure, paths, upstream, zips
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.network import trace
@@ -363,12 +363,12 @@ def test_tables_of_neusight(sandbox):
     conv = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
     conv += b"1.5,1,64,64,3,56,1,1\n0.2,8,3,32,3,9,2,0\n"
     dense = b"Latency,B,M,N,K\n0.5,1,64,128,256\n0.7,4,64,128,256\n"
-    source = next(entry for entry in datasets.sources().values() if entry.reader == "neusight-conv")
+    source = next(entry for entry in upstream.sources().values() if entry.reader == "neusight-conv")
 
     def neusight(damaged):
         path = sandbox / "in" / "x.csv"
         path.write_bytes(damaged[1])
-        (datasets.read_neusight_conv if damaged[0] else datasets.read_neusight_dense)(source, path)
+        (upstream.read_neusight_conv if damaged[0] else upstream.read_neusight_dense)(source, path)
 
     def seeds(rng):
         first = rng.random() < 0.5
@@ -385,9 +385,9 @@ def authors_pickle():
 
     plots = []
     for experiment in experiments.PAPER:
-        name = datasets.PLOT_NAMES.get(experiment.name, experiment.name)
+        name = upstream.PLOT_NAMES.get(experiment.name, experiment.name)
         lines = [
-            np.array([[*datasets._file_order(experiment.name, layer), 1.0] for _, layer in line.points])
+            np.array([[*upstream._file_order(experiment.name, layer), 1.0] for _, layer in line.points])
             for line in experiment.lines
         ]
         plots.append({"name": name, "lines": lines})
@@ -398,24 +398,24 @@ def authors_pickle():
 
 
 def test_the_authors_pickle(sandbox):
-    source = datasets.sources()["paper-t2000"]
+    source = upstream.sources()["paper-t2000"]
     # frames carry their length, which renaming a module changes: pickle them again without frames
     whole = bytes(authors_pickle())
     whole = re.sub(rb"^\x80\x05\x95.{8}", b"\x80\x05", whole, flags=re.S)
     path = sandbox / "in" / "x.pickle"
     path.write_bytes(whole)
-    assert len(datasets.read_paper(source, path).table) == 721
+    assert len(upstream.read_paper(source, path).table) == 721
 
     for bomb in (b"\x80\x04]r\xff\xff\xff\x7f.", b"\x80\x04\x95" + b"\xff" * 5 + b"\0\0\0].", b"]p2000000000\n."):
         before = peak_mib()
         path.write_bytes(bomb)
         with pytest.raises(AlphaflopsError, match="it is damaged"):
-            datasets.read_paper(source, path)
+            upstream.read_paper(source, path)
         assert peak_mib() - before < 50
 
     def paper_pickle(damaged):
         path.write_bytes(damaged)
-        datasets.read_paper(source, path)
+        upstream.read_paper(source, path)
 
     def seeds(rng):
         # damage near the beginning reaches the structure, elsewhere mostly numbers

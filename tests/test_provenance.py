@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from alphaflops import datasets, paths
+from alphaflops import datasets, paths, upstream
 from alphaflops.errors import AlphaflopsError
 from alphaflops.pages import manifest, provenance, publish, slicing
 
@@ -57,7 +57,7 @@ runs: list = []  # further runs
 from myst_nb import glue
 from concurrent.futures import ThreadPoolExecutor
 from IPython.display import Markdown
-from alphaflops import datasets
+from alphaflops import datasets, upstream
 one, two = datasets.load("cpu-1core"), 2
 both = [datasets.load(name) for name in ("cpu-1core", *runs)]
 other = datasets.load("cpu-allcores")
@@ -77,7 +77,7 @@ Markdown(str(len(scores)))
 names = datasets.names()
 Markdown("| a |\\n|---|\\n")
 ---
-Markdown(str(len(datasets.sources())))
+Markdown(str(len(upstream.sources())))
 ---
 x = 1
 """
@@ -151,7 +151,7 @@ def test_every_figure_number_and_table_of_a_chapter_is_recorded(chapter):
 @each_chapter
 def test_recorded_hashes_are_those_of_the_files(chapter):
     _, told = committed(chapter)
-    sources = datasets.sources()
+    sources = upstream.sources()
     for name, entry in told["data"].items():
         if name in sources:
             assert (entry["file"], entry["sha256"]) == (sources[name].url, sources[name].sha256)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alphaflops import datasets, records
+from alphaflops import datasets, records, upstream
 from alphaflops.artifact import import_run, pack_run
 from alphaflops.pages import manifest, publish
 from alphaflops.paths import CHECKOUT, data_folder
@@ -45,7 +45,7 @@ def environment(folder, number):
     if "ALPHAFLOPS_MIRROR" in os.environ:
         told["ALPHAFLOPS_MIRROR"] = os.environ["ALPHAFLOPS_MIRROR"]
     else:  # what was downloaded once need not be downloaded again
-        told["ALPHAFLOPS_CACHE"] = str(datasets._cache())
+        told["ALPHAFLOPS_CACHE"] = str(upstream._cache())
     if number == 1:
         told["PYTHONPATH"] += f"{os.pathsep}{ANOTHER_DAY}"
     return told

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import datasets
+from .. import upstream
 from ..errors import AlphaflopsError
 from ..paths import CHECKOUT, data_folder, in_checkout
 from ..records import read_json, replace_file
@@ -49,7 +49,7 @@ def _row(key: str, entry: Mapping[str, Any]) -> list[str]:
 
 
 def _data(name: str, entry: Mapping[str, Any]) -> list[str]:
-    source = datasets.sources().get(name)
+    source = upstream.sources().get(name)
     again = f"[{source.citation}]({source.url})" if source else f"`{entry['command']}`"
     minutes = f"{entry['seconds'] / 60:.0f}" if entry["seconds"] else "not stated"
     return [f"`{name}`", entry["machine"], str(entry["layers"]), again, minutes, f"`{entry['sha256']}`"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .. import datasets
+from .. import datasets, upstream
 from ..errors import AlphaflopsError
 from ..paths import data_folder
 from ..records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, TEXT_COLUMNS, Run, replace_file
@@ -267,7 +267,7 @@ def import_run(
     name = check_slug(run_id or run.id)
     beside = {place(home.parent, file, name): data for file in BESIDE if (data := files.pop(file, None)) is not None}
     taken = {entry.name.casefold() for entry in home.iterdir()} if home.is_dir() else set()
-    if name in taken or name in datasets.sources() or any(path.exists() for path in beside):
+    if name in taken or name in upstream.sources() or any(path.exists() for path in beside):
         raise AlphaflopsError(f"a run or data set {name!r} exists already: give this one another name (--id NAME)")
     found = problems(run)
     if found and not allow_implausible:

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from .. import datasets
+from .. import datasets, upstream
 from ..study import findings
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def status_table(runs: "Sequence[Run]") -> str:
 
 
 def _measurer(run: "Run") -> str:
-    if run.id in datasets.sources():
-        return datasets.sources()[run.id].citation
+    if run.id in upstream.sources():
+        return upstream.sources()[run.id].citation
     return "this project" if run.id in datasets.bundled() else "you"
 
 
@@ -99,7 +99,7 @@ def sources_table() -> str:
             "commit": f"`{source.commit[:7]}`",
             "sha256": f"`{source.sha256[:12]}…`",
         }
-        for source in datasets.sources().values()
+        for source in upstream.sources().values()
     ]
     return table(pd.DataFrame(rows), "Upstream data sets, by URL, commit and checksum.", "tab-sources", wide=True)
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from .. import __version__, datasets, paths
+from .. import __version__, paths, upstream
 from ..errors import AlphaflopsError
 from ..records import TABLE_FILE
 from .noting import Note
@@ -38,14 +38,14 @@ def code_sha256() -> str:
 
 def roots(given: Path) -> list[Path]:
     """Folders whose files are data: the bundled ones, those of runs that a reader gave, copies of upstream files."""
-    upstream = {place.parent for source in datasets.sources().values() for place in datasets.places(source)}
-    return [paths.data_folder(), given, *sorted(upstream)]
+    copies = {place.parent for source in upstream.sources().values() for place in upstream.places(source)}
+    return [paths.data_folder(), given, *sorted(copies)]
 
 
 def _data(path: Path, given: Path) -> tuple[str, dict[str, str]] | None:
     """Name a file as a data set: its id, and what is recorded of it; None for files that only describe one."""
-    for source in datasets.sources().values():
-        if path in datasets.places(source):
+    for source in upstream.sources().values():
+        if path in upstream.places(source):
             return source.name, {"file": source.url, "sha256": source.sha256}
     for folder, home in ((paths.data_folder(), "data"), (given.parent, "")):
         if not path.is_relative_to(folder):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from alphaflops import __version__, datasets
+from alphaflops import __version__, datasets, upstream
 from alphaflops.records import RUN_FILE, read_json
 
 NOTEBOOKS = "../_sources/notebooks/"
@@ -27,7 +27,7 @@ def last_run(record, given):
     ids = record["data"] if record else datasets.bundled()
     dates = measured(ids, given)
     version = record["version"] if record else __version__
-    published = [name for name in ids if name in datasets.sources()]
+    published = [name for name in ids if name in upstream.sources()]
     what = [f"measurements of {', '.join(sorted(set(dates.values())))}"] if dates else []
     what += ["published data"] if published else []
     what += ["recorded data"] if ids and not what else []
