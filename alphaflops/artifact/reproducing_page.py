@@ -8,7 +8,8 @@ from .. import upstream
 from ..errors import AlphaflopsError
 from ..paths import CHECKOUT, data_folder, in_checkout
 from ..records import read_json, replace_file
-from .reproduce import expected, rows
+from .reproduce import expected
+from .reproducible import rows
 
 HEAD = """# Reproducing
 

@@ -35,14 +35,14 @@ def reproduce(
       alphaflops reproduce --all
     """
     from ..artifact import reproduce as library
-    from ..artifact import reproducing_page
+    from ..artifact import reproducible, reproducing_page
 
     if update:
         click.echo(library.update())
     if update or page:
         click.echo(reproducing_page.write())
         return 0
-    keys = library.select(figures, tables, claims, everything)
+    keys = reproducible.select(figures, tables, claims, everything)
     recorded = library.expected()
     outcomes = [library.check(key, recorded) for key in keys]
     if as_json:
