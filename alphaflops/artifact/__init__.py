@@ -2,8 +2,9 @@
 
 from .citation import cite
 from .crate import Checked, pack_artifact, verify_crate
+from .importing import Imported, import_run
 from .plausibility import problems
-from .runs import Imported, Packed, import_run, pack_run, read_run
+from .runs import Packed, pack_run, read_run
 from .verification import verify_archive
 
 __all__ = [
