@@ -37,10 +37,15 @@ def test_a_dense_layer_is_not_corrected():
     assert alpha(1, 1) == 1
 
 
-def test_replication_uses_the_side_of_the_kernel():
-    s_k = math.log(3) + 1  # side 3, not area 9
-    c = REPLICATION_RTX4090
-    assert alpha(400, 9, c) == pytest.approx(((s_k + c.beta_k * (400 - s_k)) / 400) ** c.gamma_k)
+def test_the_replications_constants_by_hand():
+    # K = 1: (1 + 0.00972514·(100 − 1)) / 100 = 0.0196279; ^1.1779239 = 0.00975293; times 0.00549217 · 100 million MAC
+    dense = Dense(1000, 1000, batch=100)
+    assert published_ms(to_table([dense]), REPLICATION_RTX4090)[0] == pytest.approx(0.00975293 * 0.549217, rel=1e-5)
+    # side 3, not area 9: S_K = ln 3 + 1 = 2.0986123; (S_K + 0.00785036·(400 − S_K)) / 400 = 0.0130557;
+    # ^1.0601711 = 0.0100560; times 0.00401956 · 400 · 9 · 100 · 100 / 10⁶ = 0.144704 ms
+    conv = Conv2d(20, 20, 100, 100, 3)
+    assert alpha(400, 9, REPLICATION_RTX4090) == pytest.approx(0.0100560, rel=1e-5)
+    assert published_ms(to_table([conv]), REPLICATION_RTX4090)[0] == pytest.approx(0.0100560 * 0.144704, rel=1e-5)
 
 
 def test_limit_for_large_inputs():
@@ -68,8 +73,8 @@ def test_what_s_and_k_mean_in_a_table():
 
 @pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf])
 def test_impossible_sizes_are_refused(bad):
-    with pytest.raises(AlphaflopsError, match="S is"):
-        alpha([4, bad], 9)
+    with pytest.raises(AlphaflopsError, match=f"S is {float(bad)}"):
+        alpha([1, bad], 9)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0, -0.5])
