@@ -9,11 +9,12 @@ FROM ${BASE}
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/alphaflops/bin:$PATH
 
-# the CUDA base has no Python, the Python base has one already
-RUN if ! command -v python3 >/dev/null; then \
-        apt-get update && apt-get install -y --no-install-recommends python3 python3-venv \
-        && rm -rf /var/lib/apt/lists/*; \
-    fi \
+# The CUDA base has no Python, the Python base has one already; neither has make. Bases differ, so no version is fixed.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git make \
+    && { command -v python3 >/dev/null || apt-get install -y --no-install-recommends python3 python3-venv; } \
+    && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv /opt/alphaflops \
     && useradd --create-home reader
 

@@ -93,9 +93,23 @@ def test_the_citation_file_has_what_the_format_requires():
     assert re.fullmatch(r"10\.\d{4,9}/\S+", CFF["preferred-citation"]["doi"])
 
 
-def test_the_citation_file_validates():
-    cffconvert = pytest.importorskip("cffconvert", reason="cffconvert is not installed")
-    cffconvert.Citation((ROOT / "CITATION.cff").read_text(encoding="utf-8")).validate()
+def breaches(schema, path):
+    """What a schema of the format finds in a file; nothing in a valid one."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "name", "needed"),
+    [("citation-file-format", "CITATION.cff", "authors"), ("github-workflows", ".github/workflows/ci.yml", "jobs")],
+)
+def test_files_keep_the_schema_of_their_format(tmp_path, schema, name, needed):
+    content = (ROOT / name).read_text(encoding="utf-8")
+    assert breaches(schema, ROOT / name) == ""
+    broken = tmp_path / "broken.yml"
+    broken.write_text(re.sub(rf"(?m)^{needed}:", f"{needed}-misspelt:", content), encoding="utf-8")
+    assert f"'{needed}' is a required property" in breaches(schema, broken)
 
 
 def test_what_cite_prints(command, refused):
