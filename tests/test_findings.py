@@ -113,9 +113,19 @@ def test_rising_and_falling_lines_are_told_apart(meta):
 
 def test_flattest_names_both_ends(by_macs, by_formula):
     told = findings.flattest(figures.sweep([by_formula, by_macs], "conv_K_vs_C"))
-    assert told.startswith("The flattest lines are those of machine of flat")
-    assert "machine of formula" in told.split("least flat")[1]
-    assert findings.flattest(figures.sweep([by_macs], "conv_K_vs_C")).startswith("Only machine of flat")
+    assert told.startswith("The time stays about the same on machine of flat: ")
+    assert "least on machine of flat" in told
+    assert "most on machine of formula" in told
+    alone = findings.flattest(figures.sweep([by_formula], "conv_K_vs_C"))
+    assert alone.startswith("The time stays the same nowhere: time per FLOP changes along a line by a factor of ")
+
+
+def test_panels_say_shortly_what_they_show(by_macs):
+    name = "machine of flat"
+    assert findings.flat_shortly(figures.sweep([by_macs], "conv_K_vs_C")) == {name: "time per FLOP changes ×1.0"}
+    assert findings.grown_shortly(figures.sweep([by_macs], "increasing_W")) == {name: "FLOPs ×64, time ×64"}
+    same = figures.equal_flops(figures.sweep([by_macs], "conv_fixed_progressive"))
+    assert findings.apart_shortly(same)[name].startswith("slowest over fastest: 1.0; by α-FLOPs ")
 
 
 def test_padding_share_of_a_28_kernel_on_a_10_input(by_macs):
@@ -139,6 +149,13 @@ def test_slow_growth_is_called_slower(by_formula):
     assert "more slowly than FLOPs" in told
 
 
+def test_lines_that_grow_in_other_ways_are_counted(by_macs):
+    frame = figures.sweep([by_macs], "increasing_W")
+    first = frame["line"] == frame["line"].iloc[0]
+    told = findings.sweeps(frame.assign(time_ms=frame["time_ms"].mask(first, 1.0)), "a wider input")[0]
+    assert "more slowly than FLOPs on 1 of 3 lines, in proportion to FLOPs on 2 of 3 lines" in told
+
+
 def test_fast_growth_is_called_faster(meta):
     quadratic = as_run(meta, lambda grid: (macs(grid) / 1e9) ** 2)
     assert "faster than FLOPs" in findings.sweeps(figures.sweep([quadratic], "increasing_W"), "a wider input")[0]
@@ -151,15 +168,18 @@ def test_dimensions_are_paid_for_in_full_or_at_a_discount(meta, by_macs):
     machine = full["machine"].iloc[0]
     free = free.assign(machine=machine)
     assert findings.paid({"width": full, "input channels": free}) == (
-        f"On {machine}: width must be paid for in full. Cheaper, time in percent of the growth in FLOPs: "
-        "input channels 10 %."
+        f"On {machine}, width must be paid for in full: time grows as FLOPs do; of the growth in FLOPs, time shows for "
+        "input channels 10 % (medians over the lines)."
     )
-    assert "Cheaper" not in findings.paid({"width": full})
+    assert "shows for" not in findings.paid({"width": full})
 
 
 def test_cheapest_names_the_machine_of_slowest_growth(by_macs, by_formula):
     frame = figures.sweep([by_macs, by_formula], "increasing_batch")
-    assert findings.cheapest(frame).startswith("Time grows least on machine of formula")
+    told = findings.cheapest(frame)
+    # from 1 to 63 or 64 vectors
+    assert told.startswith("While FLOPs grow by a factor of 63 to 64, time grows least on machine of formula, by ")
+    assert "most on machine of flat, by 64" in told
     assert "machine of flat" in findings.cheapest(figures.sweep([by_macs], "increasing_batch"))
 
 

@@ -56,9 +56,10 @@ def test_five_lines_follow_the_numbers(same, judged, scores):
     claim, flops, alpha, rival, best = summary.lines(same, judged, scores)
     assert "layers of 328 million FLOPs each take 2.0 to 8.0 ms" in claim
     assert "a wrong order holds on 1 of 3 data sets, in part on 1, fails on 1." in flops
+    assert "better than FLOPs holds on 2 of 2 data sets" in alpha
     assert "mean error is 20 to 30 %, that of FLOPs 40 to 80 %" in alpha
     assert "predict better than α-FLOPs on 1 of 2" in rival  # 50 against 20, 20 against 30
-    assert "on 1 of 2 data sets, by 10 to 35 %" in best  # 10 is below all others, 35 is not; boosting does not count
+    assert "on 1 of 2 data sets: 10 to 35 %" in best  # 10 is below all others, 35 is not; boosting does not count
 
 
 def test_status_counts_data_sets_machines_and_versions(run):
@@ -76,14 +77,20 @@ def test_references_are_a_list_with_links():
 
 
 def test_figure_shows_times_and_errors(same):
-    errors = pd.DataFrame({"paper-t2000": [80.0, 20.0, 10.0], "two": [40.0, 30.0, 35.0]}, index=list(MEASURES))
+    wanted = {
+        "FLOPs": [80, 40],
+        "FLOPs and a constant": [50, 20],
+        "α-FLOPs": [20, 30],
+        "this project’s formula": [10, 35],
+    }
+    errors = pd.DataFrame(wanted.values(), columns=["paper-t2000", "two"], index=list(MEASURES))
     figure = draw_front(same, errors)
     upper, lower = figure.axes
     assert [bar.get_width() for bar in upper.patches] == [8.0, 2.0]
     assert [label.get_text() for label in upper.get_yticklabels()] == ["dense 12800 → 12800", "conv 4×4, 3200 → 3200"]
     named = [c for c in lower.collections if c.get_label() in dict(MEASURES.values())]
     marks = {c.get_label(): c.get_offsets()[:, 0].tolist() for c in named}
-    assert marks == {"FLOPs": [80, 40], "α-FLOPs": [20, 30], "this project's formula": [10, 35]}
+    assert marks == wanted
     plt.close(figure)
 
 

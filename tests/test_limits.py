@@ -101,6 +101,21 @@ def test_impossible_points_are_told_apart_from_fast_algorithms(meta):
     assert "no data-sheet peak" in unknown
 
 
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([1e-3, 1e-2], "yes for 0 of 2 layers. The other 2 exceed the hardware by more than a tenth; 1 of them cannot"),
+        ([100.0, 1e-2], "yes for 1 of 2 layers. The other 1 exceed the hardware by more than a tenth; all of them may"),
+        ([100.0, 100.0], "On Tesla T4, yes for 2 of 2 layers."),
+    ],
+)
+def test_the_share_within_reach_is_told_first(meta, times, words):
+    machine = {**meta, "machine": {"name": "Tesla T4"}}
+    both = [Conv2d(100, 100, 100, 100), Conv2d(100, 100, 100, 100, 3)]
+    assert words in limits.told_reach(limits.rates(run_of(machine, both, times)))
+    assert "not known" in limits.told_reach(limits.rates(run_of(meta, both, times)))
+
+
 def test_the_authors_points_beyond_their_gpu(paper):
     found = limits.beyond(limits.rates(paper), PEAKS["Quadro T2000"])
     first = found.iloc[0]

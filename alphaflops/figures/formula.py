@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EFFECTS = {
     "β": "β sets the floor",
     "γ": "γ sets the slope",
-    "kernel side": "The kernel's $S_K$ sets where the fall starts",
+    "kernel side": "The kernel’s $S_K$ sets where the fall starts",
 }
 """Constants that `variations` varies, with what each does."""
 
@@ -100,7 +100,7 @@ def draw_curves(frame: "pd.DataFrame") -> "Figure":
     ax.set(xscale="log", yscale="log", xlabel="spatial size S = W·H (positions)", ylabel="α (no unit)")
     ax.set(xlim=(1, frame["s"].max()), ylim=(frame["limit"].min() / 1.6, 5))
     style.plain_ticks(ax)
-    ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.76), reverse=True)
+    ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.7), reverse=True)
     return figure
 
 
@@ -137,6 +137,8 @@ def draw_constants(frame: "pd.DataFrame") -> "Figure":
         ax.set_xlim(1, frame["s"].max())
         style.plain_ticks(ax)
         ax.set_title(effect)
-        ax.legend(frameon=False, loc="lower left", fontsize=9)
+        legend = ax.legend(frameon=False, loc="lower left", fontsize=9)
+        if name == "kernel side":  # here curves run through that corner
+            legend.set_loc("upper right")
     axes[-1].set_xlabel("spatial size S = W·H (positions)")
     return figure

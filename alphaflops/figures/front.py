@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEASURES: Final = {"macs": ("FLOPs", "s"), "alpha": ("α-FLOPs", "D"), "best": ("this project's formula", "o")}
+MEASURES: Final = {
+    "macs": ("FLOPs", "s"),
+    "macs+t0": ("FLOPs and a constant", "^"),
+    "alpha": ("α-FLOPs", "D"),
+    "best": ("this project’s formula", "o"),
+}
 """Measures of the verdict with the words and marks that stand for them."""
 
 
@@ -40,7 +45,7 @@ def draw_front(same: "pd.DataFrame", errors: "pd.DataFrame") -> "Figure":
     figure, (upper, lower) = plt.subplots(2, 1, figsize=size, height_ratios=heights)
     _claim(upper, shown)
     _verdict(lower, errors)
-    figure.legend(*lower.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
+    figure.legend(*lower.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
     return figure
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..study.findings import number
+from .scores import MODEL_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,10 @@ def cell_data(figure: "Figure", name: str, errors: "pd.DataFrame") -> str:
     known = errors.rename_axis("model").reset_index().melt("model", var_name="run", value_name="error").dropna()
     x = [list(errors.columns).index(run) + 0.5 for run in known["run"]]
     y = [list(errors.index).index(model) + 0.5 for model in known["model"]]
-    texts = [f"{row['model']} on {row['run']}: {number(row['error'], 3)} %" for _, row in known.iterrows()]
+    texts = [
+        f"{MODEL_LABELS.get(row['model'], row['model'])} on {row['run']}: {number(row['error'], 3)} %"
+        for _, row in known.iterrows()
+    ]
     places = positions(figure, figure.axes[0], x, y)
     return _script(name, [[*place, text] for place, text in zip(places, texts, strict=True)], CELL_PX)
 

@@ -41,17 +41,17 @@ def draw_roofline(frames: "Sequence[pd.DataFrame]") -> "Figure":
         for name, colour in COLOURS.items():
             rows = frame[frame["class"] == name]
             ax.scatter(rows["intensity"], rows["tflops"], s=8, color=colour, alpha=0.5, lw=0, label=name)
-        ax.set(xscale="log", yscale="log", xlim=(low, high), ylabel="TFLOP/s")
+        ax.set(xscale="log", yscale="log", xlim=(low, high), ylabel="speed (TFLOP/s)")
         machine = str(frame["machine"].iloc[0])
         note = _roof(ax, frame, PEAKS.get(machine), low, high)
         style.title(ax, f"{machine} ({frame['run'].iloc[0]})", note)
         ax.grid(True, axis="both")
         style.plain_ticks(ax)
     axes[-1].set_xlabel("FLOPs per byte moved (FLOP/byte)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles[:2], labels[:2], loc="outside upper center", ncols=2, frameon=False, fontsize=9, markerscale=2.2
-    )
+    named = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    kept = [name for name in COLOURS if any((frame["class"] == name).any() for frame in frames)]
+    handles = [named[name] for name in kept]
+    figure.legend(handles, kept, loc="outside upper center", ncols=2, frameon=False, fontsize=9, markerscale=2.2)
     return figure
 
 
@@ -70,13 +70,12 @@ def _roof(ax: "Axes", frame: "pd.DataFrame", peak: Peak | None, low: float, high
     found = beyond(frame, peak)
     ringed = 0 < len(found) <= RINGS
     # Rings lie around the corner of the roof and to its right.
-    beside, side = ((-32, 6), "right") if ringed else ((2, 4), "left")
+    beside, side = ((-32, 6), "right") if ringed else ((16, 4), "left")
     words = f"peak {peak.tflops:.3g} TFLOP/s"
     ax.annotate(words, (ridge, peak.tflops), beside, textcoords="offset points", fontsize=9, ha=side)
-    slope = low * (ridge / low) ** 0.12
-    ax.annotate(
-        f"{peak.gbs:g} GB/s", (slope, peak.gbs * slope / 1e3), (7, -2), textcoords="offset points", va="top", fontsize=9
-    )
+    start, words = low * 1.1, f"{peak.gbs:g} GB/s"
+    written = ax.text(start, 1.12 * peak.gbs * start / 1e3, words, fontsize=9, va="bottom", rotation_mode="anchor")
+    written.set(rotation=float(np.degrees(np.arctan(peak.gbs / 1e3))), transform_rotates_text=True)
     note = f"{len(found):,} of {len(frame):,} layers beyond the hardware"
     if not ringed:
         return note
@@ -111,7 +110,7 @@ def draw_streaming(frames: "Sequence[pd.DataFrame]") -> "Figure":
         if machine in PEAKS:
             x = np.array([frame["bytes"].min(), frame["bytes"].max()])
             ax.plot(x / 1e6, x / PEAKS[machine].gbs / 1e6, color=style.INK, lw=1.6, ls="--", label="bandwidth")
-            note = f"dashed: bytes at {PEAKS[machine].gbs:g} GB/s, the memory's bandwidth"
+            note = f"dashed: bytes at {PEAKS[machine].gbs:g} GB/s, the memory’s bandwidth"
         style.title(ax, machine, note)
         ax.grid(True, axis="both")
         style.plain_ticks(ax)

@@ -36,6 +36,22 @@ OWN_LABELS = {
 """Short names of the runs that every chapter shows."""
 
 
+MODEL_LABELS = {
+    "params": "weights",
+    "macs": "FLOPs",
+    "macs+t0": "FLOPs + t₀",
+    "alpha-published": "α-FLOPs, T2000",
+    "alpha-rtx4090": "α-FLOPs, RTX 4090",
+    "alpha": "α-FLOPs",
+    "alpha+t0": "α-FLOPs + t₀",
+    "roofline+t0": "roofline + t₀",
+    "alpha+t0+bytes": "α-FLOPs + t₀ + bytes",
+    "best": "this project",
+    "boosting": "boosting",
+}
+"""Short names of the models on a figure."""
+
+
 def model_title(name: str) -> str:
     """Give a model's name for readers."""
     return "boosting (learned)" if name == BOOSTING else ANALYTIC[name].title if name in ANALYTIC else name
@@ -104,7 +120,7 @@ def draw_scorecard(errors: "pd.DataFrame") -> "Figure":
     if BOOSTING in errors.index:
         ax.axhline(len(formulas), color=style.INK, lw=1.6)
     ax.set_xticks(np.arange(len(errors.columns)) + 0.5, [set_label(name) for name in errors.columns], fontsize=9)
-    ax.set_yticks(np.arange(len(errors)) + 0.5, list(errors.index), fontsize=9)
+    ax.set_yticks(np.arange(len(errors)) + 0.5, [MODEL_LABELS.get(name, name) for name in errors.index], fontsize=9)
     ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     ax.invert_yaxis()
     ax.grid(False)
@@ -161,7 +177,7 @@ def draw_residuals(frame: "pd.DataFrame") -> "Figure":
     kept = [i for i, name in enumerate(labels) if (frame["class"] == name).any()]
     figure.legend(
         [handles[i] for i in kept], [labels[i] for i in kept], loc="outside upper center", ncols=3, frameon=False,
-        markerscale=2.5, fontsize=9,
+        markerscale=2.5, fontsize=9, title=str(frame["machine"].iloc[0]), title_fontproperties={"weight": "bold"},
     )  # fmt: skip
     return figure
 
@@ -192,7 +208,8 @@ def draw_learning(frame: "pd.DataFrame", machines: "dict[str, str]") -> "Figure"
             colour = style.MODELS[str(model)]
             ax.fill_between(line["layers"], line["low"], line["high"], color=colour, alpha=0.18, lw=0)
             ax.plot(line["layers"], line["median"], marker="o", color=colour, label=model)
-            ends.append((str(model), float(line["layers"].iloc[-1]), float(line["median"].iloc[-1]), colour))
+            words = MODEL_LABELS.get(str(model), str(model))
+            ends.append((words, float(line["layers"].iloc[-1]), float(line["median"].iloc[-1]), colour))
         _learning_axes(ax, part)
         style.title(ax, machines[run])
         style.label_ends(ax, ends, gap=0.13)

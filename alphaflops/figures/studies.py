@@ -38,7 +38,10 @@ def parameters_table(frame: "pd.DataFrame", machines: "Mapping[str, str]") -> st
             interval = f"[{number(entry['low'])}, {number(entry['high'])}]"
             row[machines[entry["run"]]] = f"{number(entry['value'])} {interval}"
         rows.append(row)
-    caption = "Fitted numbers with 90 % bootstrap intervals. As wide as the bounds means: these layers do not show it."
+    caption = (
+        "Fitted numbers with 90 % bootstrap intervals. An interval as wide as the bounds means that these layers do "
+        "not determine the number."
+    )
     return table(pd.DataFrame(rows), caption, "tab-parameters", wide=True)
 
 
@@ -132,9 +135,9 @@ def beyond_table(found: "pd.DataFrame") -> str:
             "layer": f"{r['height']}×{r['width']}, {r['in_channels']} → {r['out_channels']}, {r['k1']}×{r['k2']}",
             "time (ms)": number(r["time_ms"], 3),
             "TFLOP/s": number(r["tflops"], 3),
-            "of the peak": number(r["of_peak"]),
+            "times the peak": number(r["of_peak"]),
             "GB/s": number(r["gbs"], 3),
-            "of the bandwidth": number(r["of_bandwidth"]),
+            "times the bandwidth": number(r["of_bandwidth"]),
         }
         for r in first.to_dict("records")
     ]
@@ -161,7 +164,8 @@ def repeated_table(found: "pd.DataFrame", machine: str) -> str:
 
     rows = [
         {
-            "in": r["experiments"].replace("_", " "),
+            "layer": r["layer"],
+            "experiments": r["experiments"].replace("_", " "),
             "times measured": str(r["n"]),
             "fastest (ms)": number(r["fastest_ms"], 3),
             "slowest (ms)": number(r["slowest_ms"], 3),
@@ -169,7 +173,8 @@ def repeated_table(found: "pd.DataFrame", machine: str) -> str:
         }
         for r in found.to_dict("records")
     ]
-    return table(pd.DataFrame(rows), f"Layers measured more than once, {machine}.", "tab-repeated")
+    caption = f"Layers (height × width, channels, kernel) measured more than once, {machine}."
+    return table(pd.DataFrame(rows), caption, "tab-repeated", wide=True)
 
 
 def constants_table(frame: "pd.DataFrame") -> str:
@@ -183,7 +188,7 @@ def constants_table(frame: "pd.DataFrame") -> str:
 def claims_table(frame: "pd.DataFrame") -> str:
     """Write the claims with their tests and thresholds; `frame` as given by `claims.table`."""
     first = frame.drop_duplicates("claim")
-    columns = {"text": "claim", "test": "test", "rule": "verdict", "by": "by"}
+    columns = {"text": "claim", "test": "test", "rule": "verdict", "by": "claimed by"}
     return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims", wide=True)
 
 

@@ -1,5 +1,6 @@
 """Draw the paper's sweeps: measured times with the published prediction dashed, one panel per machine."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import style
@@ -12,7 +13,13 @@ if TYPE_CHECKING:
 
 @style.styled
 def draw_sweep(
-    frame: "pd.DataFrame", x_label: str, x: str = "x", *, log: bool = False, height_in: float = style.PANEL_IN
+    frame: "pd.DataFrame",
+    x_label: str,
+    x: str = "x",
+    *,
+    log: bool = False,
+    height_in: float = style.PANEL_IN,
+    told: Mapping[str, str] | None = None,
 ) -> "Figure":
     """Draw every line of an experiment, one panel per machine.
 
@@ -28,6 +35,8 @@ def draw_sweep(
         Logarithmic axes; otherwise times start at 0.
     height_in : float
         Height of a panel (inches).
+    told : mapping, optional
+        What each machine's panel shows, in a few words that stand under its title.
 
     Returns
     -------
@@ -40,7 +49,7 @@ def draw_sweep(
     for ax, run in zip(axes, runs, strict=True):
         part = frame[frame["run"] == run]
         _panel(ax, part, x, log, height_in)
-        _title(ax, part, colours[run])
+        _title(ax, part, colours[run], (told or {}).get(str(part["machine"].iloc[0]), ""))
         ax.set_ylabel("time (ms)")
     axes[-1].set_xlabel(x_label)
     return figure
@@ -69,20 +78,23 @@ def _panel(ax: "Axes", part: "pd.DataFrame", x: str, log: bool, height_in: float
     style.label_ends(ax, ends, gap=0.24 / height_in)
 
 
-def _title(ax: "Axes", part: "pd.DataFrame", colour: str) -> None:
+def _title(ax: "Axes", part: "pd.DataFrame", colour: str, finding: str) -> None:
     factor = float(part["scale"].iloc[0])
-    note = "dashed: published formula" + ("" if factor == 1 else f" × {factor:.2g}, one factor per machine")
-    style.title(ax, str(part["machine"].iloc[0]), note, colour)
+    formula = "formula" if finding else "published formula"
+    dashed = f"dashed: {formula}" + ("" if factor == 1 else f" × {factor:.2g}")
+    style.title(ax, str(part["machine"].iloc[0]), "; ".join(filter(None, (finding, dashed))), colour)
 
 
 @style.styled
-def draw_equal_flops(frame: "pd.DataFrame") -> "Figure":
+def draw_equal_flops(frame: "pd.DataFrame", told: Mapping[str, str] | None = None) -> "Figure":
     """Draw layers of equal FLOPs as dots on a time axis, one panel per machine.
 
     Parameters
     ----------
     frame : DataFrame
         As given by `frames.equal_flops`.
+    told : mapping, optional
+        As for `draw_sweep`.
 
     Returns
     -------
@@ -93,7 +105,7 @@ def draw_equal_flops(frame: "pd.DataFrame") -> "Figure":
     import numpy as np
 
     runs = list(dict.fromkeys(sorted(frame["run"], key=lambda run: _rank(frame, run))))
-    figure, axes = style.panels(len(runs), 1.6)
+    figure, axes = style.panels(len(runs), 1.6 + 0.15 * bool(told))
     colours = style.machine_colours(runs)
     for ax, run in zip(axes, runs, strict=True):
         part = frame[frame["run"] == run]
@@ -102,11 +114,12 @@ def draw_equal_flops(frame: "pd.DataFrame") -> "Figure":
         ax.axvline(mean, color=style.MODELS["macs"], lw=2.5, alpha=0.5)
         ax.hlines(rows, mean, part["time_ms"], color=colours[run], lw=1.2)
         ax.scatter(part["time_ms"], rows, s=42, color=colours[run], zorder=3)
-        ax.scatter(part["predicted_ms"], rows, s=34, marker="D", facecolor="white", edgecolor=style.INK, zorder=4)
+        ax.scatter(part["predicted_ms"], rows, s=58, marker="D", facecolor="none", edgecolor=style.INK, zorder=4)
         ax.set_yticks(rows, part["line"])
         ax.set(xscale="log", ylim=(-0.6, len(part) - 0.4))
         ax.grid(True, axis="x")
-        style.title(ax, str(part["machine"].iloc[0]), colour=colours[run])
+        machine = str(part["machine"].iloc[0])
+        style.title(ax, machine, (told or {}).get(machine, ""), colours[run])
     style.plain_ticks(axes[-1], "x")
     axes[-1].set_xlabel("time (ms), logarithmic")
     _key(figure)
@@ -118,7 +131,7 @@ def _key(figure: "Figure") -> None:
 
     handles = [
         Line2D([], [], ls="", marker="o", color=style.INK, label="measured"),
-        Line2D([], [], ls="", marker="D", mfc="white", mec=style.INK, label="α-FLOPs"),
+        Line2D([], [], ls="", marker="D", mfc="none", ms=6, mec=style.INK, label="α-FLOPs"),
         Line2D([], [], color=style.MODELS["macs"], lw=2.5, alpha=0.5, label="FLOPs alone"),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

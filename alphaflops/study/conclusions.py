@@ -41,7 +41,8 @@ def enough(curve: "pd.DataFrame", machines: Mapping[str, str], model: str = "bes
         row = part.loc[part["layers"] == first].iloc[0]
         told.append(
             f"**{machines[str(run)]}**: {int(first)} layers suffice. They leave a mean error of "
-            f"{number(row['median'])} %, {int(final['layers'])} layers one of {number(final['median'])} %."
+            f"{number(row['median'])} %, at most {number(100 * (NEAR_END - 1))} % above the "
+            f"{number(final['median'])} % that {int(final['layers'])} layers leave."
         )
     return told
 
@@ -52,10 +53,10 @@ def covered(coverage: "pd.DataFrame") -> str:
         return "These runs have too few layers to check prediction intervals."
     means, asked = coverage.groupby("run", sort=False)["inside_pct"].mean(), coverage["level_pct"].iloc[0]
     good = means.between(*COVERED)
-    verdict = "They are honest" if good.all() else f"They are honest on {int(good.sum())} of {len(good)} runs"
+    verdict = "all" if good.all() else f"{int(good.sum())} of {len(good)} runs"
     return (
-        f"Intervals made to hold {number(asked)} % of new layers hold {between(means, 3)} %. {verdict}, where "
-        f"{number(COVERED[0])} to {number(COVERED[1])} % counts as honest."
+        f"Intervals made to hold {number(asked)} % of new layers hold {between(means, 3)} %: {verdict} within the "
+        f"{number(COVERED[0])} to {number(COVERED[1])} % that count as honest."
     )
 
 
@@ -169,6 +170,8 @@ def pulled(pulls: "pd.DataFrame") -> str:
 def signed(value: float) -> str:
     """Write a change with its sign and two digits, of which none lies beyond the hundredths."""
     size = abs(value)
+    if round(size, 2) == 0:
+        return "±0.00"
     return f"{'+' if value >= 0 else '−'}{number(size) if size >= 1 else f'{size:.2f}'}"
 
 
@@ -186,7 +189,7 @@ _COUNTED: Final = (
     ("holds", "holds", "hold"),
     ("holds in part", "holds in part", "hold in part"),
     ("fails", "fails", "fail"),
-    ("not measured", "cannot be told from these layers", "cannot be told from these layers"),
+    ("not measured", "cannot be told from this run", "cannot be told from this run"),
 )
 """Each verdict, with the words for one claim and for more."""
 

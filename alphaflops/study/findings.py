@@ -112,6 +112,14 @@ def apart(frame: "pd.DataFrame") -> str:
     return f"Layers of equal FLOPs differ in time by a factor of {', '.join(factors)}."
 
 
+def apart_shortly(frame: "pd.DataFrame") -> dict[str, str]:
+    """Say in a few words per machine what `extremes` finds, for the panels of a figure."""
+    return {
+        str(machine): f"slowest over fastest: {number(row['factor'])}; by α-FLOPs {number(row['predicted_factor'])}"
+        for machine, row in extremes(frame).iterrows()
+    }
+
+
 def dense_against_conv(frame: "pd.DataFrame") -> list[str]:
     """Say what layers of equal FLOPs cost; `frame` as for `extremes`."""
     told = []
@@ -201,15 +209,24 @@ def _flat(row: "pd.Series[float]") -> str:
     )
 
 
+def flat_shortly(frame: "pd.DataFrame") -> dict[str, str]:
+    """Say in a few words per machine how far time per FLOP changes along a line, for the panels of a figure."""
+    return {
+        str(machine): f"time per FLOP changes ×{between((row['low'], row['high']))}"
+        for machine, row in flatness(frame).iterrows()
+    }
+
+
 def flattest(frame: "pd.DataFrame") -> str:
-    """Name the machines with the flattest and the least flat lines."""
+    """Say where the lines are flat, and name the machines with the flattest and the least flat ones."""
     spread = flatness(frame)["median"]
+    flat = list(spread.index[spread <= FLAT])
+    where = f"The time stays about the same on {', '.join(flat)}" if flat else "The time stays the same nowhere"
     if len(spread) == 1:
-        return f"Only {spread.index[0]} is shown: its lines change by a factor of {number(spread.iloc[0])} (median)."
+        return f"{where}: time per FLOP changes along a line by a factor of {number(spread.iloc[0])} (median)."
     return (
-        f"The flattest lines are those of {spread.idxmin()} (time per FLOP changes by a factor of "
-        f"{number(spread.min())}, median over the lines), the least flat those of {spread.idxmax()} "
-        f"(a factor of {number(spread.max())})."
+        f"{where}: along a line, time per FLOP changes least on {spread.idxmin()}, by a factor of "
+        f"{number(spread.min())}, and most on {spread.idxmax()}, by {number(spread.max())} (medians over the lines)."
     )
 
 
@@ -256,33 +273,40 @@ def sweeps(frame: "pd.DataFrame", swept: str) -> list[str]:
     errors = error(frame)
     told = []
     for machine, part in growth(frame).groupby("machine", sort=False):
-        share = (part["time"] / part["flops"]).median()
-        how = (
-            "more slowly than"
-            if share < PROPORTIONAL
-            else "faster than"
-            if share > 1 / PROPORTIONAL
-            else "in proportion to"
-        )
+        ways = (part["time"] / part["flops"]).map(_way)
+        lines = [f"{way} FLOPs on {count} of {len(part)} lines" for way, count in ways.value_counts(sort=False).items()]
         told.append(
             f"**{machine}**: with {swept}, FLOPs grow by a factor of {between(part['flops'])} and time by "
-            f"{between(part['time'])}: time grows {how} FLOPs. The formula says {between(part['predicted'])}; its "
-            f"median error is {number(errors[machine])} %."
+            f"{between(part['time'])}: time grows {', '.join(lines) if len(lines) > 1 else f'{ways.iloc[0]} FLOPs'}. "
+            f"The formula says {between(part['predicted'])}; its median error is {number(errors[machine])} %."
         )
     return told
+
+
+def _way(share: float) -> str:
+    if share < PROPORTIONAL:
+        return "more slowly than"
+    return "faster than" if share > 1 / PROPORTIONAL else "in proportion to"
+
+
+def grown_shortly(frame: "pd.DataFrame") -> dict[str, str]:
+    """Say in a few words per machine how FLOPs and time grow along a line, for the panels of a figure."""
+    return {
+        str(machine): f"FLOPs ×{between(part['flops'])}, time ×{between(part['time'])}"
+        for machine, part in growth(frame).groupby("machine", sort=False)
+    }
 
 
 def cheapest(frame: "pd.DataFrame") -> str:
     """Say on which machine time grows least, and most, as FLOPs grow along a sweep."""
     grown = growth(frame)
-    share = (grown["time"] / grown["flops"]).groupby(grown["machine"], sort=False).median()
-    if len(share) == 1:
-        return (
-            f"On {share.index[0]}, time grows {number(share.iloc[0])} times as much as FLOPs (median over the lines)."
-        )
+    times = grown.groupby("machine", sort=False)["time"].median()
+    flops = f"While FLOPs grow by a factor of {between(grown['flops'])}, time grows"
+    if len(times) == 1:
+        return f"{flops} by {number(times.iloc[0])} on {times.index[0]} (median over the lines)."
     return (
-        f"Time grows least on {share.idxmin()}, {number(share.min())} times as much as FLOPs, and most on "
-        f"{share.idxmax()}, {number(share.max())} times as much (medians over the lines)."
+        f"{flops} least on {times.idxmin()}, by {number(times.min())}, and most on {times.idxmax()}, by "
+        f"{number(times.max())} (medians over the lines)."
     )
 
 
@@ -301,9 +325,9 @@ def paid(sweeps: "Mapping[str, pd.DataFrame]") -> str:
         shares[name] = float((grown["time"] / grown["flops"]).median())
     full = [name for name, share in shares.items() if share >= PROPORTIONAL]
     less = [f"{name} {number(100 * share)} %" for name, share in shares.items() if share < PROPORTIONAL]
-    told = [f"{', '.join(full)} must be paid for in full."] if full else []
-    told += [f"Cheaper, time in percent of the growth in FLOPs: {', '.join(less)}."] if less else []
-    return f"On {first}: {' '.join(told)}"
+    told = [f"{' and '.join(full)} must be paid for in full: time grows as FLOPs do"] if full else []
+    told += [f"of the growth in FLOPs, time shows for {', for '.join(less)}"] if less else []
+    return f"On {first}, {'; '.join(told)} (medians over the lines)."
 
 
 def batch_reason(frame: "pd.DataFrame") -> str:

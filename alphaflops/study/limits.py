@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -107,8 +107,9 @@ def repeated(run: "Run") -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        One row per distinct layer that occurs twice or more: ``experiments``, ``n`` (times measured), ``fastest_ms``,
-        ``slowest_ms``, ``spread_pct`` (slowest over fastest minus 1, %), the largest spread first.
+        One row per distinct layer that occurs twice or more: ``layer`` (its sizes in words), ``experiments``,
+        ``n`` (times measured), ``fastest_ms``, ``slowest_ms``, ``spread_pct`` (slowest over fastest minus 1, %), the
+        largest spread first.
     """
     import pandas as pd
 
@@ -118,6 +119,7 @@ def repeated(run: "Run") -> "pd.DataFrame":
             times = part["latency_ms"]
             rows.append(
                 {
+                    "layer": _sizes(part.iloc[0]),
                     "experiments": ", ".join(dict.fromkeys(part["experiment"])),
                     "n": len(part),
                     "fastest_ms": times.min(),
@@ -125,8 +127,15 @@ def repeated(run: "Run") -> "pd.DataFrame":
                     "spread_pct": 100 * (times.max() / times.min() - 1),
                 }
             )
-    found = pd.DataFrame(rows, columns=["experiments", "n", "fastest_ms", "slowest_ms", "spread_pct"])
+    found = pd.DataFrame(rows, columns=["layer", "experiments", "n", "fastest_ms", "slowest_ms", "spread_pct"])
     return found.sort_values("spread_pct", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _sizes(row: "pd.Series[Any]") -> str:
+    channels = f"{row['in_channels']} → {row['out_channels']}"
+    if row["kind"] == "dense":
+        return f"dense, {channels}"
+    return f"{row['height']}×{row['width']}, {channels}, {row['k1']}×{row['k2']}"
 
 
 def streaming(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -153,6 +162,20 @@ def told_beyond(frames: "Sequence[pd.DataFrame]") -> list[str]:
             f"{name}: {len(found):,} of {of} layers exceed the hardware by more than a tenth. {_explained(found, peak)}"
         )
     return told
+
+
+def told_reach(frame: "pd.DataFrame") -> str:
+    """Say of one run how many of its times the hardware allows; `frame` as given by `rates`."""
+    machine, of = str(frame["machine"].iloc[0]), len(frame)
+    if machine not in PEAKS:
+        return f"What {machine} can do at most is not known to us."
+    found = beyond(frame, PEAKS[machine])
+    plain = int((found["class"] == CLASSES[0]).sum())
+    told = f"On {machine}, yes for {of - len(found):,} of {of:,} layers"
+    if found.empty:
+        return f"{told}."
+    rest = f"{plain} of them cannot be complete executions" if plain else "all of them may be real"
+    return f"{told}. The other {len(found):,} exceed the hardware by more than a tenth; {rest}."
 
 
 def _roof(peak: Peak) -> str:

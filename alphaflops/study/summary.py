@@ -55,13 +55,13 @@ def lines(same: "pd.DataFrame", judged: "pd.DataFrame", scores: "pd.DataFrame") 
         f"**The claim**: FLOPs do not tell the time. On the authors' {same['machine'].iloc[0]}, layers of "
         f"{number(2e-6 * same['macs'].iloc[0], 3)} million FLOPs each take {number(first['fast_ms'])} to "
         f"{number(first['slow_ms'])} ms.",
-        f"**FLOPs as an order**: the claim that they put layers into a wrong order {counted(judged, ORDER)}.",
-        f"**α-FLOPs against FLOPs**: the claim that they predict better {counted(judged, HELPS)}. Their mean error is "
+        f"**Ranking**: that FLOPs put layers into a wrong order {counted(judged, ORDER)}.",
+        f"**The correction**: that α-FLOPs predict better than FLOPs {counted(judged, HELPS)}. Their mean error is "
         f"{between(errors['alpha'])} %, that of FLOPs {between(errors['macs'])} %.",
         f"**A plain rival**: FLOPs plus one constant for the cost of a call predict better than α-FLOPs on "
         f"{int(wins.sum())} of {len(wins)} data sets.",
-        f"**Counting bytes too**: this project's formula errs least of all formulas on {ahead} of {len(errors)} data "
-        f"sets, by {between(errors['best'])} % in the mean.",
+        f"**This project's formula**, which counts bytes too, has the smallest mean error of all formulas on {ahead} "
+        f"of {len(errors)} data sets: {between(errors['best'])} %.",
     ]
 
 
