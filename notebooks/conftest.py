@@ -3,7 +3,7 @@
 import pytest
 
 from alphaflops import datasets
-from alphaflops.pages.publish import chapters
+from alphaflops.pages.contents import chapters
 
 NEEDS = {chapter.committed: chapter.needs for chapter in chapters()}
 

@@ -112,5 +112,5 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (stage / "_build" / "html").is_dir():
             shutil.rmtree(stage, ignore_errors=True)
             publish.stage_committed(stage)
-            publish._build_pages(stage)
+            publish.build_pages(stage)
     return stage / "_build" / "html"

@@ -17,7 +17,7 @@ import pytest
 
 import alphaflops
 from alphaflops import __version__, cli, datasets, experiments, paths
-from alphaflops.pages import publish
+from alphaflops.pages import contents
 
 PAGE_BYTES, BOOK_BYTES = 1_500_000, 30_000_000
 RESOURCES = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src", "object": "data"}
@@ -57,7 +57,7 @@ def written(pages):
 
 
 def test_every_page_of_the_contents_is_there(html):
-    for name in publish._files(_toc()):
+    for name in contents.files(_toc()):
         assert (html / f"{name}.html").is_file()
     assert "00_intro.html" in (html / "index.html").read_text(encoding="utf-8")
 
@@ -144,7 +144,7 @@ def test_every_table_of_a_chapter_is_numbered_and_captioned(written):
 
 
 def test_every_chapter_tells_a_story(html):
-    for chapter in publish.chapters()[1:-1]:
+    for chapter in contents.chapters()[1:-1]:
         text = (html / "notebooks" / f"{chapter.name}.html").read_text(encoding="utf-8")
         body = text.rsplit("</h1>", 1)[1]
         opening = body.split("<h2", 1)[0]
@@ -158,7 +158,7 @@ def test_every_chapter_tells_a_story(html):
 
 
 def test_every_chapter_can_be_taken_along(html):
-    for chapter in publish.chapters()[1:]:
+    for chapter in contents.chapters()[1:]:
         told = nbformat.read(chapter.committed, 4).metadata["alphaflops"]
         text = (html / "notebooks" / f"{chapter.name}.html").read_text(encoding="utf-8")
         box = text.split('class="take-along', 1)[1]
@@ -173,7 +173,7 @@ def test_every_chapter_can_be_taken_along(html):
 def test_commands_of_chapters_are_understood():
     commands = [
         command
-        for chapter in publish.chapters()
+        for chapter in contents.chapters()
         for command in nbformat.read(chapter.committed, 4).metadata.get("alphaflops", {}).get("gpu", [])
     ]
     assert len(commands) >= 10
@@ -190,7 +190,7 @@ def test_commands_of_chapters_are_understood():
 
 
 def test_chapters_measure_every_experiment_that_they_draw():
-    for chapter in publish.chapters():
+    for chapter in contents.chapters():
         notebook = nbformat.read(chapter.committed, 4)
         measured = [c for c in notebook.metadata.get("alphaflops", {}).get("gpu", []) if "--experiment" in c]
         if measured:

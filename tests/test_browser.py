@@ -21,7 +21,7 @@ from alphaflops.calibrate.intervals import HABITS, SIZES, Band, Region
 from alphaflops.costs import ANALYTIC, features
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, alpha, kernel_area, published_ms, spatial_size
 from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
-from alphaflops.pages import publish
+from alphaflops.pages import contents
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if find_spec("playwright") is None or find_spec("axe_core_python") is None:
@@ -67,7 +67,7 @@ def _pages():
     import yaml
 
     toc = yaml.safe_load((paths.CHECKOUT / "_toc.yml").read_text(encoding="utf-8"))
-    return publish._files(toc)
+    return contents.files(toc)
 
 
 PAGES = _pages()

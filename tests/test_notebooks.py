@@ -8,9 +8,9 @@ import nbformat
 import pytest
 
 from alphaflops import paths
-from alphaflops.pages import publish
+from alphaflops.pages import contents
 
-CHAPTERS = publish.chapters()
+CHAPTERS = contents.chapters()
 LONGEST_CELL = 15
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
@@ -27,7 +27,7 @@ def test_every_text_is_in_the_book():
 
 @each_chapter
 def test_committed_notebook_is_the_run_text(chapter):
-    text, run = publish._read(chapter.text), nbformat.read(chapter.committed, 4)
+    text, run = contents.read_text(chapter.text), nbformat.read(chapter.committed, 4)
     described = [[(c.id, c.cell_type, c.source, c.metadata) for c in nb.cells] for nb in (text, run)]
     assert described[0] == described[1]
     assert [c.execution_count for c in code_cells(run)] == list(range(1, len(code_cells(run)) + 1))

@@ -11,9 +11,9 @@ import pytest
 
 from alphaflops import datasets, paths, upstream
 from alphaflops.errors import AlphaflopsError
-from alphaflops.pages import manifest, provenance, publish, slicing
+from alphaflops.pages import contents, manifest, provenance, running, slicing
 
-CHAPTERS = publish.chapters()
+CHAPTERS = contents.chapters()
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 
@@ -97,7 +97,7 @@ def told(tmp_path_factory):
     (folder / "notebooks").mkdir()
     bare, out = folder / "notebooks" / "small.bare.ipynb", folder / "notebooks" / "small.ipynb"
     nbformat.write(notebook, bare)
-    publish._execute(bare, out, {"runs": ["../runs/mine"]}, 1)
+    running._execute(bare, out, {"runs": ["../runs/mine"]}, 1)
     return nbformat.read(out, 4).metadata["alphaflops"]["provenance"]
 
 
@@ -145,7 +145,7 @@ def test_every_figure_number_and_table_of_a_chapter_is_recorded(chapter):
     assert set(re.findall(r"\{glue:text\}`(\w+)", text)) <= {name for name, kind in made.items() if kind == "number"}
     shown = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
     assert len(made) >= len(shown)
-    assert set(told["parameters"]) == publish._known_parameters(chapter.committed)
+    assert set(told["parameters"]) == running.known_parameters(chapter.committed)
 
 
 @each_chapter

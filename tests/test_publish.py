@@ -5,11 +5,11 @@ import pytest
 
 from alphaflops import datasets, paths
 from alphaflops.errors import AlphaflopsError
-from alphaflops.pages import publish
+from alphaflops.pages import contents, publish, running
 
 
 def test_chapters_follow_the_table_of_contents():
-    names = [chapter.name for chapter in publish.chapters()]
+    names = [chapter.name for chapter in contents.chapters()]
     assert names[0] == "00_intro"
     assert names == sorted(names)
 
@@ -51,8 +51,8 @@ def test_same_run_twice_is_refused(folder, tmp_path):
 
 
 def test_chapter_without_its_data_shows_the_committed_results_and_says_so(tmp_path):
-    chapter = next(chapter for chapter in publish.chapters() if chapter.needs)
-    publish._write_committed(chapter, tmp_path / "out.ipynb", "the file is not there")
+    chapter = next(chapter for chapter in contents.chapters() if chapter.needs)
+    running._write_committed(chapter, tmp_path / "out.ipynb", "the file is not there")
     written, committed = nbformat.read(tmp_path / "out.ipynb", 4), nbformat.read(chapter.committed, 4)
     assert written.cells[1].source.startswith(":::{note}\nThis chapter was not run just now: the file is not there.")
     assert [c.source for c in written.cells if c.id != "not-run"] == [c.source for c in committed.cells]
@@ -61,13 +61,13 @@ def test_chapter_without_its_data_shows_the_committed_results_and_says_so(tmp_pa
 
 def test_missing_data_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load", lambda name: (_ for _ in ()).throw(AlphaflopsError(f"{name} is far away")))
-    assert publish._missing(["paper-t2000"]) == "paper-t2000 is far away"
-    assert publish._missing([]) is None
+    assert running.missing(["paper-t2000"]) == "paper-t2000 is far away"
+    assert running.missing([]) is None
 
 
 def test_update_changes_nothing_when_data_are_missing(monkeypatch):
-    before = {chapter.committed: chapter.committed.read_bytes() for chapter in publish.chapters()}
-    monkeypatch.setattr(publish, "_missing", lambda needs: "no network" if needs else None)
+    before = {chapter.committed: chapter.committed.read_bytes() for chapter in contents.chapters()}
+    monkeypatch.setattr(publish, "missing", lambda needs: "no network" if needs else None)
     with pytest.raises(AlphaflopsError, match="cannot be run: no network"):
         publish.update()
     assert {path: path.read_bytes() for path in before} == before
@@ -78,7 +78,7 @@ def test_failing_notebook_is_one_line_that_names_it(tmp_path):
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "bad.bare.ipynb")
     with pytest.raises(AlphaflopsError, match=r"^notebook bad failed: ValueError: as planned$"):
-        publish._execute(tmp_path / "bad.bare.ipynb", tmp_path / "bad.ipynb", {}, 1)
+        running._execute(tmp_path / "bad.bare.ipynb", tmp_path / "bad.ipynb", {}, 1)
 
 
 def test_outside_a_checkout_there_is_nothing_to_build(monkeypatch, tmp_path):
@@ -97,8 +97,8 @@ def chapter(tmp_path, monkeypatch):
         header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Why?\n\n"
         parameters = "```{code-cell} ipython3\n:tags: [parameters]\n\nn: int = 2  # how many\n```\n\n"
         text.write_text(f"{header}{parameters}```{{code-cell}} ipython3\n{code}\n```\n", encoding="utf-8")
-        found = publish.Chapter(text, ())
-        monkeypatch.setattr(publish, "chapters", lambda checkout=None: [found])
+        found = contents.Chapter(text, ())
+        monkeypatch.setattr(publish, "chapters", lambda: [found])
         return found
 
     return write
@@ -125,7 +125,7 @@ def test_a_notebook_that_fails_is_named_and_nothing_is_changed(chapter):
 
 def test_a_text_that_is_not_there_is_named(tmp_path):
     with pytest.raises(AlphaflopsError, match=r"02_y\.md is in _toc\.yml but cannot be read: No such file"):
-        publish._read(tmp_path / "02_y.md")
+        contents.read_text(tmp_path / "02_y.md")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_book_with_a_fault_is_not_built(tmp_path, root, message):
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: {root}\n", encoding="utf-8")
     (tmp_path / "index.md").write_text("# Title\n\nTo {doc}`nowhere`.\n", encoding="utf-8")
     with pytest.raises(AlphaflopsError, match=f"^the book was not built: {message}") as wrong:
-        publish._build_pages(tmp_path)
+        publish.build_pages(tmp_path)
     assert str(tmp_path) not in str(wrong.value)
 
 
@@ -145,8 +145,8 @@ def test_a_folder_that_cannot_be_written_keeps_its_book(folder, tmp_path, monkey
     def full(stage):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publish, "_run_all", lambda *given: None)
-    monkeypatch.setattr(publish, "_build_pages", full)
+    monkeypatch.setattr(publish, "run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "build_pages", full)
     old = tmp_path / "out" / "html" / "index.html"
     old.parent.mkdir(parents=True)
     old.write_text("the last book", encoding="utf-8")
@@ -162,8 +162,8 @@ def test_a_new_book_takes_the_place_of_the_last(tmp_path, monkeypatch):
         (stage / "_build" / "html").mkdir(parents=True)
         (stage / "_build" / "html" / "index.html").write_text("the new book", encoding="utf-8")
 
-    monkeypatch.setattr(publish, "_run_all", lambda *given: None)
-    monkeypatch.setattr(publish, "_build_pages", pages)
+    monkeypatch.setattr(publish, "run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "build_pages", pages)
     for _ in range(2):
         assert publish.build(None, tmp_path).read_text(encoding="utf-8") == "the new book"
         (tmp_path / "html" / ".buildinfo").write_text("", encoding="utf-8")
@@ -171,6 +171,6 @@ def test_a_new_book_takes_the_place_of_the_last(tmp_path, monkeypatch):
 
 
 def test_chapters_without_committed_notebook_say_how_to_make_it(tmp_path):
-    gone = publish.Chapter(tmp_path / "03_z.md", ("nowhere",))
+    gone = contents.Chapter(tmp_path / "03_z.md", ("nowhere",))
     with pytest.raises(AlphaflopsError, match=r"03_z\.ipynb cannot be read: run `alphaflops update`"):
-        publish._write_committed(gone, tmp_path / "out.ipynb", "the file is not there")
+        running._write_committed(gone, tmp_path / "out.ipynb", "the file is not there")

@@ -17,7 +17,7 @@ import pytest
 
 from alphaflops import datasets, records, upstream
 from alphaflops.artifact import import_run, pack_run
-from alphaflops.pages import manifest, publish
+from alphaflops.pages import contents, manifest
 from alphaflops.paths import CHECKOUT, data_folder
 from alphaflops.whole import received
 
@@ -77,7 +77,7 @@ def first(tmp_path_factory):
     return build(folder, 0, 2)
 
 
-def contents(html):
+def hashes(html):
     return {
         path.relative_to(html).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(html.rglob("*"))
@@ -100,11 +100,11 @@ def test_the_second_build_lives_on_another_day(tmp_path):
 def test_two_builds_give_the_same_bytes(first, tmp_path):
     folder = tmp_path / "another folder with a longer name"
     cloned(folder)
-    one, two = contents(first), contents(build(folder, 1, 1))
+    one, two = hashes(first), hashes(build(folder, 1, 1))
     assert set(one) == set(two)
     different = [name for name in one if one[name] != two[name]]
     assert different == []
-    assert sum(name.startswith("_sources/notebooks/") for name in one) == len(publish.chapters())
+    assert sum(name.startswith("_sources/notebooks/") for name in one) == len(contents.chapters())
     assert manifest.MANIFEST in one
 
 

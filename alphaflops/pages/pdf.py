@@ -10,6 +10,7 @@ from typing import Final
 
 from ..errors import AlphaflopsError
 from . import publish
+from .contents import Chapter, chapters
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS: Final = (
@@ -55,7 +56,7 @@ def print_book(out: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         publish.stage_committed(stage)
-        page = _one_page(stage, publish.chapters()[0])
+        page = _one_page(stage, chapters()[0])
         printed = stage / "book.pdf"
         _run([command, *FLAGS, f"--user-data-dir={stage / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()])
         try:
@@ -67,7 +68,7 @@ def print_book(out: Path) -> Path:
     return out
 
 
-def _one_page(stage: Path, root: publish.Chapter) -> Path:
+def _one_page(stage: Path, root: Chapter) -> Path:
     builder = ["-c", "from jupyter_book.cli.main import main; main()", "build", str(stage), "--builder", "singlehtml"]
     _run([sys.executable, *builder, "--quiet"])
     html = stage / "_build" / "singlehtml"

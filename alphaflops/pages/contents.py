@@ -1,0 +1,93 @@
+"""The chapters of the book: which notebooks there are, in which order, and how their text is read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import paths
+from ..errors import AlphaflopsError
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook of the book.
+
+    Parameters
+    ----------
+    text : Path
+        The MyST source.
+    needs : tuple of str
+        Data sets without which it cannot run.
+    """
+
+    text: Path
+    needs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """File name without its ending."""
+        return self.text.stem
+
+    @property
+    def committed(self) -> Path:
+        """The notebook with the outputs of its default run."""
+        return self.text.with_suffix(".ipynb")
+
+
+def checkout() -> Path:
+    """Folder of the book's sources.
+
+    Raises
+    ------
+    AlphaflopsError
+        Outside a checkout of the repository.
+    """
+    if not paths.in_checkout() or not (paths.CHECKOUT / "_toc.yml").is_file():
+        raise AlphaflopsError("the book's sources are not here: run this in a checkout of the repository")
+    return paths.CHECKOUT
+
+
+def chapters() -> list[Chapter]:
+    """Notebooks of the book in the order of ``_toc.yml``.
+
+    Raises
+    ------
+    AlphaflopsError
+        Outside a checkout, or if a text cannot be read.
+    """
+    import yaml
+
+    root = checkout()
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    texts = [root / f"{name}.md" for name in files(toc) if name.startswith("notebooks/")]
+    return [Chapter(text, tuple(read_text(text).metadata.get("alphaflops", {}).get("needs", ()))) for text in texts]
+
+
+def files(node: Any) -> list[str]:
+    """Give the pages that a table of contents, or a part of it, names: paths without ending, in order."""
+    if isinstance(node, list):
+        return [name for item in node for name in files(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [str(node[key]) for key in ("root", "file") if key in node]
+    return own + [name for value in node.values() if isinstance(value, list) for name in files(value)]
+
+
+def read_text(text: Path) -> Any:
+    """Read the text of a chapter as a notebook whose cells have lasting ids.
+
+    Raises
+    ------
+    AlphaflopsError
+        If it cannot be read.
+    """
+    import jupytext
+
+    try:
+        notebook = jupytext.read(text)
+    except OSError as error:
+        raise AlphaflopsError(f"{text} is in _toc.yml but cannot be read: {error.strerror}") from error
+    for i, cell in enumerate(notebook.cells):  # jupytext's own ids are random
+        cell.id = f"c{i:02d}-{hashlib.sha256(cell.source.encode()).hexdigest()[:8]}"
+    return notebook
