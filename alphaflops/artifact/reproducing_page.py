@@ -15,9 +15,9 @@ HEAD = """# Reproducing
 
 This page is written by `alphaflops reproduce --update`; do not edit it.
 
-Set up with `make rerun` or `make book` (see README.md). Then each line below can be run alone. It computes the row from
-the recorded data, compares the outcome with `data/expected.json`, and exits with 0 if all values agree within the
-tolerance, else with 1. `alphaflops reproduce --all` runs every row.
+Set up with `make rerun` or `make book` (see README.md) and activate the environment: `. .venv/bin/activate`. Then each
+line below can be run alone. It computes the row from the recorded data, compares the outcome with `data/expected.json`,
+and exits with 0 if all values agree within the tolerance, else with 1. `alphaflops reproduce --all` runs every row.
 
 A change of the data shows as a changed hash. A change of the code that moves a value shows as a value that is not
 reproduced. To measure the data themselves again is another thing, and needs the machine: see the second table.
