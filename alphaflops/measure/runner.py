@@ -24,7 +24,8 @@ from .options import MeasureOptions
 from .progress import Progress, Quiet
 from .protocol import Protocol
 from .sentinel import CALLS, SENTINEL
-from .timing import summarise, time_layer
+from .state import State
+from .timing import Timing, summarise, time_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,11 +215,8 @@ def _measure(
             layer, start = from_row(rows[key]), elapsed()
             device.watch.begin()
             timing = time_layer(device, layer, settings)
-            state = device.watch.end()
-            entry: dict[str, Any] = {"type": "row", "row": key, "order": place, "elapsed_s": round(start, 3)}
-            entry |= {k: v for k, v in vars(timing).items() if k != "flags"}
-            entry["throughput_ns"] = [round(ns, 1) for ns in timing.throughput_ns]
-            entry |= state.record() | {"flags": [*timing.flags, *state.flags]}
+            entry = {"type": "row", "row": key, "order": place, "elapsed_s": round(start, 3)}
+            entry |= _entry(timing, device.watch.end())
             if meter is not None and timing.status == "ok":
                 call_s = float(np.median(timing.throughput_ns or timing.latency_ns)) / 1e9
                 entry["energy"] = meter.measure(layer, call_s)
@@ -230,6 +228,12 @@ def _measure(
         sentinel()
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         journal.append({"type": "end", "elapsed_s": round(elapsed(), 3), "finished": finished})
+
+
+def _entry(timing: Timing, state: State) -> dict[str, Any]:
+    """Give what the journal keeps of a timing and of the device's state, as plain values."""
+    kept = vars(timing) | {"throughput_ns": [round(ns, 1) for ns in timing.throughput_ns]}
+    return kept | state.record() | {"flags": [*timing.flags, *state.flags]}
 
 
 def _sentinel_settings(settings: Protocol) -> Protocol:
