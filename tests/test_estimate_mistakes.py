@@ -140,8 +140,9 @@ def test_control_flow_on_data_falls_back_and_says_so(command):
     assert [note.partition(" (")[0] for note in found["notes"]] == [
         "meta tensors were not enough",
         "fake tensors were not enough",
+        "the weights had no data; the network was built anew with them",
     ]
-    assert [note.rpartition("; ")[2] for note in found["notes"]] == ["used fake tensors", "used cpu tensors"]
+    assert [note.rpartition("; ")[2] for note in found["notes"][:2]] == ["used fake tensors", "used cpu tensors"]
 
 
 @pytest.mark.usefixtures("models")

@@ -21,14 +21,15 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
         _batch_norm_with_update _batch_norm_no_update batch_norm_backward native_batch_norm_backward
         cudnn_batch_norm_backward layer_norm native_layer_norm native_layer_norm_backward group_norm native_group_norm
         native_group_norm_backward _weight_norm_interface_backward rms_norm _fused_rms_norm _fused_rms_norm_backward
-        _weight_norm_interface
-        linalg_vector_norm
+        _weight_norm_interface linalg_vector_norm native_norm renorm
         """
     ),
     "softmax": _names(
         """
         softmax _softmax _safe_softmax log_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data
-        logsumexp nll_loss_forward nll_loss_backward nll_loss2d_forward nll_loss2d_backward
+        _masked_softmax _masked_softmax_backward logsumexp nll_loss_forward nll_loss_backward nll_loss2d_forward
+        nll_loss2d_backward binary_cross_entropy binary_cross_entropy_backward binary_cross_entropy_with_logits
+        _ctc_loss _ctc_loss_backward
         """
     ),
     "pooling": _names(
@@ -40,37 +41,62 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
         adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward upsample_nearest3d
         _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bilinear2d_backward
         upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d
-        grid_sampler_3d
+        grid_sampler_3d upsample_nearest1d_backward upsample_nearest3d_backward upsample_linear1d_backward
+        upsample_bicubic2d_backward upsample_trilinear3d_backward _upsample_nearest_exact1d _upsample_nearest_exact3d
+        _upsample_nearest_exact2d_backward _upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward
+        grid_sampler_2d_backward grid_sampler_3d_backward affine_grid_generator adaptive_max_pool3d_backward
+        fractional_max_pool2d fractional_max_pool2d_backward fractional_max_pool3d fractional_max_pool3d_backward
+        max_unpool2d max_unpool3d
         """
     ),
     "reduction": _names(
         """
         sum mean amax amin argmax argmin any all max min prod var var_mean std std_mean cumsum cumprod topk sort
-        kthvalue median norm mse_loss count_nonzero
+        kthvalue median nanmedian mode norm dist trace count_nonzero _aminmax cummax cummin logcumsumexp _logcumsumexp
+        histc histogram bincount nonzero nonzero_static _unique _unique2 unique_dim unique_consecutive segment_reduce
+        mse_loss mse_loss_backward smooth_l1_loss smooth_l1_loss_backward huber_loss huber_loss_backward
+        soft_margin_loss soft_margin_loss_backward multi_margin_loss multi_margin_loss_backward
+        multilabel_margin_loss_forward multilabel_margin_loss_backward _is_all_true _is_any_true
+        _nested_tensor_from_mask_left_aligned
         """
     ),
     "pointwise": _names(
         """
-        hardswish hardswish_ hardswish_backward _prelu_kernel glu glu_backward native_dropout native_dropout_backward
-        bernoulli bernoulli_ rrelu_with_noise _thnn_fused_lstm_cell _thnn_fused_gru_cell log_sigmoid_forward
-        native_channel_shuffle addr addcmul addcdiv masked_fill masked_fill_
+        hardswish hardswish_backward _prelu_kernel _prelu_kernel_backward glu glu_backward native_dropout
+        native_dropout_backward _fused_dropout bernoulli rrelu_with_noise rrelu_with_noise_backward
+        _thnn_fused_lstm_cell _thnn_fused_gru_cell _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell_backward
+        log_sigmoid_forward log_sigmoid_backward elu_backward leaky_relu_backward hardtanh_backward
+        hardsigmoid_backward hardshrink_backward softshrink_backward softplus_backward native_channel_shuffle addr
+        addcmul addcdiv masked_fill floor_divide isin bucketize searchsorted multinomial complex polar linalg_cross
+        quantize_per_tensor quantize_per_channel dequantize _fused_moving_avg_obs_fq_helper
+        fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
         """
     ),
     "movement": _names(
         """
-        copy copy_ clone cat stack index select_scatter slice_scatter diagonal_scatter as_strided_scatter index_select
-        index_put index_put_ _unsafe_index _unsafe_index_put index_copy index_add index_add_ index_fill gather scatter
-        scatter_ scatter_add scatter_add_ scatter_reduce embedding embedding_dense_backward take_along_dim
-        constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d replication_pad3d roll
-        flip rot90 repeat repeat_interleave fill fill_ zero_ zeros zeros_like ones ones_like full full_like new_zeros
-        new_ones new_full arange linspace eye scalar_tensor _to_copy tril triu tril_ triu_ im2col col2im pixel_shuffle
-        pixel_unshuffle channel_shuffle masked_select rand randn rand_like randn_like randint randperm normal_
-        uniform_ exponential_ random_ masked_scatter select_backward slice_backward unfold_backward
-        split_with_sizes_copy unbind_copy _pack_padded_sequence _pad_packed_sequence lift lift_fresh_copy
+        copy clone cat stack block_diag index select_scatter slice_scatter diagonal_scatter as_strided_scatter
+        index_select index_put _index_put_impl _unsafe_index _unsafe_index_put _unsafe_masked_index
+        _unsafe_masked_index_put_accumulate index_copy index_add index_fill index_reduce gather scatter scatter_add
+        scatter_reduce embedding embedding_dense_backward embedding_renorm _embedding_bag _embedding_bag_forward_only
+        _embedding_bag_dense_backward _embedding_bag_per_sample_weights_backward take put take_along_dim
+        constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+        replication_pad3d reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
+        replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward roll flip rot90 repeat
+        repeat_interleave fill zero zeros zeros_like ones ones_like full full_like new_zeros new_ones new_full arange
+        range linspace logspace eye scalar_tensor tril_indices triu_indices hann_window hamming_window bartlett_window
+        blackman_window kaiser_window fft_fftfreq fft_rfftfreq _to_copy _to_dense tril triu diag_embed im2col col2im
+        pixel_shuffle pixel_unshuffle channel_shuffle masked_select rand randn rand_like randn_like randint
+        randint_like randperm normal uniform exponential random poisson geometric cauchy log_normal masked_scatter
+        masked_scatter_backward select_backward slice_backward diagonal_backward unfold_backward
+        split_with_sizes_copy unbind_copy narrow_copy _pack_padded_sequence _pad_packed_sequence to_padded_tensor
+        _jagged_to_padded_dense_forward _padded_dense_to_jagged_forward lift lift_fresh_copy _pin_memory
         """
     ),
 }
-"""Operator names by family; operators that PyTorch tags as point-wise or as a reduction need not be listed."""
+"""Operator names by family, without the underscore of those that work in place.
+
+Operators that PyTorch tags as point-wise or as a reduction need not be listed.
+"""
 
 FREE: Final = _names(
     """
@@ -84,6 +110,7 @@ FREE: Final = _names(
 """Operators that allocate, describe or re-describe memory but touch no element."""
 
 _GATHERS = _names("embedding index index_select gather _unsafe_index take_along_dim")
+_BAGS = _names("_embedding_bag _embedding_bag_forward_only")
 _OVERWRITES = _names("copy_ fill_ zero_ normal_ uniform_ bernoulli_ exponential_ random_")
 _BY_NAME = {name: family for family, names in FAMILIES.items() for name in names}
 
@@ -103,10 +130,13 @@ def family_of(name: str, tags: Iterable[Any]) -> str:
     str
         One of `FAMILIES`, ``"free"``, or ``"unknown"``.
     """
+    plain = name.removesuffix("_")
     if name in FREE:
         return "free"
-    if name in _BY_NAME:
-        return _BY_NAME[name]
+    if plain in _BY_NAME:
+        return _BY_NAME[plain]
+    if plain.startswith("_foreach_"):  # one operator on each tensor of a list
+        return _BY_NAME.get(plain.removeprefix("_foreach_"), "pointwise")
     named = {tag.name for tag in tags}
     if "pointwise" in named:
         return "pointwise"
@@ -133,6 +163,9 @@ def bytes_touched(name: str, inputs: list[Any], outputs: list[Any]) -> int:
         Tensors given and returned, without data or with.
     """
     written = sum(_touched(tensor) for tensor in outputs)
+    if name in _BAGS:
+        table, indices = inputs[0], inputs[1]
+        return written + _touched(indices) + int(indices.numel() * table.shape[-1] * table.itemsize)
     if name in _GATHERS:
         return 2 * written + sum(_touched(tensor) for tensor in inputs[1:] if not tensor.is_floating_point())
     read = inputs[1:] if name in _OVERWRITES else inputs

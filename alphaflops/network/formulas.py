@@ -82,6 +82,29 @@ def _baddbmm(a: Arguments) -> list[Repeated]:
     return _product(m, k, n, a["batch1"].itemsize, b)
 
 
+@formula("_foreach_mm")
+def _foreach_mm(a: Arguments) -> list[Repeated]:
+    return [one for x, y in zip(a["self"], a["mat2"], strict=True) for one in _mm({"self": x, "mat2": y})]
+
+
+@formula("_grouped_mm", "_scaled_grouped_mm")
+def _grouped_mm(a: Arguments) -> list[Repeated]:
+    x, y = a["self"], a["mat2"]
+    (m, k), n, width = x.shape[-2:], y.shape[-1], x.itemsize
+    if x.dim() == y.dim() == 3:
+        return _product(m, k, n, width, x.shape[0])
+    # One axis of a matrix is cut into groups whose sizes only the data tell: even ones stand for them.
+    axis = (0 if y.dim() == 3 else 1) if x.dim() == 2 else 2
+    groups = y.shape[0] if y.dim() == 3 else x.shape[0] if x.dim() == 3 else a["offs"].numel()
+    sizes = [m, k, n]
+    even, rest = divmod(sizes[axis], groups)
+    out: list[Repeated] = []
+    for size, count in ((even, groups - rest), (even + 1, rest)):
+        sizes[axis] = size
+        out += _product(sizes[0], sizes[1], sizes[2], width, count)
+    return out
+
+
 @formula("mv")
 def _mv(a: Arguments) -> list[Repeated]:
     m, k = a["self"].shape
@@ -97,6 +120,35 @@ def _addmv(a: Arguments) -> list[Repeated]:
 @formula("dot", "vdot")
 def _dot(a: Arguments) -> list[Repeated]:
     return _product(1, a["self"].numel(), 1, a["self"].itemsize)
+
+
+@formula("_trilinear")
+def _trilinear(a: Arguments) -> list[Repeated]:
+    # Axes are numbered over all three tensors; PyTorch multiplies the first two, then the third.
+    tensors = [(a[f"i{i}"], set(a[f"expand{i}"])) for i in (1, 2, 3)]
+    axes = range(tensors[0][0].dim() + len(tensors[0][1]))
+    sizes: dict[int, int] = {}
+    own: list[set[int]] = []
+    for tensor, missing in tensors:
+        has = [axis for axis in axes if axis not in missing]
+        sizes |= dict(zip(has, tensor.shape, strict=True))
+        own.append(set(has))
+    summed, (first, second, third) = set(a["sumdim"]), own
+    early = summed - third
+
+    def pair(left: set[int], right: set[int], over: set[int]) -> list[Repeated]:
+        parts = (left - right, left & right & over, right - left, (left & right) - over)
+        m, k, n, count = (prod(sizes[axis] for axis in part) for part in parts)
+        return _product(m, k, n, a["i1"].itemsize, count)
+
+    return pair(first, second, early) + pair((first | second) - early, third, summed)
+
+
+@formula("_euclidean_dist")
+def _euclidean_dist(a: Arguments) -> list[Repeated]:
+    # One matrix product: each vector is extended by its squared length and a one.
+    x, y = a["x1"], a["x2"]
+    return _product(x.shape[-2], x.shape[-1] + 2, y.shape[-2], x.itemsize, prod(x.shape[:-2]))
 
 
 def _each(value: int | Sequence[int], n: int) -> list[int]:
@@ -150,6 +202,14 @@ def _conv_layer(a: Arguments) -> list[Repeated]:
 @formula("convolution", "_convolution", "cudnn_convolution", "_slow_conv2d_forward", "convolution_overrideable")
 def _convolution(a: Arguments) -> list[Repeated]:
     return _conv_layer(a)
+
+
+@formula("conv_tbc")
+def _conv_tbc(a: Arguments) -> list[Repeated]:
+    x, taps = a["self"].permute(1, 2, 0), a["weight"].permute(2, 1, 0)
+    return _conv_layer(
+        {"input": x, "weight": taps, "bias": a["bias"], "stride": 1, "padding": a.get("pad", 0), "dilation": 1}
+    )
 
 
 @formula("convolution_backward")

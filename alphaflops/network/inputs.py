@@ -139,8 +139,17 @@ def load_factory(name: str) -> Any:
     return found
 
 
-def build(name: str, kwargs: Mapping[str, Any]) -> "tuple[torch.nn.Module, tuple[str, ...]]":
+def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[torch.nn.Module, tuple[str, ...]]":
     """Call a factory without allocating weights where it lets us.
+
+    Parameters
+    ----------
+    name : str
+        ``package.module:factory``.
+    kwargs : mapping
+        Its arguments.
+    data : bool
+        Whether the weights are wanted.
 
     Returns
     -------
@@ -169,7 +178,7 @@ def build(name: str, kwargs: Mapping[str, Any]) -> "tuple[torch.nn.Module, tuple
         pass  # some built-in callables have no signature
     notes: tuple[str, ...] = ()
     try:
-        with torch.device("meta"):
+        with torch.device("cpu" if data else "meta"):
             model = factory(**kwargs)
     except Exception as meta_error:
         try:

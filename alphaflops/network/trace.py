@@ -1,7 +1,10 @@
 """Call a network on tensors without data and list what it dispatches, leaving the network as it was."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlphaflopsError
@@ -14,7 +17,14 @@ if TYPE_CHECKING:
 _HOWS = ("meta", "fake", "cpu")
 
 
-def trace(model: "torch.nn.Module", inputs: Inputs, *, backward: bool = False, dtypes: Sequence[str] = ()) -> Network:
+def trace(
+    model: "torch.nn.Module",
+    inputs: Inputs,
+    *,
+    backward: bool = False,
+    dtypes: Sequence[str] = (),
+    with_data: "Callable[[], torch.nn.Module] | None" = None,
+) -> Network:
     """List the operators of one call of a network.
 
     The call runs on a copy whose parameters and buffers have no data, so no weights are allocated, nothing is computed
@@ -31,6 +41,9 @@ def trace(model: "torch.nn.Module", inputs: Inputs, *, backward: bool = False, d
         Also list the backward pass, from the sum of all floating-point outputs.
     dtypes : sequence of str
         Number types of inputs given as shapes.
+    with_data : callable, optional
+        Gives the same network with weights, for one on the meta device whose control flow depends on their values;
+        zeros stand for them if left out.
 
     Returns
     -------
@@ -52,6 +65,10 @@ def trace(model: "torch.nn.Module", inputs: Inputs, *, backward: bool = False, d
     args, kwargs = normalise(inputs, dtypes)
     notes: list[str] = []
     for how in _HOWS:
+        if how == "cpu" and any(t.is_meta for t in [*model.parameters(), *model.buffers()]):
+            model = model if with_data is None else with_data()
+            done = "zeros stand for them" if with_data is None else "the network was built anew with them"
+            notes.append(f"the weights had no data; {done}")
         try:
             recorder, extra = _attempt(model, args, kwargs, how, backward)
         except _NeedsDataError as error:
@@ -80,8 +97,6 @@ def _no_lazy_layers(model: "torch.nn.Module") -> None:
 def _attempt(
     model: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], how: str, backward: bool
 ) -> tuple[Any, tuple[str, ...]]:
-    import contextlib
-
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -90,8 +105,12 @@ def _attempt(
     fake = FakeTensorMode(allow_non_fake_inputs=True) if how == "fake" else contextlib.nullcontext()
     graph = backward or how != "meta"
     grad: Any = torch.enable_grad() if graph else torch.inference_mode()
+    # Compiled parts run as they are written; asking for that would load the compiler where nothing is compiled.
+    plain: Any = (
+        torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+    )
     # Tensors made in a caller's inference mode could not be differentiated.
-    with torch.inference_mode(not graph), torch.random.fork_rng(enabled=how == "cpu", devices=[]), fake:
+    with torch.inference_mode(not graph), torch.random.fork_rng(devices=[]), fake, plain, _quiet():
         convert = _converter(how)
         call, named, notes = _twin(model, convert)
         given = [_input(value, how, convert) for value in args]
@@ -109,6 +128,18 @@ def _attempt(
                 raise _NeedsDataError(_line(error)) from error
             raise AlphaflopsError(_blame(recorder, error)) from error
     return recorder, notes
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # PyTorch logs a failure on fake tensors with its traceback, before it raises it.
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _converter(how: str) -> Callable[["torch.Tensor"], "torch.Tensor"]:
@@ -174,8 +205,19 @@ def _asks_for_data(error: Exception) -> bool:
 
     names = ("DataDependentOutputException", "DynamicOutputShapeException", "UnsupportedOperatorException")
     known = tuple(getattr(fake_tensor, name) for name in names if hasattr(fake_tensor, name))
-    said = str(error).lower()  # the last two are what PyTorch says of autocast on meta tensors
-    signs = ("meta", "device type for autocast", "unsupported scalartype")
+    said = str(error).lower()
+    signs = (
+        "meta",
+        "same device",
+        "tensor subclasses",  # NumPy
+        "device type for autocast",
+        "unsupported scalartype",  # autocast again
+        "does not require grad",  # a derivative in the forward pass: fake tensors keep gradients
+        "inference tensor",
+        "torchscript interpreter",
+        "torch.compile",
+        "mode should never be enabled",  # control flow as an operator
+    )
     return isinstance(error, (NotImplementedError, *known)) or any(sign in said for sign in signs)
 
 

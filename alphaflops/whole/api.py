@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -103,10 +104,14 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    chosen = None if calibration is None else check_quantity(find_calibration(calibration), joules=False)
+    chosen = _times(calibration)
     network = trace(model, inputs, backward=training, dtypes=dtypes)
     joules = _joules(chosen, energy)
     return report_on(network, chosen, None if chosen is None else _operators(chosen, operators), joules, rho)
+
+
+def _times(calibration: Chosen) -> Calibration | None:
+    return None if calibration is None else check_quantity(find_calibration(calibration), joules=False)
 
 
 def report_on(
@@ -220,8 +225,14 @@ def estimate_factory(
     names = [name for name, _, _ in named]
     if any(names) and not all(names):
         raise AlphaflopsError("some inputs have a name and some do not: name all or none")
-    chosen = None if calibration is None else find_calibration(calibration)
+    chosen = _times(calibration)
+    joules = _joules(chosen, energy)
     model, notes = build(factory, kwargs)
     given: Any = dict(zip(names, shapes, strict=True)) if all(names) else shapes
-    report = estimate(model.train(training), given, chosen, training=training, energy=energy)
-    return Report(report.network, report.table, report.totals, report.calibration, (*report.notes, *notes))
+
+    def with_data() -> "torch.nn.Module":
+        return build(factory, kwargs, data=True)[0].train(training)
+
+    network = trace(model.train(training), given, backward=training, with_data=with_data)
+    report = report_on(network, chosen, None if chosen is None else _operators(chosen, None), joules)
+    return replace(report, notes=(*report.notes, *notes))
