@@ -400,12 +400,14 @@ def test_sentences_of_the_chapter_are_computed(compared):
     # errors +10 %, −10 %, 0 %: median of sizes 10 %; 10 lies below 0.95·11, 20 in 17.1…21.6, 30 in 28.5…36
     (accuracy,) = chapter.accuracy(compared)
     assert "median absolute error 10.0 % over 3 networks, largest +10.0 % (MobileNetV2); 2 of 3" in accuracy
-    assert accuracy.endswith("Asked for were 10 % in the median and 20 % at most: reached.")
+    assert accuracy.endswith("The aim of 10 % in the median and 20 % at most is reached.")
     worse = compared.assign(error=[0.1, -0.1, 0.21])
     assert chapter.accuracy(worse)[0].endswith("missed.")
     assert correlations(compared).loc["parameters", "cpu-1core"] == pytest.approx(-1)
     assert "1.00 for MACs" in chapter.ranking(compared)[0]
-    assert "6.0 times fewer MACs than ResNet-18 and is 3.0 times faster" in chapter.depthwise_case(compared)[0]
+    heavy = compared.assign(bytes=[200.0, 1.0, 100.0])
+    told = "6.0 times fewer MACs than ResNet-18, moves 2.0 times its bytes, and is 3.0 times faster"
+    assert told in chapter.depthwise_case(heavy)[0]
     assert chapter.shown(compared).count("\n") == 1 + 3
 
 

@@ -8,7 +8,8 @@ from matplotlib.text import Text
 
 from alphaflops import experiments, figures
 from alphaflops.costs import BOOSTING, FORMS, MODEL_NAMES
-from alphaflops.costs.alpha import published_ms
+from alphaflops.costs.alpha import REPLICATION_RTX4090, published_ms
+from alphaflops.errors import AlphaflopsError
 from alphaflops.figures import limits as drawn_limits
 from alphaflops.figures import replication as drawn_replication
 from alphaflops.figures import scores as drawn_scores
@@ -128,6 +129,18 @@ def test_replication_panels_show_both_predictions(made_up):
     part = frame[frame["line"] == "C = 50"]
     assert drawn["C = 50"] == pytest.approx(part["measured_ms"].to_numpy())
     assert drawn["C = 50, as plotted"] == pytest.approx(part["plotted_ms"].to_numpy())
+    with pytest.raises(AlphaflopsError, match="measure the profile fine"):
+        replication.measured([made_up])
+    grid = experiments.table(experiments.REPLICATION[:3])
+    own = Run({**made_up.meta, "profile": "fine"}, grid.assign(latency_ms=5 * published_ms(grid, REPLICATION_RTX4090)))
+    held = replication.measured([made_up, own])
+    assert held["predicted_ms"].to_numpy() == pytest.approx(held["time_ms"].to_numpy())
+    panels = drawn_replication.draw_experiments(held).axes
+    assert [ax.get_title(loc="left")[:12] for ax in panels] == ["Experiment A", "Experiment B", "Experiment C"]
+    first = {line.get_label(): line for line in panels[0].lines}["1×2"]
+    assert first.get_ydata() == pytest.approx(
+        grid.loc[grid["line"] == "1×2"].pipe(published_ms, REPLICATION_RTX4090) * 5
+    )
     constants = replication.constants_compared([made_up])
     (bars,) = drawn_replication.draw_constants(constants).axes
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(constants["median_ape_pct"].tolist())
@@ -265,8 +278,20 @@ def test_parameters_table_has_a_column_per_machine():
 
 
 def test_scores_table_lists_the_three_validations(card):
-    text = tables.scores_table(card, ["paper-t2000"], ["params"])
+    text = tables.scores_table(card, ["paper-t2000"], ["params"], "tab-scores")
     assert "10.0 / 10.0 / 10.0" in text
+    assert "in sample / five random folds / leaving one figure out" in text
+    two = tables.scores_table(card[card["cv"] != "figure"], ["paper-t2000"], ["params"], "tab-others")
+    assert "| 10.0 / 10.0 " in two
+    assert "10.0 / 10.0 /" not in two
+    assert ":name: tab-others" in two
+
+
+def test_measures_table_has_a_row_per_data_set_and_model(card):
+    other = {"median_ape_pct": 7.5, "within_10_pct": 60.0, "within_20_pct": 80.0, "spearman": 0.987}
+    rows = [line for line in tables.measures_table(card.assign(**other)).splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 2 * len(tables.BESIDE)
+    assert [cell.strip() for cell in rows[2].strip("|").split("|")][3:] == ["7.50", "60.0", "80.0", "0.987"]
 
 
 def test_constants_table_has_every_set(made_up):

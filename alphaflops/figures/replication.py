@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+TITLES = {"A": "equal FLOPs", "B": "the input shrinks", "C": "the channels shrink"}
+X_LABELS = {"A": "scale of the channels (times the first)", "B": "kernel side (pixels)", "C": "kernel side (pixels)"}
+
 
 @style.styled
 def draw_plotted(frames: "dict[str, pd.DataFrame]", x_labels: "Sequence[str]") -> "Figure":
@@ -38,6 +41,36 @@ def draw_plotted(frames: "dict[str, pd.DataFrame]", x_labels: "Sequence[str]") -
         style.plain_ticks(ax, "y")
         style.title(ax, name, "solid: for the layers measured; dashed: as the plot evaluates it")
         style.label_ends(ax, ends, gap=0.09)
+    return figure
+
+
+@style.styled
+def draw_experiments(frame: "pd.DataFrame") -> "Figure":
+    """Draw the replication's experiments as a machine measured them, its prediction dashed, one panel for each.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `alphaflops.study.replication.measured`.
+    """
+    import matplotlib.pyplot as plt
+
+    groups = [part for _, part in frame.groupby(["run", "letter"], sort=False)]
+    figure, axes = plt.subplots(len(groups), 1, figsize=(style.WIDTH_IN, 0.3 + 2.4 * len(groups)), squeeze=False)
+    colours = style.machine_colours(list(dict.fromkeys(frame["run"])))
+    for ax, part in zip(axes[:, 0], groups, strict=True):
+        ends = []
+        for colour, (line, rows) in zip(style.LINES, part.groupby("line", sort=False), strict=False):
+            ax.plot(rows["x"], rows["time_ms"], marker="o", color=colour, label=line)
+            ax.plot(rows["x"], rows["predicted_ms"], ls=(0, (4, 2)), lw=1.1, color=colour, label=f"{line}, predicted")
+            ends.append((str(line), float(rows["x"].iloc[-1]), float(rows["time_ms"].iloc[-1]), colour))
+        letter = str(part["letter"].iloc[0])
+        ax.set(xscale="log", yscale="log", ylabel="time (ms)", xlabel=X_LABELS[letter])
+        ax.grid(True, axis="both")
+        style.plain_ticks(ax)
+        note = f"{part['machine'].iloc[0]}; dashed: the replication’s formula"
+        style.title(ax, f"Experiment {letter}: {TITLES[letter]}", note, colours[str(part["run"].iloc[0])])
+        style.label_ends(ax, ends, gap=0.1)
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..costs import ANALYTIC, BEST, FORMS
+from ..costs import ANALYTIC, BEST, BOOSTING, FORMS
 from ..study.conclusions import signed
 from ..study.findings import number
 from ..study.limits import PEAKS
@@ -45,19 +45,53 @@ def parameters_table(frame: "pd.DataFrame", machines: "Mapping[str, str]") -> st
     return table(pd.DataFrame(rows), caption, "tab-parameters", wide=True)
 
 
-def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequence[str]") -> str:
-    """Write mean errors (%) in sample, on random folds and leaving a figure out, for some models and data sets."""
+VALIDATIONS = {"in sample": "in sample", "random": "five random folds", "figure": "leaving one figure out"}
+"""Ways of validation with the words for them."""
+MEASURES = {
+    "mape_pct": "mean error (%)",
+    "median_ape_pct": "median error (%)",
+    "within_10_pct": "within 10 % (%)",
+    "within_20_pct": "within 20 % (%)",
+    "spearman": "rank correlation",
+}
+"""Measures of a score with their names and units."""
+BESIDE = ("macs", "macs+t0", "roofline+t0", "alpha", BEST.name, BOOSTING)
+"""Models whose other measures are shown: the project's own, its references, α-FLOPs and the ceiling."""
+
+
+def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequence[str]", name: str) -> str:
+    """Write mean errors (%) of some models and data sets, for each way of validation that these data sets have.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As given by `calibrate.scorecard`.
+    runs, models : sequence of str
+        Columns and rows.
+    name : str
+        Label for cross-references.
+    """
     import pandas as pd
 
+    ways = [cv for cv in VALIDATIONS if ((scores["cv"] == cv) & scores["run"].isin(runs)).any()]
     rows = []
-    for name in models:
-        row: dict[str, str] = {"model": model_title(name)}
+    for model in models:
+        row: dict[str, str] = {"model": model_title(model)}
         for run in runs:
-            own = scores[(scores["run"] == run) & (scores["model"] == name)].set_index("cv")["mape_pct"]
-            row[_in_a_line(run)] = " / ".join(_percent(own.get(cv)) for cv in ("in sample", "random", "figure"))
+            own = scores[(scores["run"] == run) & (scores["model"] == model)].set_index("cv")["mape_pct"]
+            row[_in_a_line(run)] = " / ".join(_percent(own.get(cv)) for cv in ways)
         rows.append(row)
-    caption = "Mean error (%): in sample / five random folds / leaving one figure out."
-    return table(pd.DataFrame(rows), caption, "tab-scores")
+    caption = f"Mean error (%): {' / '.join(VALIDATIONS[cv] for cv in ways)}."
+    return table(pd.DataFrame(rows), caption, name)
+
+
+def measures_table(scores: "pd.DataFrame") -> str:
+    """Write every measure of the models `BESIDE` on held-out layers; `scores` as given by `calibrate.scorecard`."""
+    part = scores[(scores["cv"] == "random") & scores["model"].isin(BESIDE)]
+    shown = part[["run"]].assign(data=part["run"].map(_in_a_line), model=part["model"].map(model_title))
+    shown = shown.assign(**{words: part[name].map(_percent) for name, words in MEASURES.items()})
+    caption = "Measures of held-out predictions: errors, shares of layers predicted within 10 and 20 %, order."
+    return table(shown[["data", "model", *MEASURES.values()]], caption, "tab-measures", wide=True)
 
 
 def _percent(value: Any) -> str:

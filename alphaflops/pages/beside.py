@@ -180,8 +180,8 @@ def constants(runs: Sequence["Run"], fitted: Fits) -> "pd.DataFrame":
 
 def _published(source: AlphaConstants, name: str) -> str:
     if name != "scale":
-        return findings.number(getattr(source, name), 3)
-    one, large = findings.number(source.scale_1, 3), findings.number(source.scale_k, 3)
+        return f"{getattr(source, name):.3g}"
+    one, large = f"{source.scale_1:.3g}", f"{source.scale_k:.3g}"
     return one if one == large else f"{one} (K = 1), {large} (K > 1)"
 
 

@@ -21,6 +21,7 @@ from ..costs.alpha import (
     published_ms,
     spatial_size,
 )
+from ..errors import AlphaflopsError
 from ..layers import Conv2d, macs, to_table
 from .findings import between, number
 
@@ -42,6 +43,8 @@ TWINS: Final = {
     "G": "increasing_Cin",
 }
 """Experiments of the replication and those of the paper that sweep the same sizes."""
+SWEPT: Final = "ABC"
+"""Experiments that are short enough for a panel each; D to G have a point for every column or channel."""
 SAME: Final = 1.1
 """Factor within which two errors are called about the same."""
 
@@ -208,6 +211,38 @@ def _plotted(name: str, evaluated: Callable[[Conv2d], Conv2d]) -> "pd.DataFrame"
 
 def _predicted(layers: Sequence[Conv2d]) -> Array:
     return published_ms(to_table(layers), REPLICATION_RTX4090)
+
+
+def measured(runs: "Sequence[Run]", letters: str = SWEPT) -> "pd.DataFrame":
+    """Gather the replication's coarse experiments, where runs hold them point for point, beside its prediction.
+
+    Returns
+    -------
+    DataFrame
+        One row per layer: ``letter, run, machine, line, x, time_ms, predicted_ms``; the prediction has the
+        replication's constants and one factor per run, so that the median of measured over predicted time is 1.
+
+    Raises
+    ------
+    AlphaflopsError
+        If no run holds any of them.
+    """
+    import pandas as pd
+
+    wanted = {e.name: e.figure for e in experiments.REPLICATION if e.figure in letters}
+    parts = []
+    for run in runs:
+        table = run.ok.table
+        table = table[table["experiment"].isin(list(wanted))]
+        if table.empty:
+            continue
+        predicted = published_ms(table, REPLICATION_RTX4090)
+        factor = float((table["latency_ms"] / predicted).median())
+        shown = table[["line", "x"]].assign(time_ms=table["latency_ms"], predicted_ms=factor * predicted)
+        parts.append(shown.assign(letter=table["experiment"].map(wanted), run=run.id, machine=run.machine))
+    if not parts:
+        raise AlphaflopsError(f"no run holds an experiment among {letters}: measure the profile fine")
+    return pd.concat(parts, ignore_index=True)
 
 
 def told_plotted(frame: "pd.DataFrame", letter: str) -> str:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEDIAN_ASKED: Final = 0.10
-"""Median absolute error that was asked for before the first comparison."""
+"""Median absolute error that was aimed at before the first comparison."""
 
 EACH_ASKED: Final = 0.20
-"""Largest absolute error that was asked for."""
+"""Largest absolute error that was aimed at."""
 
 MOVED: Final = 0.10
 """Share by which a network's own time must move between the parts of a measurement to be mentioned."""
@@ -61,7 +61,7 @@ def draw_comparison(frame: "pd.DataFrame") -> "Figure":
 
 
 def accuracy(frame: "pd.DataFrame") -> list[str]:
-    """Say how far predictions are off, per run, and whether that is what was asked for."""
+    """Say how far predictions are off, per run, and whether that is what was aimed at."""
     sentences = []
     for run, part in _runs(frame):
         size = part["error"].abs()
@@ -72,7 +72,7 @@ def accuracy(frame: "pd.DataFrame") -> list[str]:
             f"**{run}**: median absolute error {_percent(size.median())} over {len(part)} networks, largest "
             f"{_percent(worst['error'], sign=True)} ({worst['network']}); {inside} of {len(part)} measured times lie "
             "in the interval. "
-            f"Asked for were {_percent(MEDIAN_ASKED, 0)} in the median and {_percent(EACH_ASKED, 0)} at most: "
+            f"The aim of {_percent(MEDIAN_ASKED, 0)} in the median and {_percent(EACH_ASKED, 0)} at most is "
             f"{'reached' if met else 'missed'}."
         )
     return sentences
@@ -140,9 +140,7 @@ def training(frame: "pd.DataFrame", forward: "pd.DataFrame") -> list[str]:
         alone = forward[forward["run"] == run].set_index("network")["measured_ms"]
         ratio = part["measured_ms"].to_numpy() / alone[part["network"]].to_numpy()
         good = size.median() <= MEDIAN_ASKED and size.max() <= EACH_ASKED
-        verdict = (
-            "as good as for inference was asked" if good else "worse than is asked of inference: a rough guide only"
-        )
+        verdict = "as good as the aim for inference" if good else "worse than the aim for inference: a rough guide only"
         sentences.append(
             f"**{run}**: forward and backward take {np.median(ratio):.1f} times as long as forward alone (median of "
             f"{len(part)}). Predicted with a median absolute error of {_percent(size.median())}, largest "
@@ -168,9 +166,11 @@ def depthwise_case(frame: "pd.DataFrame", small: str = "MobileNetV2", large: str
     for run, part in _runs(frame):
         rows = {row["network"]: row for row in _rows(part)}
         if small in rows and large in rows:
-            macs, time = (rows[large][name] / rows[small][name] for name in ("macs", "measured_ms"))
+            names = ("macs", "bytes", "measured_ms")
+            macs, moved, time = (rows[large][name] / rows[small][name] for name in names)
             sentences.append(
-                f"**{run}**: {small} has {macs:.1f} times fewer MACs than {large} and is {time:.1f} times faster."
+                f"**{run}**: {small} has {macs:.1f} times fewer MACs than {large}, moves {1 / moved:.1f} times its bytes, "
+                f"and is {time:.1f} times faster."
             )
     return sentences
 

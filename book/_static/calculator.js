@@ -99,7 +99,9 @@
   }
 
   const UNITS = [[1e15, " P"], [1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]];
-  const number = (value, digits = 4) => Number(value.toPrecision(digits)).toLocaleString("en", { maximumSignificantDigits: digits });
+  const number = (value, digits = 4) => value.toLocaleString("en", { maximumSignificantDigits: digits });
+  // Times beside each other keep their last zeros: 0.120 ms, not 0.12 ms.
+  const time = (value, digits) => value.toLocaleString("en", { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
   function scaled(value, unit) {
     const [factor, prefix] = UNITS.find(([least]) => value >= least) ?? [1, " "];
     return `${number(value / factor)}${prefix}${unit}`;
@@ -116,7 +118,7 @@
     const wrong = shown().find((field) => !valid(field));
     if (wrong) {
       wrong.number.setAttribute("aria-invalid", "true");
-      find(".calc-error").textContent = `${wrong.label_.textContent}: give a whole number from 1 to ${wrong.most}.`;
+      find(".calc-error").textContent = `${wrong.label_.textContent}: give a whole number from 1 to ${wrong.most}. The results below are those of the last layer.`;
       return;
     }
     find(".calc-error").textContent = "";
@@ -138,8 +140,8 @@
       ["FLOPs", scaled(f.flops, "FLOP")],
       ["Bytes", scaled(f.bytes, "B")],
       ["Weights", scaled(f.params, "").trim()],
-      ["α, paper's constants", number(factor)],
-      ["α-FLOPs", scaled(factor * f.flops, "FLOP")],
+      ["α, paper’s constants", number(factor)],
+      ["α-FLOPs", scaled(factor * f.flops, "α-FLOP")],
       ["MACs on data, not padding", `${number((100 * f.validMacs) / f.macs, 3)} %`],
       ["FLOPs per byte", number(f.flops / f.bytes, 3)],
     ];
@@ -148,7 +150,7 @@
     );
     // Spoken once the reader has stopped moving a slider.
     clearTimeout(speaking);
-    const sentence = `${pairs[1][1]}s, α ${pairs[4][1]}: ${pairs[5][1]}s count. The published formula says ${number(alphaMs(f, paper))} ms on the paper's ${paper.machine}.`;
+    const sentence = `${pairs[1][1]}s times α ${pairs[4][1]} are ${pairs[5][1]}s. The published formula says ${number(alphaMs(f, paper))} ms on the paper’s ${paper.machine}.`;
     speaking = setTimeout(() => { find(".calc-summary").textContent = sentence; }, 250);
   }
 
@@ -181,16 +183,16 @@
       filled.style.width = `${place(row.ms)}%`;
       filled.style.background = row.colour;
       bar.append(filled);
-      const time = element("span", { class: "calc-time" }, `${number(row.ms, 3)} ms `);
+      const words = element("span", { class: "calc-time" }, `${time(row.ms, 3)} ms `);
       if (row.level) {
         const line = element("i");
         line.style.left = `${place(row.low)}%`;
         line.style.width = `${place(row.high) - place(row.low)}%`;
         bar.append(line);
-        const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${number(row.low, 2)} to ${number(row.high, 2)}`;
-        time.append(element("small", {}, `(${range})`));
+        const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${time(row.low, 2)} to ${time(row.high, 2)}`;
+        words.append(element("small", {}, `(${range})`));
       }
-      return element("li", {}, element("span", {}, row.title), time, bar);
+      return element("li", {}, element("span", {}, row.title), words, bar);
     });
     return element("section", { class: "calc-machine" }, element("h3", {}, machine), element("ul", {}, ...items));
   }
@@ -213,9 +215,9 @@
     curves.forEach((curve, i) => parts.push(`<path class="${["paper", "replication"][i]}" d="M${curve.map(([s, a]) => `${x(s).toFixed(1)} ${y(a).toFixed(1)}`).join("L")}"/>`));
     const here = [x(f.spatial), y(alpha(f.spatial, f.area, data.published[0]))];
     parts.push(`<line class="here" x1="${here[0]}" x2="${here[0]}" y1="${here[1]}" y2="${height - bottom}"/><circle cx="${here[0]}" cy="${here[1]}" r="5"/>`);
-    const words = `α against S for a kernel of area ${f.area}, both logarithmic. At S = ${number(f.spatial)} the paper's constants give ${number(values.at(-1))}, the replication's ${number(alpha(f.spatial, f.area, data.published[1]))}.`;
+    const words = `α against S for a kernel of area ${f.area}, both logarithmic. At S = ${number(f.spatial)} the paper’s constants give ${number(values.at(-1))}, the replication’s ${number(alpha(f.spatial, f.area, data.published[1]))}.`;
     find(".calc-plot").innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${words}">${parts.join("")}</svg>`;
-    find(".calc-figure figcaption").textContent = `${words} Full line: the paper's constants; dashed: the replication's. The dot is your layer.`;
+    find(".calc-figure figcaption").textContent = `${words} Full line: the paper’s constants; dashed: the replication’s. The dot is your layer.`;
   }
 
   const superscript = (n) => [...String(n)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit] ?? "⁻").join("");
