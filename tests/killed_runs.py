@@ -63,7 +63,7 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
     else:
         before, run = (), measure.run(grid, OPTIONS, folder, device=FakeDevice())
     kept = [entry for entry in before if entry["type"] == "row"]
-    same = all(run.samples[f"latency_{e['row']}"][0] * 1e6 - e["latency_ns"][0] < 1 for e in kept)
+    same = all(abs(run.samples[f"latency_{e['row']}"][0] * 1e6 - e["latency_ns"][0]) < 1 for e in kept)
     return {
         "kept": len(kept),
         "rows": run.table["row"].tolist(),
