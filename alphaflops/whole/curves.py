@@ -162,9 +162,15 @@ def _curve(
         given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
         moved.append(float(max(o.bytes for o in trace(_as_module(torch, function), given).operations)))
         copies = max(1, round(ROTATED_BYTES / sum(t.numel() * t.itemsize for t in given)))
-        turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(copies - 1))])
-        ms.append(time_call(device, lambda turns=turns: function(*next(turns)), settings).median)  # type: ignore[misc]
+        inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
+        ms.append(time_call(device, _rotating(function, inputs), settings).median)
     return {"bytes": moved, "ms": ms}
+
+
+def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
+    """Give a call that takes one of the inputs after another, round and round."""
+    turns = itertools.cycle(inputs)
+    return lambda: function(*next(turns))
 
 
 def _as_module(torch: Any, function: Callable[..., Any]) -> Any:

@@ -69,7 +69,8 @@ class OperatorTable:
     Parameters
     ----------
     run : dict
-        ``id, machine, threads, protocol, versions`` of the measurement.
+        ``id, device, threads, protocol, turns, versions`` of the measurement; ``rho`` and ``rho_from``: the share of
+        its error that layers have in common, see `alphaflops.whole.machines.with_fits`.
     curves : dict
         Operator → ``{"bytes": [...], "ms": [...]}``, both increasing in size.
     families : dict
