@@ -61,7 +61,7 @@ def test_too_few_layers_are_said_and_not_fitted(pair):
 
 def test_constants_stand_beside_the_published_ones(pair):
     shown = beside.constants(pair, beside.fits(pair)).set_index("constant")
-    assert shown.loc["β, K > 1", "published, T2000"] == "0.00100"
+    assert shown.loc["β, K > 1", "published, T2000"] == "0.001"
     assert shown.loc["ms per million MAC", "replication, RTX 4090"] == "0.00549 (K = 1), 0.00402 (K > 1)"
     assert re.fullmatch(r"[\d.]+ \([\d.]+( to [\d.]+)?\)", shown.loc["γ, K = 1", "slow"])
 

@@ -169,8 +169,8 @@ def depthwise_case(frame: "pd.DataFrame", small: str = "MobileNetV2", large: str
             names = ("macs", "bytes", "measured_ms")
             macs, moved, time = (rows[large][name] / rows[small][name] for name in names)
             sentences.append(
-                f"**{run}**: {small} has {macs:.1f} times fewer MACs than {large}, moves {1 / moved:.1f} times its bytes, "
-                f"and is {time:.1f} times faster."
+                f"**{run}**: {small} has {macs:.1f} times fewer MACs than {large}, moves {1 / moved:.1f} times its "
+                f"bytes, and is {time:.1f} times faster."
             )
     return sentences
 
