@@ -127,13 +127,11 @@ def _blas(config: str) -> str | None:
 
 def describe_software() -> dict[str, Any]:
     """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
-    from importlib.metadata import PackageNotFoundError
-
     versions: dict[str, Any] = {}
     for name in LIBRARIES:
         try:
             versions[name] = metadata.version(name)
-        except PackageNotFoundError:
+        except metadata.PackageNotFoundError:
             versions[name] = None
     import torch
 

@@ -244,12 +244,23 @@ def test_a_group_is_a_product_of_its_own():
         ({"t0": 0.1}, "needs parameter 'scale'"),
         ({"t0": 0.1, "scale": 1.0, "speed": 1.0}, "has no parameter 'speed'"),
         ({"t0": -0.1, "scale": 1.0}, r"t0 is -0\.1: expected 1e-05 to 100\.0 ms"),
+        ({"t0": 100.1, "scale": 1.0}, r"t0 is 100\.1: expected 1e-05 to 100\.0 ms"),
         ({"t0": float("nan"), "scale": 1.0}, "t0 is nan"),
     ],
 )
 def test_bad_parameters_are_refused(values, words):
     with pytest.raises(AlphaflopsError, match=words):
         model("macs+t0").predict_ms(to_table([DENSE]), values)
+
+
+def test_a_bound_may_be_missed_by_a_rounding_error():
+    times = [time("macs+t0", DENSE, t0=t0, scale=1.0) for t0 in (1e-5 * (1 - 1e-7), 100 * (1 + 1e-7))]
+    assert times == pytest.approx([0.02001, 100.02001])
+
+
+def test_a_published_formula_has_no_parameters():
+    with pytest.raises(AlphaflopsError, match="'alpha-published' has no parameter 'scale': it has none"):
+        model("alpha-published").predict_ms(to_table([DENSE]), {"scale": 1.0})
 
 
 def test_bad_names_are_refused():

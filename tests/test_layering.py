@@ -1,9 +1,14 @@
 """Imports go down only, and importing the package loads nothing heavy."""
 
+import dataclasses
+import pkgutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
+
+import alphaflops
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,8 +35,15 @@ def test_import_is_light():
 
 
 def test_every_exported_name_is_there():
-    import alphaflops
-
     for name in alphaflops.__all__:
         assert getattr(alphaflops, name) is not None
     assert set(alphaflops.__all__) <= set(dir(alphaflops))
+
+
+def test_specs_and_records_are_frozen():
+    names = [found.name for found in pkgutil.walk_packages(alphaflops.__path__, "alphaflops.")]
+    modules = [import_module(name) for name in names if name != "alphaflops.__main__"]
+    made = {kind for module in modules for kind in vars(module).values() if dataclasses.is_dataclass(kind)}
+    own = {kind for kind in made if isinstance(kind, type) and kind.__module__.startswith("alphaflops.")}
+    changing = {kind.__name__ for kind in own if not kind.__dataclass_params__.frozen}
+    assert changing == {"Watch", "_Clock"}  # they follow a device from call to call

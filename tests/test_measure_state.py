@@ -100,9 +100,9 @@ def test_verdict_by_hand():
     rising = judge([1 + i / 100 for i in range(9)])
     assert rising.moved == pytest.approx(0.06 / 1.04, abs=1e-5)
     assert rising.verdict == "drifted"
-    # the 90 % quantile of seven lies at place 0.9 · 6 = 5.4 from 0, between 1.2 and 1.3
-    shaky = judge([1, 1, 1.3, 1, 1.2, 1, 1])
-    assert shaky.spread == pytest.approx(0.24)
+    # the 90 % quantile of seven lies at place 0.9 · 6 = 5.4 from 0, between 2.4 and 2.6
+    shaky = judge([2, 2, 2.6, 2, 2.4, 2, 2])
+    assert shaky.spread == pytest.approx((0.6 * 2.4 + 0.4 * 2.6 - 2) / 2)
     assert shaky.worst == pytest.approx(0.3)
     assert shaky.verdict == "unsteady"
     assert judge([1] * 15 + [2] + [1] * 15).verdict == "steady"
@@ -172,8 +172,10 @@ def test_gpu_sensors_survive_unsupported_fields():
         raise RuntimeError("Not Supported")
 
     library = SimpleNamespace(
+        NVML_CLOCK_SM=1,
+        NVML_TEMPERATURE_GPU=0,
         nvmlDeviceGetPowerUsage=lambda _h: 71_500,
-        nvmlDeviceGetClockInfo=lambda _h, _what: 1740,
+        nvmlDeviceGetClockInfo=lambda _h, what: {1: 1740}[what],
         nvmlDeviceGetTemperature=refuse,
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda _h: 0x20,
         nvmlDeviceGetComputeRunningProcesses=lambda _h: [1],

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import alphaflops
-
+from .. import __version__
 from ..errors import AlphaflopsError
 from ..machine import describe, describe_software
 from ..records import FORMAT_VERSION
@@ -54,7 +53,7 @@ def build(grid: "pd.DataFrame", options: MeasureOptions, device: str, folder: Pa
         "title": options.title or machine["name"],
         "device": kind,
         "machine": machine,
-        "software": describe_software() | {"alphaflops": getattr(alphaflops, "__version__", "unknown")},
+        "software": describe_software() | {"alphaflops": __version__},
         "protocol": settings.record() | {"dtype": "by row (dtype_bytes)", "inputs": "standard normal, seeded"},
         "profile": options.profile,
         "energy": options.energy,

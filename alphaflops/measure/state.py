@@ -164,8 +164,8 @@ class GpuSensors(CpuSensors):
         processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
         return {
             "cpu_mhz": super().read()["cpu_mhz"],
-            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", getattr(self._library, "NVML_CLOCK_SM", 1)),
-            "temperature_c": self._ask("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", self._library.NVML_CLOCK_SM),
+            "temperature_c": self._ask("nvmlDeviceGetTemperature", self._library.NVML_TEMPERATURE_GPU),
             "power_w": None if power is None else power / 1000,
             "throttle_bits": self._ask("nvmlDeviceGetCurrentClocksThrottleReasons"),
             "processes": None if processes is None else len(processes),
