@@ -43,7 +43,7 @@ def test_every_exported_name_is_there():
 def test_specs_and_records_are_frozen():
     names = [found.name for found in pkgutil.walk_packages(alphaflops.__path__, "alphaflops.")]
     modules = [import_module(name) for name in names if name != "alphaflops.__main__"]
-    made = {kind for module in modules for kind in vars(module).values() if dataclasses.is_dataclass(kind)}
-    own = {kind for kind in made if isinstance(kind, type) and kind.__module__.startswith("alphaflops.")}
+    kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    own = {kind for kind in kinds if dataclasses.is_dataclass(kind) and kind.__module__.startswith("alphaflops.")}
     changing = {kind.__name__ for kind in own if not kind.__dataclass_params__.frozen}
     assert changing == {"Watch", "_Clock"}  # they follow a device from call to call
