@@ -38,6 +38,17 @@ def test_every_experiment_and_claim_has_a_row():
     assert swept == {experiment.name for experiment in experiments.PAPER}
 
 
+def test_every_figure_of_the_paper_can_be_asked_for_by_its_name(recorded):
+    for name in ("1", "2", "2a", "2b", "2c", "2d", "3", "4", "5", "6"):
+        assert set(reproducible.select([name], [], [], False)) <= set(reproducible.rows())
+    assert reproducible.select(["2c", "4", "2a"], [], [], False) == ["figure 2a", "figure 2b"]
+    for key in reproducible.select(["2c", "2d"], [], [], False):
+        assert "cpu-1core" in recorded["rows"][key]["values"]
+    for key in reproducible.select(["3", "4"], [], [], False):
+        assert recorded["rows"][key]["values"]["paper-t2000"]["prediction_error_median_pct"] > 0
+    assert len(reproducible.select(["5"], [], [], False)) == 4
+
+
 def test_every_row_is_recorded_for_every_data_set(paper, recorded):
     assert list(recorded["rows"]) == list(reproducible.rows())
     rows = reproducible.rows()
@@ -128,7 +139,7 @@ def test_what_is_not_recorded_is_told(command, altered):
 
 
 def test_requests_are_checked(refused):
-    assert "choose one of 1, 2a, 2b" in refused("reproduce", "--figure", "9")
+    assert "choose one of 1, 2, 2a, 2b, 2c" in refused("reproduce", "--figure", "9")
     assert "nothing to reproduce" in refused("reproduce")
 
 

@@ -157,7 +157,18 @@ SWEEPS = (
     ("5-inputs", "More input channels", "04_other_dimensions", "fig-cin", "increasing_Cin"),
     ("6", "Dense layers against the batch", "05_batch", "fig-batch", "increasing_batch"),
 )
-"""Figures of the paper; 3 and 4 are 1 and 2 with the prediction, which is drawn and compared here too."""
+"""Figures of the paper that stand for themselves."""
+
+SAME: Final = {
+    "2": ("2a", "2b"),
+    "2c": ("2a",),
+    "2d": ("2b",),
+    "3": ("1",),
+    "4": ("2a", "2b"),
+    "5": ("5-width", "5-outputs", "5-outputs-1x1", "5-inputs"),
+}
+"""The other figures, and the rows that hold what they show: 2c and 2d are 2a and 2b on a single core, 3 and 4 are 1 and
+2 with the prediction, which each row compares too."""
 
 
 CLAIMS_CELL: Final = ("10_claims", "fig-verdicts")
@@ -193,14 +204,14 @@ def select(figure: Sequence[str], table: Sequence[str], claim: Sequence[str], ev
         If nothing is asked for, or there is no such row.
     """
     known = rows()
-    asked = [
-        f"{kind} {name}" for kind, names in (("figure", figure), ("table", table), ("claim", claim)) for name in names
-    ]
+    figures_meant = [one for name in figure for one in SAME.get(name, (name,))]
+    named = (("figure", figures_meant), ("table", table), ("claim", claim))
+    asked = list(dict.fromkeys(f"{kind} {name}" for kind, names in named for name in names))
     for key in asked:
         if key not in known:
             kind = key.partition(" ")[0]
-            choices = ", ".join(row.name for row in known.values() if row.kind == kind)
-            raise AlphaflopsError(f"{key!r} is unknown: choose one of {choices}")
+            choices = [row.name for row in known.values() if row.kind == kind] + list(SAME if kind == "figure" else ())
+            raise AlphaflopsError(f"{key!r} is unknown: choose one of {', '.join(sorted(choices))}")
     if not asked and not everything:
         raise AlphaflopsError("nothing to reproduce: give --figure, --table or --claim, or --all")
     return list(known) if everything else asked
