@@ -24,9 +24,9 @@ reproduced. To measure the data themselves again is another thing, and needs the
 """
 
 
-OTHERS = """Figures 2c and 2d are 2a and 2b on a single core, 3 and 4 are 1 and 2 with the prediction. The rows of 1, 2a
-and 2b compare both. `alphaflops reproduce` knows all these names: `--figure 2c`, `--figure 4`. `--figure 5` runs its four
-rows.
+OTHERS = """Figures 2c and 2d are 2a and 2b on a single core, 3 and 4 are 1 and 2 with the prediction. The rows of 1,
+2a and 2b compare both. `alphaflops reproduce` knows all these names: `--figure 2c`, `--figure 4`. `--figure 5` runs its
+four rows.
 """
 
 DATA_COLUMNS = ("data set", "machine", "layers", "source, or how to measure it", "minutes", "sha256 of the table")
