@@ -6,7 +6,7 @@ from typing import Any
 from .errors import AlphaflopsError
 from .paths import data_folder
 from .records import FORMAT_VERSION, RUN_FILE, Run, read_table
-from .upstream import local, read, sources
+from .upstream import AUTHORS, local, read, sources
 
 
 def runs_folder() -> Path:
@@ -55,6 +55,11 @@ def available(name: str) -> bool:
     """Whether a data set can be loaded now without the network: bundled, mirrored or downloaded before."""
     known = sources()
     return name in bundled() or (name in known and local(known[name]) is not None)
+
+
+def authors() -> Run | None:
+    """Load the layers that the paper's authors measured; None where their data cannot be had without the network."""
+    return load(AUTHORS).ok if available(AUTHORS) else None
 
 
 def inventory() -> list[dict[str, Any]]:

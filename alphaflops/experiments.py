@@ -204,6 +204,9 @@ REPLICATION = (
 )
 """The replication's experiments A to G, with the bias that its layers carry: 25 lines, 9105 points."""
 
+TABLE_MACS = 163_840_000
+"""Size of the layers in the table of the paper's Figure 1a (MAC): 327.68 million FLOPs."""
+
 QUICK_POINTS, SMOKE_POINTS = 6, 2
 
 

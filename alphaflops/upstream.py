@@ -26,6 +26,9 @@ from .records import FORMAT_VERSION, Run, exact_floats
 if TYPE_CHECKING:
     import pandas as pd
 
+AUTHORS = "paper-t2000"
+"""The data set of the paper's authors."""
+
 MIRROR = "ALPHAFLOPS_MIRROR"
 """Environment variable: a folder that holds copies of the upstream files."""
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import datasets, figures
+from .. import datasets
 from ..errors import AlphaflopsError
 from ..paths import data_folder
 from ..records import read_json, replace_file
@@ -57,10 +57,6 @@ def _load(name: str) -> "Run":
     return datasets.load(name).ok
 
 
-def _authors() -> "Run | None":
-    return _load(figures.AUTHORS) if datasets.available(figures.AUTHORS) else None
-
-
 def compute(key: str, data: Sequence[str]) -> dict[str, Values]:
     """Compute a row for some data sets: numbers by name, by data set.
 
@@ -69,7 +65,7 @@ def compute(key: str, data: Sequence[str]) -> dict[str, Values]:
     AlphaflopsError
         If a data set cannot be had.
     """
-    authors = _authors() if key.startswith("claim") else None
+    authors = datasets.authors() if key.startswith("claim") else None
     return {name: rows()[key].values(_load(name), authors) for name in data}
 
 

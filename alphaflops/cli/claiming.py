@@ -21,14 +21,13 @@ def claims(runs: tuple[str, ...], as_json: bool) -> None:
       alphaflops claims
       alphaflops claims my-gpu --json
     """
-    from ..datasets import load
+    from ..datasets import authors, load
     from ..study.claims import judge, row
-    from ..study.evidence import AUTHORS
     from ..study.scores import reference_runs
 
     loaded = [load(run) for run in runs] if runs else reference_runs()
-    authors = next((run for run in loaded if run.id == AUTHORS), None) or _authors()
-    rows = [row(verdict) for run in loaded for verdict in judge(run, authors=authors)]
+    theirs = authors()
+    rows = [row(verdict) for run in loaded for verdict in judge(run, authors=theirs)]
     if as_json:
         print_json(rows)
         return
@@ -36,13 +35,6 @@ def claims(runs: tuple[str, ...], as_json: bool) -> None:
         own = [entry for entry in rows if entry["run"] == run.id]
         cells = [[entry["text"], entry["statistic"], _value(entry), entry["verdict"]] for entry in own]
         print_table(f"{run.machine} ({run.id})", ("claim", "statistic", "value", "verdict"), cells)
-
-
-def _authors() -> Any:
-    from ..datasets import available, load
-    from ..study.evidence import AUTHORS
-
-    return load(AUTHORS).ok if available(AUTHORS) else None
 
 
 def _value(entry: dict[str, Any]) -> str:

@@ -9,13 +9,12 @@ A new figure follows the same steps: a compute function that returns a frame, a 
 """
 
 from .formula import curves, draw_constants, draw_curves, draw_surface, surface, variations
-from .frames import AUTHORS, equal_flops, load, machines, reference_runs, sweep, with_fine
+from .frames import equal_flops, load, machines, reference_runs, sweep, with_fine
 from .multiples import draw_multiples
 from .sweeps import draw_equal_flops, draw_sweep
 from .tables import captioned, equal_flops_table, runs_table, sources_table, status_table, table
 
 __all__ = [
-    "AUTHORS",
     "captioned",
     "curves",
     "draw_constants",

@@ -8,15 +8,10 @@ from .. import datasets, experiments, layers
 from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
 from ..records import RUN_FILE, Run, read_json
+from ..upstream import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-AUTHORS = "paper-t2000"
-"""The data set that every chapter shows first."""
-
-TABLE_MACS = 163_840_000
-"""Size of the layers in the paper's Figure 1a (MAC): 327.68 million FLOPs."""
 
 SHOWN: Final = ("smoke", "quick", "paper")
 """Profiles over the paper's own grid: bundled runs of these are in every chapter, also one that was imported."""
@@ -34,12 +29,13 @@ def with_fine(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Add the bundled runs of the profile ``fine``: only the chapters on the replication and the claims show them."""
     held = {run.id for run in runs}
     fine = [run for name in datasets.bundled() if (run := datasets.load(name)).meta.get("profile") == "fine"]
-    return tuple(_told_apart([*runs, *(_renamed(run.ok, "fine grids") for run in fine if run.id not in held)]))
+    return tuple(
+        _told_apart([*runs, *(_renamed(run.ok, f"{run.machine}, fine grids") for run in fine if run.id not in held)])
+    )
 
 
-def _renamed(run: Run, words: str) -> Run:
-    name = {"name": f"{run.machine}, {words}"}
-    return Run(dict(run.meta) | {"machine": dict(run.meta["machine"]) | name}, run.table, run.samples)
+def _renamed(run: Run, machine: str) -> Run:
+    return Run({**run.meta, "machine": {**run.meta["machine"], "name": machine}}, run.table, run.samples)
 
 
 def _is_reference(meta: Mapping[str, Any]) -> bool:
@@ -74,8 +70,7 @@ def _told_apart(runs: Iterable[Run], yours: str | None = None) -> Iterator[Run]:
     taken: set[str] = set()
     for run in runs:
         if run.machine in taken:
-            name = {"name": f"your {run.machine}" if run.id == yours else f"{run.machine} ({run.id})"}
-            run = Run(dict(run.meta) | {"machine": dict(run.meta["machine"]) | name}, run.table, run.samples)
+            run = _renamed(run, f"your {run.machine}" if run.id == yours else f"{run.machine} ({run.id})")
         taken.add(run.machine)
         yield run
 
@@ -160,4 +155,4 @@ def equal_flops(frame: "pd.DataFrame") -> "pd.DataFrame":
 
     A thinned run keeps both ends of every line, so this size is always among them.
     """
-    return frame[frame["macs"] == TABLE_MACS].reset_index(drop=True)
+    return frame[frame["macs"] == experiments.TABLE_MACS].reset_index(drop=True)

@@ -68,7 +68,7 @@ def draw_experiments(frame: "pd.DataFrame") -> "Figure":
         ax.set(xscale="log", yscale="log", ylabel="time (ms)", xlabel=X_LABELS[letter])
         ax.grid(True, axis="both")
         style.plain_ticks(ax)
-        note = f"{part['machine'].iloc[0]}; dashed: the replication’s formula"
+        note = f"{part['machine'].iloc[0]}; dashed: predicted"
         style.title(ax, f"Experiment {letter}: {TITLES[letter]}", note, colours[str(part["run"].iloc[0])])
         style.label_ends(ax, ends, gap=0.1)
     return figure

@@ -170,7 +170,7 @@ def draw_residuals(frame: "pd.DataFrame") -> "Figure":
         ax.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
         ax.minorticks_off()
         note = f"{within:.0f} % of layers within ±{NEAR:.0f} % (grey band)"
-        style.title(ax, model_title(model), note, style.MODELS[model])
+        style.title(ax, MODEL_LABELS.get(model, model), note, style.MODELS[model])
     style.plain_ticks(axes[-1], "x")
     axes[-1].set_xlabel("FLOPs of the layer (millions)")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -6,7 +6,7 @@ from ..costs import ANALYTIC, BEST, BOOSTING, FORMS
 from ..study.conclusions import signed
 from ..study.findings import number
 from ..study.limits import PEAKS
-from .scores import model_title, set_label
+from .scores import MODEL_LABELS, set_label
 from .tables import table
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequenc
     ways = [cv for cv in VALIDATIONS if ((scores["cv"] == cv) & scores["run"].isin(runs)).any()]
     rows = []
     for model in models:
-        row: dict[str, str] = {"model": model_title(model)}
+        row: dict[str, str] = {"model": MODEL_LABELS.get(model, model)}
         for run in runs:
             own = scores[(scores["run"] == run) & (scores["model"] == model)].set_index("cv")["mape_pct"]
             row[_in_a_line(run)] = " / ".join(_percent(own.get(cv)) for cv in ways)
@@ -88,7 +88,7 @@ def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequenc
 def measures_table(scores: "pd.DataFrame") -> str:
     """Write every measure of the models `BESIDE` on held-out layers; `scores` as given by `calibrate.scorecard`."""
     part = scores[(scores["cv"] == "random") & scores["model"].isin(BESIDE)]
-    shown = part[["run"]].assign(data=part["run"].map(_in_a_line), model=part["model"].map(model_title))
+    shown = part[["run"]].assign(data=part["run"].map(_in_a_line), model=part["model"].map(lambda model: MODEL_LABELS.get(model, model)))
     shown = shown.assign(**{words: part[name].map(_percent) for name, words in MEASURES.items()})
     caption = "Measures of held-out predictions: errors, shares of layers predicted within 10 and 20 %, order."
     return table(shown[["data", "model", *MEASURES.values()]], caption, "tab-measures", wide=True)
@@ -133,12 +133,13 @@ def models_table() -> str:
     rows = [
         {
             "name": f"`{m.name}`",
+            "on figures": MODEL_LABELS.get(m.name, m.name),
             "formula": "in the next section" if m is BEST else f"${m.equation}$",
             "fitted": ", ".join(p.name for p in m.parameters) or "none",
         }
         for m in ANALYTIC.values()
     ]
-    return table(pd.DataFrame(rows), "Formulas of the contest.", "tab-models")
+    return table(pd.DataFrame(rows), "Formulas of the contest.", "tab-models", wide=True)
 
 
 def coverage_table(coverage: "pd.DataFrame", machines: "Mapping[str, str]") -> str:

@@ -11,11 +11,12 @@ from .. import figures
 from ..calibrate import calibrate
 from ..costs.alpha import PAPER_T2000, REPLICATION_RTX4090, AlphaConstants
 from ..errors import AlphaflopsError
-from ..figures import AUTHORS, machines, reference_runs
+from ..figures import machines, reference_runs
 from ..study import claims, findings
 from ..study.comparison import time_ratio
 from ..study.evidence import ErrorOf
 from ..study.scores import held_out_mape
+from ..upstream import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..calibrate import has_folds
+from ..experiments import TABLE_MACS
+from ..upstream import AUTHORS
 from . import evidence
 from .evidence import ErrorOf
 
@@ -120,7 +122,7 @@ def _holds(names: tuple[str, ...], what: str) -> Reason:
 
 
 def _both_times(run: "Run") -> str | None:
-    known = run.id == evidence.AUTHORS or "throughput_ms" in run.table
+    known = run.id == AUTHORS or "throughput_ms" in run.table
     return None if known else "the run has no pipelined times"
 
 
@@ -175,7 +177,7 @@ CLAIMS: Final = (
         SPREAD_HOLDS,
         SPREAD_PART,
         True,
-        lambda run, _, __: evidence.dense_against_conv(run, evidence.TABLE_MACS),
+        lambda run, _, __: evidence.dense_against_conv(run, TABLE_MACS),
         (_gpu, _FIGURE_1),
     ),
     Claim(

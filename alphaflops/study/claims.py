@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import evidence
+from ..upstream import AUTHORS
 from .claimed import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
 from .evidence import ErrorOf
 from .scores import held_out_mape
@@ -77,7 +77,7 @@ def table(runs: Iterable["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.Da
     import pandas as pd
 
     given = list(runs)
-    authors = next((run.ok for run in given if run.id == evidence.AUTHORS), None)
+    authors = next((run.ok for run in given if run.id == AUTHORS), None)
     verdicts = [verdict for run in given for verdict in judge(run, authors=authors, error_of=error_of)]
     return pd.DataFrame([row(verdict) for verdict in verdicts])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..costs import BEST, BOOSTING, FORMS, MODEL_NAMES
+from ..upstream import AUTHORS
 from .findings import between, number
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ NOTHING: Final = 0.5
 """Change of a mean error (percentage points) below which a part of a formula is worth nothing."""
 MOST: Final = 8
 """Parts of a formula that a sentence names."""
-OWN_CONSTANTS: Final = ("alpha-published", "paper-t2000")
+OWN_CONSTANTS: Final = ("alpha-published", AUTHORS)
 """A model and the data that its constants were fitted to: there it is never held out, and no winner."""
 LABELS: Final = {"random": "on held-out layers", "figure": "on experiments left out", "in sample": "in sample"}
 
@@ -67,7 +68,7 @@ def errors(scores: "pd.DataFrame", validation: str) -> "pd.DataFrame":
     return wide[[name for name in wide.columns if name in MODEL_NAMES]].astype(float)
 
 
-def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
+def winners(scores: "pd.DataFrame", validation: str, names: Mapping[str, str] | None = None) -> list[str]:
     """Say per data set which formula errs least, beside the references and the ceiling.
 
     Parameters
@@ -76,13 +77,16 @@ def winners(scores: "pd.DataFrame", validation: str) -> list[str]:
         As given by `calibrate.scorecard`.
     validation : str
         ``random``, ``figure`` or ``in sample``.
+    names : mapping, optional
+        Words for the models; by default their names on the command line.
     """
     told = []
     for run, row in errors(scores, validation).iterrows():
         left = {BOOSTING, *(model for model, data in [OWN_CONSTANTS] if data == run)}
         formulas = row.drop(list(left), errors="ignore").dropna()
         best = str(formulas.idxmin())
-        text = f"`{run}` {LABELS[validation]}: `{best}` errs least, {number(formulas[best])} % in the mean"
+        name = (names or {}).get(best, f"`{best}`")
+        text = f"`{run}` {LABELS[validation]}: {name} errs least, {number(formulas[best])} % in the mean"
         beside = {"FLOPs": "macs", "FLOPs with a constant": "macs+t0", "α-FLOPs refitted": "alpha"}
         known = [f"{words} {number(row[name])} %" for words, name in beside.items() if name in formulas]
         told.append(f"{text}; {', '.join(known)}.")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..costs.alpha import published_ms
 from ..layers import macs
+from ..upstream import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
 ErrorOf: TypeAlias = Callable[["Run", str], float]
 """``(run, model) -> held-out MAPE (%)``."""
 
-AUTHORS: Final = "paper-t2000"
 CHANNELS_SHRINK: Final = ("conv_K_vs_C", "replication_C")
 INPUT_SHRINKS: Final = ("conv_K_vs_S", "replication_B")
 EQUAL_FLOPS: Final = ("conv_fixed_progressive", "replication_A")
-TABLE_MACS: Final = 163_840_000
-"""Size of the layers in the paper's Figure 1a (MAC)."""
 FINE: Final = ("replication_D", "replication_E", "replication_F", "replication_G")
 
 LEAST_POINTS: Final = 5

@@ -19,12 +19,12 @@ from ..calibrate import calibrate, has_folds, scorecard
 from ..costs import BEST, MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..records import Run, replace_file
+from ..upstream import AUTHORS
 from . import choosing, learning
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AUTHORS: Final = "paper-t2000"
 UPSTREAM: Final = (
     AUTHORS,
     "neusight-conv-t4",
