@@ -88,7 +88,9 @@ def scores_table(scores: "pd.DataFrame", runs: "Sequence[str]", models: "Sequenc
 def measures_table(scores: "pd.DataFrame") -> str:
     """Write every measure of the models `BESIDE` on held-out layers; `scores` as given by `calibrate.scorecard`."""
     part = scores[(scores["cv"] == "random") & scores["model"].isin(BESIDE)]
-    shown = part[["run"]].assign(data=part["run"].map(_in_a_line), model=part["model"].map(lambda model: MODEL_LABELS.get(model, model)))
+    shown = part[["run"]].assign(
+        data=part["run"].map(_in_a_line), model=part["model"].map(lambda model: MODEL_LABELS.get(model, model))
+    )
     shown = shown.assign(**{words: part[name].map(_percent) for name, words in MEASURES.items()})
     caption = "Measures of held-out predictions: errors, shares of layers predicted within 10 and 20 %, order."
     return table(shown[["data", "model", *MEASURES.values()]], caption, "tab-measures", wide=True)
