@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alphaflops import experiments
@@ -57,6 +58,27 @@ def test_thresholds_are_ordered_and_give_each_verdict(claim):
     assert claim.verdict(claim.in_part - beyond * 0.01 * claim.in_part) == FAILS
     assert claim.verdict(float("nan")) == NOT_MEASURED
     assert f"{claim.holds:.3g}" in claim.rule
+
+
+def test_thresholds_are_those_that_were_fixed_beforehand():
+    # one comparison in ten and one in twenty; twice and half as much again; 1.78 and 1.26 for a kernel ten times as
+    # wide; a quarter and a twentieth less error; two thirds and three fifths; two lines in three and one in three
+    order, spread, flat, flatter = (10, 5, True), (2, 1.5, True), (1.5, 2, False), (0.5, 0.8, False)
+    better, slope, under, jumping = (0.75, 0.95, False), (0.25, 0.1, True), (200 / 3, 60, True), (66, 33, True)
+    assert {claim.id: (claim.holds, claim.in_part, claim.at_least) for claim in claims.CLAIMS} == {
+        "flops-do-not-order-times": order,
+        "dense-and-conv-differ": spread,
+        "table-layers-differ": spread,
+        "not-flat-on-gpu": spread,
+        "flat-on-cpu": flat,
+        "flatter-on-one-core": flatter,
+        "space-parallelises-better": slope,
+        "alpha-beats-flops": better,
+        "alpha-beats-flops-and-t0": better,
+        "alpha-adds-to-t0": better,
+        "jumps-on-fine-grids": jumping,
+        "alpha-underestimates": under,
+    }
 
 
 def test_flops_order_times_where_time_is_proportional(meta):
@@ -172,6 +194,41 @@ def test_lines_that_step_every_hundred_columns_jump(meta, lines, expected):
     found = verdict(machine(meta, times, table=FINE_D), "jumps-on-fine-grids")
     assert found.value == pytest.approx(100 * lines / 3)
     assert found.verdict == expected
+
+
+def steps(times, flops=None):
+    counted = np.ones(len(times)) if flops is None else np.asarray(flops)
+    return evidence.step_factors(pd.DataFrame({"macs": counted, "time_ms": np.asarray(times, dtype=float)}))
+
+
+@pytest.mark.parametrize("times", [[1] * 20 + [2] * 20, [2] * 20 + [1] * 20])
+def test_a_step_up_or_down_is_one_jump(times):
+    # medians of three points on each side differ by a factor of 2 before rows 19, 20 and 21, and nowhere else
+    factors = steps(times)
+    assert factors.tolist() == [2.0 if i in (19, 20, 21) else 1.0 for i in range(40)]
+    assert np.flatnonzero(evidence.jump_starts(factors)).tolist() == [19]
+
+
+def test_a_step_of_flops_is_no_jump_and_a_short_line_says_nothing():
+    # FLOPs that grow by 3 % explain a step themselves; at 1 % they do not
+    for growth, expected in ((1.03, 1.0), (1.01, 2.0)):
+        assert steps([1] * 20 + [2] * 20, [1] * 20 + [growth] * 20)[20] == expected
+    # three points are needed on each side: 35 points have 30 steps, 34 have 29
+    assert steps([1] * 35) is not None
+    assert steps([1] * 34) is None
+
+
+def test_a_jump_is_more_than_a_tenth():
+    assert evidence.jump_starts(np.array([1.0, 1.2, 1.3, 1.0, 1.11, 1.1])).tolist() == [
+        False, True, False, False, True, False,
+    ]  # fmt: skip
+
+
+def test_one_missing_pipelined_time_leaves_nothing_to_fit(meta):
+    pipelined = proportional()
+    pipelined[5] = np.nan
+    run = machine(meta, proportional(), throughput_ms=pipelined)
+    assert verdict(run, "alpha-underestimates").reason == "too few layers to tell"
 
 
 def test_single_odd_points_are_no_jumps(meta):
