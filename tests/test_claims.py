@@ -228,7 +228,8 @@ def test_one_missing_pipelined_time_leaves_nothing_to_fit(meta):
     pipelined = proportional()
     pipelined[5] = np.nan
     run = machine(meta, proportional(), throughput_ms=pipelined)
-    assert verdict(run, "alpha-underestimates").reason == "too few layers to tell"
+    assert verdict(run, "alpha-underestimates").reason == "the run has no pipelined times, or not of every layer"
+    assert np.isnan(evidence.underestimated(run))
 
 
 def test_single_odd_points_are_no_jumps(meta):
@@ -242,7 +243,7 @@ def test_what_a_run_cannot_tell_is_not_measured_with_the_reason(meta):
     assert verdict(core, "not-flat-on-gpu").reason == "the claim is about GPUs"
     assert verdict(core, "space-parallelises-better").reason == "the claim is about parallel hardware"
     assert "fine grids" in verdict(gpu, "jumps-on-fine-grids").reason
-    assert verdict(gpu, "alpha-underestimates").reason == "the run has no pipelined times"
+    assert verdict(gpu, "alpha-underestimates").reason == "the run has no pipelined times, or not of every layer"
     batch = GRID[GRID["experiment"] == "increasing_batch"].reset_index(drop=True)
     assert "Figure 2" in verdict(machine(meta, proportional(batch), table=batch), "not-flat-on-gpu").reason
 

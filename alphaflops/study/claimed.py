@@ -122,8 +122,8 @@ def _holds(names: tuple[str, ...], what: str) -> Reason:
 
 
 def _both_times(run: "Run") -> str | None:
-    known = run.id == AUTHORS or "throughput_ms" in run.table
-    return None if known else "the run has no pipelined times"
+    known = run.id == AUTHORS or evidence.pipelined_ms(run) is not None
+    return None if known else "the run has no pipelined times, or not of every layer"
 
 
 def _folds(run: "Run") -> str | None:

@@ -126,14 +126,22 @@ def underestimated(run: "Run") -> float:
     times = run.table["latency_ms"].to_numpy()
     if run.id == AUTHORS:
         return float(100 * np.mean(times > published_ms(run.table)))
-    if "throughput_ms" not in run.table or run.table["throughput_ms"].isna().any():
+    block = pipelined_ms(run)
+    if block is None:
         return float("nan")
     from ..calibrate.scoring import fitted
     from ..costs import features
 
     f = features(run.table)
-    predict, _ = fitted("alpha", f, run.table["throughput_ms"].to_numpy())
+    predict, _ = fitted("alpha", f, block)
     return float(100 * np.mean(times > predict(f)))
+
+
+def pipelined_ms(run: "Run") -> NDArray[np.float64] | None:
+    """Pipelined time of each layer, shape ``(n,)`` (ms); None where not every layer has one."""
+    if "throughput_ms" not in run.table or run.table["throughput_ms"].isna().any():
+        return None
+    return run.table["throughput_ms"].to_numpy(dtype=np.float64)
 
 
 def jumping_lines(run: "Run") -> float:

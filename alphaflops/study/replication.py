@@ -23,6 +23,7 @@ from ..costs.alpha import (
 )
 from ..errors import AlphaflopsError
 from ..layers import Conv2d, macs, to_table
+from .evidence import pipelined_ms
 from .findings import between, number
 
 if TYPE_CHECKING:
@@ -101,15 +102,15 @@ def fit_like_replication(table: "pd.DataFrame", times_ms: Array) -> Array:
     """
     from scipy.optimize import curve_fit
 
-    side, area = True, kernel_area(table)
-    s, done, predicted = spatial_size(table), macs(table) / 1e6, np.full(len(table), np.nan)
+    area, s, done = kernel_area(table), spatial_size(table), macs(table) / 1e6
+    predicted = np.full(len(table), np.nan)
     for group in (area == 1, area > 1):
         if group.sum() < len(START):
             continue
 
         def formula(x: Array, beta: float, gamma: float, scale: float, rows: Any = group) -> Array:
             tiny = 1e-12  # the search may touch its bound of 0, where constants are refused
-            c = AlphaConstants(*(2 * (beta + tiny, gamma + tiny, scale + tiny)), side=side, source="fitted")
+            c = AlphaConstants(*(2 * (beta + tiny, gamma + tiny, scale + tiny)), side=True, source="fitted")
             return np.asarray(scale * alpha(s[rows], area[rows], c) * x)
 
         found, _ = curve_fit(formula, done[group], times_ms[group], p0=START, bounds=(LOW, HIGH))
@@ -128,14 +129,14 @@ def protocols(run: "Run") -> "pd.DataFrame | None":
     """
     import pandas as pd
 
-    table = run.ok.table
-    if "throughput_ms" not in table or table["throughput_ms"].isna().any():
+    table, block = run.ok.table, pipelined_ms(run.ok)
+    if block is None:
         return None
     judged = table["latency_ms"].to_numpy()
     small = judged <= np.quantile(judged, 0.25)
     rows = []
-    for name, column in (("pipelined block", "throughput_ms"), ("single calls", "latency_ms")):
-        predicted = fit_like_replication(table, table[column].to_numpy())
+    for name, times in (("pipelined block", block), ("single calls", judged)):
+        predicted = fit_like_replication(table, times)
         known = np.isfinite(predicted)
         under = judged > predicted
         ape = 100 * np.abs(predicted[known] / judged[known] - 1)
@@ -155,7 +156,7 @@ def protocols(run: "Run") -> "pd.DataFrame | None":
 def overhead(run: "Run") -> "pd.DataFrame | None":
     """Per-call time minus pipelined time of each layer (ms, column ``overhead_ms``); None without pipelined times."""
     table = run.ok.table
-    if "throughput_ms" not in table or table["throughput_ms"].isna().any():
+    if pipelined_ms(run.ok) is None:
         return None
     found = table[["latency_ms", "throughput_ms"]].assign(run=run.id, machine=run.machine)
     return found.assign(overhead_ms=found["latency_ms"] - found["throughput_ms"])
