@@ -491,7 +491,7 @@ def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browse
     shown = dict(zip(names, values, strict=True))
     assert shown["MACs"] == f"{layer.macs / 1e6:g} MMAC"  # 20·10·100·50·25 = 25 million
     expected = float(alpha(200, 25)[()])
-    assert float(re.sub(",", "", shown["α, paper's constants"])) == pytest.approx(expected, rel=1e-3)
+    assert float(re.sub(",", "", shown["α, paper’s constants"])) == pytest.approx(expected, rel=1e-3)
     address = page.url
     assert "kind=conv2d&h=20&w=10&cin=100&cout=50&k=5&batch=1" in address
     page.wait_for_function("document.querySelector('.calc-summary').textContent.includes('FLOP')")

@@ -141,7 +141,7 @@
       ["Bytes", scaled(f.bytes, "B")],
       ["Weights", scaled(f.params, "").trim()],
       ["α, paper’s constants", number(factor)],
-      ["α-FLOPs", scaled(factor * f.flops, "α-FLOP")],
+      ["α-FLOPs", scaled(factor * f.flops, "").trim()],
       ["MACs on data, not padding", `${number((100 * f.validMacs) / f.macs, 3)} %`],
       ["FLOPs per byte", number(f.flops / f.bytes, 3)],
     ];
@@ -150,7 +150,7 @@
     );
     // Spoken once the reader has stopped moving a slider.
     clearTimeout(speaking);
-    const sentence = `${pairs[1][1]}s times α ${pairs[4][1]} are ${pairs[5][1]}s. The published formula says ${number(alphaMs(f, paper))} ms on the paper’s ${paper.machine}.`;
+    const sentence = `${pairs[1][1]}s times α ${pairs[4][1]} are ${pairs[5][1]} α-FLOPs. The published formula says ${number(alphaMs(f, paper))} ms on the paper’s ${paper.machine}.`;
     speaking = setTimeout(() => { find(".calc-summary").textContent = sentence; }, 250);
   }
 
