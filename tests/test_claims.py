@@ -244,6 +244,9 @@ def test_what_a_run_cannot_tell_is_not_measured_with_the_reason(meta):
     assert verdict(core, "space-parallelises-better").reason == "the claim is about parallel hardware"
     assert "fine grids" in verdict(gpu, "jumps-on-fine-grids").reason
     assert verdict(gpu, "alpha-underestimates").reason == "the run has no pipelined times, or not of every layer"
+    for other in (machine(meta, proportional(), device="cpu"), machine(meta, proportional(), threads=1)):
+        assert verdict(other, "flat-on-cpu").reason == "the claim is about a single CPU core"
+        assert verdict(other, "space-parallelises-better").verdict == FAILS
     batch = GRID[GRID["experiment"] == "increasing_batch"].reset_index(drop=True)
     assert "Figure 2" in verdict(machine(meta, proportional(batch), table=batch), "not-flat-on-gpu").reason
 
@@ -263,6 +266,16 @@ def test_table_has_a_row_per_claim_and_run(meta):
     assert len(found) == 2 * len(claims.CLAIMS)
     assert set(found["verdict"]) <= {HOLDS, IN_PART, FAILS, NOT_MEASURED}
     assert found["rule"].str.match("holds (from|up to) ").all()
+
+
+def test_table_compares_with_the_authors_run_wherever_it_stands(meta):
+    steep = machine({**meta, "run_id": AUTHORS}, proportional(exponent=1.0))
+    flat = machine({**meta, "run_id": "core"}, proportional(), device="cpu", threads=1)
+    for runs in ([steep, flat], [flat, steep]):
+        found = claims.table(runs, error_of=EVEN).set_index(["run", "claim"])
+        assert found.loc[("core", "flatter-on-one-core"), "verdict"] == HOLDS
+    alone = claims.table([flat], error_of=EVEN).set_index("claim")
+    assert alone.loc["flatter-on-one-core", "verdict"] == NOT_MEASURED
 
 
 def test_command_judges_a_folder_as_json(command, run, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from alphaflops import AlphaflopsError, datasets, load, upstream
 from alphaflops.layers import Conv2d, Dense, from_row
 
 PAPER = upstream.sources()["paper-t2000"]
+NEUSIGHT = b"Latency,B,M,N,K\n0.5,2,58,13,141\n"
 
 
 def pretend(monkeypatch, tmp_path, content: bytes, reader="paper"):
@@ -64,7 +66,7 @@ def test_neusight_rows(monkeypatch, tmp_path):
     run = load(pretend(monkeypatch, tmp_path, head + b"2.5,38,893,326,3,5,1,1\n", "neusight-conv"))
     assert from_row(run.table.iloc[0]) == Conv2d(5, 5, 893, 326, 3, batch=38, padding=1)
     assert run.time_ms().tolist() == [2.5]
-    run = load(pretend(monkeypatch, tmp_path, b"Latency,B,M,N,K\n0.5,2,58,13,141\n", "neusight-dense"))
+    run = load(pretend(monkeypatch, tmp_path, NEUSIGHT, "neusight-dense"))
     assert from_row(run.table.iloc[0]) == Dense(141, 13, batch=116)  # 2 · 58 rows
     assert "mean of the 5 fastest of 25" in run.meta["protocol"]["name"]
 
@@ -74,6 +76,39 @@ def test_a_wrong_hash_is_refused(monkeypatch, tmp_path):
     (tmp_path / "file").write_bytes(b"wrong")
     with pytest.raises(AlphaflopsError, match="has sha256"):
         load(name)
+
+
+def offered(monkeypatch, tmp_path, content: bytes):
+    """Let the network, and nothing else, have a file whose hash should be that of `NEUSIGHT`; give its downloads."""
+    name = pretend(monkeypatch, tmp_path, NEUSIGHT, "neusight-dense")
+    monkeypatch.delenv(upstream.MIRROR)
+    monkeypatch.setenv("ALPHAFLOPS_CACHE", str(tmp_path / "cache"))
+    downloads = []
+
+    def download(url, path, _pooch):
+        downloads.append(url)
+        Path(path).write_bytes(content)
+
+    monkeypatch.setattr("pooch.core.choose_downloader", lambda url, **_: download)
+    return name, downloads
+
+
+def test_a_file_is_downloaded_once_and_kept(monkeypatch, tmp_path):
+    name, downloads = offered(monkeypatch, tmp_path, NEUSIGHT)
+    assert not datasets.available(name)
+    assert datasets.inventory()[0]["where"] == "downloaded on first use"
+    assert load(name).time_ms().tolist() == [0.5]
+    assert datasets.available(name)
+    assert load(name).time_ms().tolist() == [0.5]
+    assert downloads == [PAPER.url]
+    assert [path.read_bytes() for path in (tmp_path / "cache").iterdir()] == [NEUSIGHT]
+
+
+def test_another_file_from_the_network_is_not_kept(monkeypatch, tmp_path):
+    name, _ = offered(monkeypatch, tmp_path, b"a page that asks for a password")
+    with pytest.raises(AlphaflopsError, match="gave a file with another sha256: not used"):
+        load(name)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_file_out_of_reach_is_one_clear_error(monkeypatch, tmp_path):
