@@ -232,6 +232,10 @@ def _neusight(source: Source, raw: "pd.DataFrame", specs: Iterable[Layer]) -> Ru
     import pandas as pd
 
     table = pd.DataFrame(to_table(specs)).assign(latency_ms=raw["Latency"].to_numpy(), experiment=source.reader)
+    untimed = ~(np.isfinite(table["latency_ms"]) & (table["latency_ms"] > 0))
+    if untimed.any():
+        words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
+        table = table.assign(latency_ms=table["latency_ms"].mask(untimed), **words)
     return Run(_meta(source, NEUSIGHT_PROTOCOL), table)
 
 

@@ -22,7 +22,7 @@ from alphaflops.calibrate import (
 )
 from alphaflops.calibrate.boosting import fit_boosting
 from alphaflops.calibrate.intervals import bands, interval_ms
-from alphaflops.calibrate.scoring import errors, identical
+from alphaflops.calibrate.scoring import errors, identical, out_of_fold
 from alphaflops.costs import features, model
 from alphaflops.layers import to_table
 from alphaflops.records import Run
@@ -264,6 +264,65 @@ def test_what_cannot_be_known_is_flagged(meta):
     constant = score(Run(meta, dense.assign(row=range(len(dense)))), "macs+t0")
     assert math.isnan(constant.r2)
     assert constant.as_dict()["r2"] is None
+
+
+def dense_run(meta, widths, times, experiment="all"):
+    table = pd.DataFrame(to_table([Dense(width, 64) for width in widths]))
+    return Run(meta, table.assign(latency_ms=times, experiment=experiment))
+
+
+@pytest.mark.parametrize("name", ["alpha-published", "macs", "best", "boosting"])
+def test_doubts_come_with_every_model(meta, name):
+    if name == "boosting":
+        pytest.importorskip("sklearn")
+    flags = calibrate(dense_run(meta, range(10, 60), 1e3), name, draws=2).flags
+    assert "all times are equal: they show no dependence on size" in flags
+    assert "one kernel size only (area 1): nothing is known of others" in flags
+    # a thousand seconds for such layers are beyond every bound of a formula, but not beyond trees
+    assert ("half of the layers are off by more than a factor of 2: this is no model of them" in flags) == (
+        name != "boosting"
+    )
+
+
+def test_layers_that_occur_again_fix_no_further_parameter(meta):
+    run = dense_run(meta, [10, 20] * 20, np.linspace(1, 2, 40))
+    with pytest.raises(AlphaflopsError, match="2 layers cannot fix the 3 parameters of 'roofline"):
+        score(run, "roofline+t0")
+
+
+def test_few_layers_are_flagged(meta):
+    # as many layers as parameters: the errors in sample are none
+    found = score(dense_run(meta, [10, 20], [1.0, 2.0]), "macs+t0")
+    assert "2 different layers for 2 parameters: errors in sample say little" in found.flags
+    assert found.as_dict()["flags"] == list(found.flags)
+    # the smallest and largest of 19 residuals hold 18 of 20 new ones
+    wanted = "18 layers: intervals that hold 90% of new layers need 19"
+    assert wanted in calibrate(dense_run(meta, range(10, 28), 1.0), "macs", draws=2).flags
+    assert not any("intervals" in f for f in calibrate(dense_run(meta, range(10, 29), 1.0), "macs", draws=2).flags)
+
+
+def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
+    # two experiments of 20 layers, 5 of them the same
+    run = dense_run(meta, [*range(10, 30), *range(25, 45)], 1.0, ["a"] * 20 + ["b"] * 20)
+    known = []
+
+    def remember(name, f, times, *, seed):
+        known.append(len(f))
+        return (lambda other: np.ones(len(other))), None
+
+    monkeypatch.setattr("alphaflops.calibrate.scoring.fitted", remember)
+    out_of_fold("macs", features(run.table), run.time_ms().to_numpy(), run.table, "figure")
+    assert known == [15, 15]
+    twice = dense_run(meta, [*range(10, 30)] * 2, 1.0, ["a"] * 20 + ["b"] * 20)
+    with pytest.raises(AlphaflopsError, match="holds every layer out at once"):
+        score(twice, "macs", "figure")
+
+
+@pytest.mark.parametrize("ms", [1e-300, 1e300])
+def test_absurd_times_give_plain_numbers(meta, ms):
+    found = score(dense_run(meta, range(10, 40), ms * np.linspace(1, 2, 30)), "macs")
+    json.dumps(found.as_dict(), allow_nan=False)
+    assert any("factor of 2" in flag for flag in found.flags)
 
 
 def test_bad_requests_are_refused(meta):

@@ -178,6 +178,21 @@ def test_doubts_about_a_fit_are_told(command, folder, monkeypatch):
     assert "note: t0 is at its bound\nnote: q is not shown by these layers\n" in told
 
 
+def test_doubts_about_a_score_are_told(command, folder):
+    assert "note: half of the layers are off by more than" in command("score", folder, "--model", "alpha-rtx4090").out
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_seeds_that_do_not_exist_are_refused(refused, folder, seed):
+    assert "is not in the range" in refused("fit", folder, "--model", "macs", "--seed", seed)
+
+
+def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("alphaflops.calibrate.calibrate", lambda *_, **__: pytest.fail("fitted"))
+    line = refused("fit", folder, "--model", "boosting", "--out", tmp_path / "b.json")
+    assert "is learned and has no JSON form" in line
+
+
 def test_comparisons_are_told_to_people(command, folder, monkeypatch):
     monkeypatch.setattr("alphaflops.study.comparison.MODELS", ("macs", "macs+t0"))
     told = command("compare", folder, folder).out

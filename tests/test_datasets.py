@@ -71,6 +71,16 @@ def test_neusight_rows(monkeypatch, tmp_path):
     assert "mean of the 5 fastest of 25" in run.meta["protocol"]["name"]
 
 
+def test_neusight_rows_without_a_time_are_no_measurements(monkeypatch, tmp_path):
+    rows = (
+        b"Latency,B,M,N,K\n0.5,2,58,13,141\n,1,2,3,4\n0,1,2,3,4\nOOM,1,2,3,4\n-1,1,2,3,4\ninf,1,2,3,4\n0.25,1,2,3,4\n"
+    )
+    run = load(pretend(monkeypatch, tmp_path, rows, "neusight-dense"))
+    assert run.table["status"].tolist() == ["ok", *["error"] * 5, "ok"]
+    assert set(run.table["message"][1:6]) == {"no time in the table"}
+    assert run.ok.time_ms().tolist() == [0.5, 0.25]
+
+
 def test_a_wrong_hash_is_refused(monkeypatch, tmp_path):
     name = pretend(monkeypatch, tmp_path, b"right")
     (tmp_path / "file").write_bytes(b"wrong")

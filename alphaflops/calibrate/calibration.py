@@ -15,7 +15,7 @@ from ..costs import BOOSTING, Features, features, model
 from ..errors import AlphaflopsError
 from ..layers import Table
 from .fitting import Array, bootstrap, check_times
-from .intervals import CLASSES, HABITS, LEVEL, SIZES, Band, Region, bands, interval_ms
+from .intervals import CLASSES, HABITS, LEVEL, SIZES, Band, Region, bands, few_for_intervals, interval_ms
 from .scoring import errors, fitted, out_of_fold
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class Calibration:
         AlphaflopsError
             If the model is learned, or the file cannot be written.
         """
-        if self.predictor is not None:
-            raise AlphaflopsError(f"model {self.model!r} is learned and has no JSON form: fit it where it is needed")
+        check_written(self.model)
         path = Path(path)
         partial = path.with_name(path.name + ".part")
         try:
@@ -122,6 +121,18 @@ class Calibration:
         plain = {key: getattr(self, key) for key in KEYS if key not in ("bands", "region")}
         entries = [asdict(b) | {"to_ms": None if math.isinf(b.to_ms) else b.to_ms} for b in self.bands]
         return {"kind": KIND, "schema": SCHEMA} | plain | {"bands": entries, "region": asdict(self.region)}
+
+
+def check_written(name: str) -> None:
+    """Refuse a model whose calibration cannot be written.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the model is learned.
+    """
+    if name == BOOSTING:
+        raise AlphaflopsError(f"model {name!r} is learned and has no JSON form: fit it where it is needed")
 
 
 def calibrate(run: "Run", name: str, *, quantity: str = "latency", seed: int = 0, draws: int = 200) -> Calibration:
@@ -160,7 +171,7 @@ def calibrate(run: "Run", name: str, *, quantity: str = "latency", seed: int = 0
         equation=formula.equation if formula else "",
         run={"id": good.id, "sha256": run.sha256, "machine": good.machine, "quantity": quantity, "n": len(times)},
         parameters=parameters,
-        flags=fit.flags,
+        flags=fit.flags + few_for_intervals(len(times)),
         level=LEVEL,
         bands=bands(f, held, times),
         region=Region.of(f, good.table),
@@ -171,7 +182,7 @@ def calibrate(run: "Run", name: str, *, quantity: str = "latency", seed: int = 0
 
 
 def _plain(found: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: None if math.isnan(value) else value for key, value in found.items()}
+    return {key: value if math.isfinite(value) else None for key, value in found.items()}
 
 
 def _versions() -> dict[str, str]:

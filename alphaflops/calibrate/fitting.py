@@ -1,6 +1,6 @@
 """Fit a cost model to measured times: bounded, robust, from several starts, reproducible by seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,11 @@ AT_BOUND: Final = 1e-3
 UNSEEN: Final = 1e-4
 """Root-mean-square change of log time per unit of a parameter's logarithm below which the data do not show it."""
 
+FEW: Final = 2
+"""Different layers for each fitted number below which errors in sample say little."""
+MISFIT: Final = 2.0
+"""Factor by which half of the layers may be off before a formula is said not to describe them."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -37,7 +42,7 @@ class Fit:
     parameters : dict of str to float
         Fitted values by name, in their units.
     flags : tuple of str
-        What a reader must know: parameters at a bound or not shown by the data, constant times.
+        What a reader must know: parameters at a bound or not shown by the data, and the `doubts`.
     loss : float
         Robust loss that was minimised (no unit).
     """
@@ -87,17 +92,45 @@ def fit_model(
     Raises
     ------
     AlphaflopsError
-        If a time is not positive and finite, or there are fewer layers than parameters.
+        If a time is not positive and finite, or there are fewer different layers than parameters.
     """
-    times = check_times(times_ms)
-    if not model.parameters:
-        return Fit({}, (), 0.0)
-    if len(times) < len(model.parameters):
-        raise AlphaflopsError(
-            f"{len(times)} layers cannot fix the {len(model.parameters)} parameters of {model.name!r}: measure more"
-        )
+    times, wanted = check_times(times_ms), len(model.parameters)
+    if not wanted:
+        return Fit({}, doubts(f, times, model.formula(f, ())), 0.0)
+    different = count_different(f)
+    if different < wanted:
+        raise AlphaflopsError(f"{different} layers cannot fix the {wanted} parameters of {model.name!r}: measure more")
     x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), starts, pull)
-    return Fit(_values(model, x), _flags(model, f, times, x), loss)
+    values = _values(model, x)
+    flags = _flags(model, f, x) + doubts(f, times, model.formula(f, list(values.values())))
+    if different < FEW * wanted:
+        flags += (f"{different} different layers for {wanted} parameters: errors in sample say little",)
+    return Fit(values, flags, loss)
+
+
+def count_different(f: Features) -> int:
+    """Count the layers that differ from each other in some feature."""
+    return len(np.unique(np.column_stack([getattr(f, field.name) for field in fields(f)]), axis=0))
+
+
+def doubts(f: Features, times_ms: Array, predicted_ms: Array) -> tuple[str, ...]:
+    """Say what any model of these layers must be doubted for, fitted, published or learned.
+
+    Parameters
+    ----------
+    f : Features
+        Layers.
+    times_ms, predicted_ms : ndarray
+        Measured times, and those that the model gives, shape ``(n,)`` (ms).
+    """
+    found = []
+    if np.ptp(np.log(times_ms)) < 1e-6:
+        found.append("all times are equal: they show no dependence on size")
+    if len(np.unique(f.kernel_area)) == 1:
+        found.append(f"one kernel size only (area {f.kernel_area[0]:g}): nothing is known of others")
+    if np.median(np.abs(np.log(predicted_ms) - np.log(times_ms))) > np.log(MISFIT):
+        found.append(f"half of the layers are off by more than a factor of {MISFIT:g}: this is no model of them")
+    return tuple(found)
 
 
 def _bounds(model: CostModel) -> tuple[Array, Array, Array]:
@@ -166,16 +199,12 @@ def sensitivities(model: CostModel, f: Features, x: Array) -> Array:
     return np.column_stack(columns)
 
 
-def _flags(model: CostModel, f: Features, times: Array, x: Array) -> tuple[str, ...]:
+def _flags(model: CostModel, f: Features, x: Array) -> tuple[str, ...]:
     low, high, _ = _bounds(model)
     seen = np.sqrt(np.mean(sensitivities(model, f, x) ** 2, axis=0)) > UNSEEN
     flags = [f"{p.name} is not shown by these layers" for p, s in zip(model.parameters, seen, strict=True) if not s]
     near = (x - low < AT_BOUND * (high - low)) | (high - x < AT_BOUND * (high - low))
     flags += [f"{p.name} is at its bound" for p, n, s in zip(model.parameters, near, seen, strict=True) if n and s]
-    if np.ptp(np.log(times)) < 1e-6:
-        flags.append("all times are equal: they show no dependence on size")
-    if len(np.unique(f.kernel_area)) == 1:
-        flags.append(f"one kernel size only (area {f.kernel_area[0]:g}): nothing is known of others")
     return tuple(flags)
 
 

@@ -62,6 +62,13 @@ def _ends(log_ratio: Array, level: float) -> tuple[float, float]:
     return float(np.exp(ordered[below])), float(np.exp(ordered[above]))
 
 
+def few_for_intervals(n: int, level: float = LEVEL) -> tuple[str, ...]:
+    """Say whether n layers are too few for intervals that hold a share of new ones: the range of n residuals is all."""
+    tail = (1 - level) / 2
+    wanted = int(np.ceil(1 / tail - 1e-9)) - 1
+    return () if n >= wanted else (f"{n} layers: intervals that hold {level:.0%} of new layers need {wanted}",)
+
+
 def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LEVEL) -> tuple[Band, ...]:
     """Conformal intervals from held-out predictions, one per region.
 

@@ -1,6 +1,6 @@
 """How well a model predicts a run: errors in sample, on random held-out layers, and on held-out figures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -11,7 +11,7 @@ from ..costs import BOOSTING, CostModel, Features, features, model
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS
 from .boosting import fit_boosting
-from .fitting import Fit, check_times, fit_model
+from .fitting import Fit, check_times, doubts, fit_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,8 @@ class Score:
         None in sample, "random" for 5 folds over layers, "figure" for leaving one experiment out.
     parameters : dict of str to float
         Fitted on the whole run, also where the errors are held-out ones; empty where that was not asked for.
+    flags : tuple of str
+        Doubts that this fit raised.
     """
 
     run: str
@@ -62,10 +64,16 @@ class Score:
     per_experiment: dict[str, dict[str, float]]
     cv: str | None
     parameters: dict[str, float]
+    flags: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the score as plain values; NaN becomes None, so that it can be written as JSON."""
-        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+        """Give the score as plain values that JSON has; what is not finite becomes None."""
+        per = {name: _plain(found) for name, found in self.per_experiment.items()}
+        return _plain(asdict(self)) | {"per_experiment": per, "flags": list(self.flags)}
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in found.items()}
 
 
 def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
@@ -78,14 +86,17 @@ def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     """
     from scipy.stats import rankdata
 
-    ape = 100 * np.abs(predicted_ms / times_ms - 1)
-    spread = float(np.sum((times_ms - times_ms.mean()) ** 2))
-    ranks = [rankdata(np.round(values, 15)) for values in (predicted_ms, times_ms)]
+    with np.errstate(over="ignore"):
+        ape = 100 * np.abs(predicted_ms / times_ms - 1)
+        ranks = [rankdata(np.round(values, 15)) for values in (predicted_ms, times_ms)]
+    largest = max(float(times_ms.max()), float(predicted_ms.max()))  # squares of what is left cannot overflow
+    measured, given = times_ms / largest, predicted_ms / largest
+    spread = float(np.sum((measured - measured.mean()) ** 2)) if np.ptp(times_ms) > 0 else 0.0
     varied = all(np.ptp(r) > 0 for r in ranks)
     return {
         "mape_pct": float(ape.mean()),
         "median_ape_pct": float(np.median(ape)),
-        "r2": 1 - float(np.sum((times_ms - predicted_ms) ** 2)) / spread if spread > 0 else float("nan"),
+        "r2": 1 - float(np.sum((measured - given) ** 2)) / spread if spread > 0 else float("nan"),
         "spearman": float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if varied else float("nan"),
         "within_10_pct": float(100 * np.mean(ape <= 10)),
         "within_20_pct": float(100 * np.mean(ape <= 20)),
@@ -138,7 +149,8 @@ def fitted(
 ) -> tuple[Callable[[Features], Array], Fit]:
     """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit."""
     if name == BOOSTING:
-        return fit_boosting(f, times_ms, seed=seed), NO_FIT
+        learned = fit_boosting(f, times_ms, seed=seed)
+        return learned, Fit({}, doubts(f, times_ms, learned(f)), 0.0)
     formula = model(name) if isinstance(name, str) else name
     found = fit_model(formula, f, times_ms, seed=seed)
     vector = formula.vector(found.parameters)
@@ -148,10 +160,19 @@ def fitted(
 def out_of_fold(
     name: str | CostModel, f: Features, times_ms: Array, table: "pd.DataFrame", cv: CV, *, seed: int = 0
 ) -> Array:
-    """Predict each layer by a model fitted without its fold, shape ``(n,)`` (ms)."""
-    predicted = np.full(len(times_ms), np.nan)
+    """Predict each layer by a model that saw neither its fold nor the same layer elsewhere, shape ``(n,)`` (ms).
+
+    Raises
+    ------
+    AlphaflopsError
+        If the validation is unknown, or holding a part out leaves too few layers.
+    """
+    predicted, same = np.full(len(times_ms), np.nan), identical(table)
     for mask in held_out(table, cv, seed=seed):
-        predict, _ = fitted(name, f.take(~mask), times_ms[~mask], seed=seed)
+        known = ~np.isin(same, same[mask])
+        if not known.any():
+            raise AlphaflopsError(f"cv {cv!r} holds every layer out at once: the rest has the same layers")
+        predict, _ = fitted(name, f.take(known), times_ms[known], seed=seed)
         predicted[mask] = predict(f.take(mask))
     return predicted
 
@@ -201,5 +222,6 @@ def score(
         per_experiment=per,
         cv=cv,
         parameters=fit.parameters,
+        flags=fit.flags,
         **overall,
     )

@@ -1,5 +1,6 @@
 """``alphaflops score``, ``fit`` and ``compare``: how well a cost formula predicts a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,14 @@ quantity_option = click.option(
     show_default=True,
     help="Which time: one synchronised call, or a pipelined block divided by its length.",
 )
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of folds and starts.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of folds and starts."
+)
+
+
+def _print_doubts(flags: Sequence[str]) -> None:
+    for flag in flags:
+        click.echo(f"note: {flag}")
 
 
 @click.command()
@@ -55,13 +63,14 @@ def score(run: str, model: str, cv: "CV", quantity: str, seed: int, as_json: boo
         print_json(found)
         return
     per = found.pop("per_experiment")
-    parameters = found.pop("parameters")
+    parameters, flags = found.pop("parameters"), found.pop("flags")
     print_pairs({name: "in sample" if value is None and name == "cv" else value for name, value in found.items()})
     print_table(
         "By experiment", ("experiment", "layers", "MAPE %", "median APE %"), [[k, *v.values()] for k, v in per.items()]
     )
     if parameters:
         print_table("Parameters", ("name", "value"), list(parameters.items()))
+    _print_doubts(flags)
 
 
 @click.command()
@@ -89,9 +98,12 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
       alphaflops fit my-gpu-energy --model best --quantity energy --out my-gpu-joules.json
     """
     from ..calibrate import calibrate
+    from ..calibrate.calibration import check_written
     from ..datasets import load
     from ..whole.energy import ENERGY, calibrate_energy
 
+    if out is not None:
+        check_written(model)
     loaded = load(run)
     if quantity == ENERGY:
         found = calibrate_energy(loaded, model, seed=seed)
@@ -107,8 +119,7 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
         [n, *(p[key] for key in ("value", "low", "high", "unit", "meaning"))] for n, p in content["parameters"].items()
     ]
     print_table(f"{model} on {run}", ("parameter", "value", "low", "high", "unit", "meaning"), rows)
-    for flag in content["flags"]:
-        click.echo(f"note: {flag}")
+    _print_doubts(content["flags"])
     for kind, errors in content["scores"].items():
         print_table(f"Errors, {kind}", ("measure", "value"), [[k, v] for k, v in errors.items() if v is not None])
 
