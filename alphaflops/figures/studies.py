@@ -135,8 +135,8 @@ def models_table() -> str:
     rows = [
         {
             "name": f"`{m.name}`",
-            "on figures": MODEL_LABELS.get(m.name, m.name),
             "formula": "in the next section" if m is BEST else f"${m.equation}$",
+            "on figures": MODEL_LABELS.get(m.name, m.name),
             "fitted": ", ".join(p.name for p in m.parameters) or "none",
         }
         for m in ANALYTIC.values()
@@ -225,7 +225,7 @@ def constants_table(frame: "pd.DataFrame") -> str:
 def claims_table(frame: "pd.DataFrame") -> str:
     """Write the claims with their tests and thresholds; `frame` as given by `claims.table`."""
     first = frame.drop_duplicates("claim")
-    columns = {"text": "claim", "test": "test", "rule": "verdict", "by": "claimed by"}
+    columns = {"text": "claim", "test": "test", "rule": "thresholds", "by": "claimed by"}
     return table(first[list(columns)].rename(columns=columns), "Claims, tests and thresholds.", "tab-claims", wide=True)
 
 
