@@ -51,10 +51,10 @@ def test_absent_counter_is_none_with_the_reason(tmp_path):
     assert energy.rapl_window(tmp_path) == (None, "no RAPL counter on this machine")
 
 
-def rapl(root, value, wrap=1_000_000):
-    domain = root / "intel-rapl:0"
+def rapl(root, value, wrap=1_000_000, package=0):
+    domain = root / f"intel-rapl:{package}"
     domain.mkdir(exist_ok=True)
-    (root / "intel-rapl:0:0").mkdir(exist_ok=True)  # a sub-domain, counted in its parent already
+    (root / f"intel-rapl:{package}:0").mkdir(exist_ok=True)  # a sub-domain, counted in its parent already
     (domain / "energy_uj").write_text(f"{value}\n")
     (domain / "max_energy_range_uj").write_text(f"{wrap}\n")
 
@@ -68,6 +68,17 @@ def test_rapl_counts_and_wraps(tmp_path):
     assert window.end() == pytest.approx(0.05)
     rapl(tmp_path, 100_000)  # 1 000 000 − 900 000 + 100 000 µJ
     assert window.end() == pytest.approx(0.2)
+
+
+def test_each_processor_wraps_by_itself(tmp_path):
+    rapl(tmp_path, 900_000)
+    rapl(tmp_path, 300_000, wrap=2_000_000, package=1)
+    window, _ = energy.rapl_window(tmp_path)
+    window.begin()
+    rapl(tmp_path, 100_000)
+    rapl(tmp_path, 350_000, wrap=2_000_000, package=1)
+    # the first ran over: 1 000 000 − 900 000 + 100 000 µJ; the second went on: 50 000 µJ
+    assert window.end() == pytest.approx(0.25)
 
 
 def test_rapl_that_says_nothing(tmp_path):

@@ -7,8 +7,9 @@ derived from a rated power.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,23 +51,35 @@ class Window(Protocol):
 
 
 class Counter:
-    """A cumulative counter; `read` gives mJ or µJ as `unit` says, and wraps at `wrap`."""
+    """Cumulative counters that add up.
+
+    Parameters
+    ----------
+    reads : sequence of callable
+        One for each counter; gives its value.
+    unit_j : float
+        What one step of a counter is worth (J).
+    wraps : sequence of float
+        Value at which each counter starts again from 0; empty for counters that never do.
+    """
 
     source = "counter"
 
-    def __init__(self, read: Callable[[], float], unit_j: float, wrap: float | None = None) -> None:
-        self._read, self._unit, self._wrap = read, unit_j, wrap
-        self._start = 0.0
+    def __init__(self, reads: Sequence[Callable[[], float]], unit_j: float, wraps: Sequence[float] = ()) -> None:
+        self._reads, self._unit = reads, unit_j
+        self._wraps = wraps or [0.0] * len(reads)
+        self._start = [0.0] * len(reads)
 
     def begin(self) -> None:
         """Start."""
-        self._start = self._read()
+        self._start = [read() for read in self._reads]
 
     def end(self) -> float:
         """Energy since `begin` (J)."""
-        passed = self._read() - self._start
-        if passed < 0 and self._wrap:
-            passed += self._wrap
+        passed = 0.0
+        for read, start, wrap in zip(self._reads, self._start, self._wraps, strict=True):
+            now = read()
+            passed += now - start + (wrap if now < start else 0.0)
         return passed * self._unit
 
 
@@ -123,21 +136,26 @@ def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
     domains = [d for d in sorted(root.glob("intel-rapl:*")) if d.name.count(":") == 1]
     if not domains:
         return None, "no RAPL counter on this machine"
+    reads = [partial(_microjoules, d / "energy_uj") for d in domains]
     try:
-        wrap = sum(float((d / "max_energy_range_uj").read_text()) for d in domains)
-        start = sum(float((d / "energy_uj").read_text()) for d in domains)
+        wraps = [_microjoules(d / "max_energy_range_uj") for d in domains]
+        start = sum(read() for read in reads)
     except (OSError, ValueError):
         return None, "the RAPL counter is not readable for this user"
     if start == 0:
         return None, "the RAPL counter stays at zero (virtual machine)"
-    return Counter(lambda: sum(float((d / "energy_uj").read_text()) for d in domains), 1e-6, wrap), ""
+    return Counter(reads, 1e-6, wraps), ""
+
+
+def _microjoules(file: Path) -> float:
+    return float(file.read_text())
 
 
 def nvml_window(library: Any, handle: Any) -> tuple[Window | None, str]:
     """Find the GPU's energy counter, else its power sensor, else None and why not."""
     with suppress(Exception):  # NVML: not supported before Volta
         library.nvmlDeviceGetTotalEnergyConsumption(handle)
-        return Counter(lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle), 1e-3), ""
+        return Counter([partial(library.nvmlDeviceGetTotalEnergyConsumption, handle)], 1e-3), ""
     with suppress(Exception):  # NVML: no power sensor
         library.nvmlDeviceGetPowerUsage(handle)
         return Sampled(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000), ""
