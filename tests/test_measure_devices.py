@@ -213,12 +213,15 @@ def test_cuda_cold_block_leaves_the_flush_out(cuda, monkeypatch):
 
     def call():
         fake.gpu_ms += 2.0
+        fake.log.append("call")
 
     def flush():
         fake.gpu_ms += 50.0
+        fake.log.append("flush")
 
     monkeypatch.setattr(cuda, "flush", flush)
     assert cuda.block_ns(call, 3) == 6_000_000
+    assert fake.log == ["synchronize", *["flush", "record", "call", "record"] * 3, "wait"]
 
 
 def test_cuda_calls_are_synchronised_on_both_sides(cuda):
@@ -320,3 +323,6 @@ def test_apple_gpus_are_synchronised_and_report_their_memory():
     assert len(device.calls_ns(lambda: log.append("call"), 1)) == 1
     device.release()
     assert log == ["synchronize", "call", "synchronize", "empty_cache"]
+    log.clear()
+    assert device.block_ns(lambda: log.append("call"), 2) > 0
+    assert log == ["synchronize", "call", "call", "synchronize"]
