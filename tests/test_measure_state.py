@@ -134,9 +134,9 @@ def test_cpu_sensors_read_proc_and_sys(tmp_path):
             "sys__class__hwmon__hwmon0__temp1_input": "55500\n",
         },
     )
-    domain = tmp_path / "sys/class/powercap/intel-rapl:0"
-    domain.mkdir(parents=True)
-    (domain / "energy_uj").write_text("7000000\n")
+    # two processors, and a part of the first that is counted in it already
+    for name, microjoules in (("intel-rapl:0", 4_000_000), ("intel-rapl:1", 3_000_000), ("intel-rapl:0:0", 1_000_000)):
+        files(tmp_path / "sys/class/powercap" / name, energy_uj=f"{microjoules}\n")
     sensors = CpuSensors(tmp_path)
     # 100 + 10 + 50 + 1 + 2 + 37 (stolen) ticks of 10 ms; idle and waiting left out
     assert sensors.busy_s() == pytest.approx(2.0)
