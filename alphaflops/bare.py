@@ -5,13 +5,12 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from . import __version__, experiments, measure
 from .errors import AlphaflopsError
-from .machine import LIBRARIES, describe_cpu
+from .machine import describe_cpu, library_versions
 
 NOTE = "Only measuring works here: install the project for the other commands."
 
@@ -84,12 +83,6 @@ def closing_line(found: dict[str, Any], folder: Path) -> str:
 
 def environment() -> dict[str, Any]:
     """Gather what a bug report needs: versions, processor, devices."""
-    versions: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
     try:
         devices = measure.available()
     except ImportError:
@@ -99,7 +92,7 @@ def environment() -> dict[str, Any]:
         "alphaflops": __version__,
         "python": platform.python_version(),
         "system": system,
-        **versions,
+        **library_versions(),
         "cpu": describe_cpu(),
         "devices": devices,
     }

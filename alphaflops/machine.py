@@ -125,16 +125,22 @@ def _blas(config: str) -> str | None:
     return None
 
 
-def describe_software() -> dict[str, Any]:
-    """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
-    versions: dict[str, Any] = {}
+def library_versions() -> dict[str, str | None]:
+    """Versions of `LIBRARIES` as installed, None for those that are absent."""
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = None
+    return versions
+
+
+def describe_software() -> dict[str, Any]:
+    """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
     import torch
 
+    versions: dict[str, Any] = {**library_versions()}
     versions["torch"] = str(torch.__version__)
     versions["cuda"] = torch.version.cuda
     backends: Any = torch.backends
