@@ -114,14 +114,14 @@ CHANGES = {
     "shutil.move",
     "shutil.copyfile",
 }
-FORBIDDEN = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect", "exec", "ctypes.dlopen"}
+FORBIDDEN = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect", "ctypes.dlopen"}
 
 
 def _audit(event, args):
     home = WATCH["home"]
     if home is None:
         return
-    if event in FORBIDDEN - {"exec"}:
+    if event in FORBIDDEN:
         WATCH["seen"].append((event, str(args)[:100]))
     writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if (writes or event in CHANGES) and not isinstance(args[0], int):
