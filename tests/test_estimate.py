@@ -149,6 +149,24 @@ def test_batched_products_fold_into_one_dense_layer():
     assert timed_as("lstm", one) == (one.layer, 12)
 
 
+class Pairs(nn.Module):
+    def forward(self, x, y):
+        return torch.bmm(x, y)
+
+
+def test_each_further_matrix_of_a_batched_product_is_read_once():
+    # 5 products of 6×7 by 7×8 at 1 ms per million MAC; the formula's dense layer holds one matrix, the other four are
+    # read at 10 GB/s: 4 · 7 · 8 · 4 bytes
+    row = report_on(trace(Pairs(), [(5, 6, 7), (5, 7, 8)]), PerMac()).table.iloc[0]
+    products, further = 5 * 6 * 7 * 8 / 1e6, 4 * 7 * 8 * 4 / 10e9 * 1e3
+    assert row["source"] == "equivalent layer"
+    assert row["predicted_ms"] == pytest.approx(products + further, rel=1e-12)
+    assert [row["low_ms"], row["high_ms"]] == pytest.approx([0.9 * products + further, 1.1 * products + further])
+    # a calibration without a bandwidth leaves them out
+    plain = report_on(trace(Pairs(), [(5, 6, 7), (5, 7, 8)]), PerMac(values={})).table.iloc[0]
+    assert plain["predicted_ms"] == pytest.approx(products, rel=1e-12)
+
+
 def test_interval_of_a_total():
     ms, low, high = [10.0, 10.0], [9.0, 9.0], [12.0, 12.0]
     # alike or fully correlated: distances add, 2 below and 4 above
