@@ -187,6 +187,15 @@ def test_shared_error_finds_what_was_planted(rho):
     assert shared_error(residuals, groups) == pytest.approx(rho, abs=0.06)
 
 
+def test_shared_error_by_hand():
+    # groups (0, 2) and (4, 6): between 2·(1 − 3)² + 2·(5 − 3)² = 16 with 1 degree of freedom, within 4/2 = 2;
+    # (16 − 2) / (16 + (2 − 1)·2)
+    assert shared_error([0, 2, 4, 6], list("aabb")) == pytest.approx(14 / 18)
+    assert shared_error([1, -1, 1, -1], list("aabb")) == 0
+    # of one group, and of groups of one, nothing is known: the widest interval
+    assert shared_error([1, 2, 4], list("aaa")) == shared_error([1, 2, 4], list("abc")) == 1
+
+
 def test_interval_of_a_total_covers_what_it_says():
     rng = np.random.default_rng(2)
     rho, n, z = 0.4, 30, 1.645

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AlphaflopsError
 from ..network import Network, unknown_warning
+from ..records import replace_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,7 @@ class Report:
         if path is None:
             return str(text)
         try:
-            Path(path).write_text(text, "utf-8")
+            replace_file(Path(path), text.encode())
         except OSError as error:
             raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
         return None
