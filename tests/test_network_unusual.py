@@ -1,5 +1,6 @@
 """Operators, inputs and ways of writing a network that are met less often: counted, and nothing is left behind."""
 
+import functools
 import logging
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn.attention.flex_attention import flex_attention
 
 from alphaflops.errors import AlphaflopsError
 from alphaflops.network import trace
+from alphaflops.network.leftovers import forgotten
 from alphaflops.whole import estimate_factory
 
 
@@ -228,3 +230,35 @@ def test_a_network_without_data_says_that_zeros_stand_for_it():
     network = trace(model, "2,4")
     assert network.macs == 0
     assert "the weights had no data; zeros stand for them" in network.notes
+
+
+@functools.lru_cache(maxsize=8)
+def remembered(size, device):
+    return {"weights": (torch.ones(size, device=device),)}
+
+
+def test_functions_that_remember_tensors_give_no_fake_ones_later():
+    def function(layer, x):
+        x = x + torch.arange(4) if x.shape[0] == 3 else x  # made on the CPU: meta tensors are not enough
+        return layer(x) * remembered(4, x.device)["weights"][0]
+
+    remembered.cache_clear()
+    model = Call(function)
+    model(torch.ones(2, 4))
+    assert trace(model, "2,4").how == "meta"
+    assert trace(model, "3,4").how == "fake"
+    assert type(model(torch.ones(3, 4))) is torch.Tensor
+    # the next attempt, on real tensors, gets real ones too
+    assert trace(Call(lambda f, x: function(f, x) if x.sum() > 0 else f(x)), torch.ones(3, 4)).how == "cpu"
+    assert type(remembered(4, torch.device("cpu"))["weights"][0]) is torch.Tensor
+
+
+def test_only_caches_that_took_up_such_a_thing_are_emptied():
+    caches = [functools.lru_cache(maxsize=size)(lambda value: [{"kept": value}]) for size in (None, 4, 4)]
+    for cache in caches:
+        cache(1)
+    with forgotten(complex):
+        caches[0](1j)
+        caches[1](2j)
+        caches[2](2)
+    assert [cache.cache_info().currsize for cache in caches] == [0, 0, 2]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AlphaflopsError
 from .inputs import Inputs, Shape, _line, materialise, normalise
+from .leftovers import forgotten
 from .operations import Network
 
 if TYPE_CHECKING:
@@ -98,19 +99,20 @@ def _attempt(
     model: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], how: str, backward: bool
 ) -> tuple[Any, tuple[str, ...]]:
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
     from .dispatch import Recorder
 
-    fake = FakeTensorMode(allow_non_fake_inputs=True) if how == "fake" else contextlib.nullcontext()
+    nothing = contextlib.nullcontext()
+    fake = FakeTensorMode(allow_non_fake_inputs=True) if how == "fake" else nothing
+    # Meta tensors are on a device of their own, which functions that remember tensors ask for.
+    clean = forgotten(FakeTensor) if how == "fake" else nothing
     graph = backward or how != "meta"
     grad: Any = torch.enable_grad() if graph else torch.inference_mode()
     # Compiled parts run as they are written; asking for that would load the compiler where nothing is compiled.
-    plain: Any = (
-        torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
-    )
+    plain: Any = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nothing
     # Tensors made in a caller's inference mode could not be differentiated.
-    with torch.inference_mode(not graph), torch.random.fork_rng(devices=[]), fake, plain, _quiet():
+    with clean, torch.inference_mode(not graph), torch.random.fork_rng(devices=[]), fake, plain, _quiet():
         convert = _converter(how)
         call, named, notes = _twin(model, convert)
         given = [_input(value, how, convert) for value in args]
