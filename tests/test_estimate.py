@@ -216,6 +216,26 @@ def test_operators_lie_on_their_curve_or_in_their_family(operators):
     assert operators.time("relu", "pointwise", 1_000_000).ms == pytest.approx(0.1)
 
 
+def test_an_operator_on_its_own_curve_may_be_half_as_slow_again(operators):
+    found = operators.time("relu", "pointwise", 1000)
+    assert (found.ms, found.low_ms, found.high_ms) == pytest.approx((0.001, 0.001 / 1.5, 0.0015))
+
+
+def test_windows_of_either_kind_take_their_own_fit(operators):
+    # 2 MB at 1 ms per GB, and a million elements seen at 1 µs per thousand: 0.002 + 1 ms; average windows 0.5 ms more
+    pooling = {"max": operators.pooling["max"], "avg": operators.pooling["avg"] | {"t0_ms": 0.5}}
+    table = replace(operators, pooling=pooling)
+    slow = table.time("max_pool2d_with_indices", "pooling", 2_000_000, 1_000_000)
+    assert (slow.ms, slow.low_ms, slow.high_ms) == pytest.approx((1.002, 0.9 * 1.002, 1.1 * 1.002))
+    assert table.time("avg_pool2d", "pooling", 2_000_000, 1_000_000).ms == pytest.approx(1.502)
+
+
+def test_terms_of_a_depthwise_layer_by_hand():
+    # 2 · 8 channels of 9 × 9: 11,664 MAC; 2 · 648 numbers in and out and 72 weights; 2 · 8 · 9 rows of 9 taps
+    layer = Conv2d(9, 9, 8, 8, 3, batch=2, groups=8)
+    assert depthwise_terms(layer) == pytest.approx((1, 11_664e-9, 4 * (4 * 648 + 72) * 1e-9, 1296e-9))
+
+
 def test_depthwise_layers_take_their_own_fit(operators):
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
     report = report_on(trace(layer, (1, 8, 9, 9)), PerMac(), operators)

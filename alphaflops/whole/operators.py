@@ -102,8 +102,8 @@ class OperatorTable:
         if taps and self.pooling:
             kind = "avg" if "avg" in name else "max"
             return _sum_of(self.pooling[kind], POOLING_TERMS, (1.0, moved / 1e9, taps / 1e9), "pooling fit")
-        known = name if name in self.curves else name.rstrip("_")
-        known = SAME_WORK.get(known, known)
+        plain = name.rstrip("_")  # of an operator that works in place
+        known = SAME_WORK.get(plain, plain)
         if known in self.curves:
             ms = self._on_curve(known, moved)
             return Guess(ms, ms / OWN_CURVE, ms * OWN_CURVE, "operator curve")
