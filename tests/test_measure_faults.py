@@ -174,6 +174,23 @@ def test_full_disk_is_one_error_and_nothing_lost(tmp_path, monkeypatch):
     assert sorted(measure.resume(folder, device=FakeDevice()).table["row"]) == sorted(GRID["row"])
 
 
+def test_a_line_that_did_not_fit_leaves_no_trace(tmp_path, monkeypatch):
+    real = os.write
+
+    def half(file, data):
+        real(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with journal.Journal.begin(tmp_path, {"rows": []}) as lines:
+        lines.append({"row": 1})
+        with monkeypatch.context() as disk, pytest.raises(AlphaflopsError, match="No space left"):
+            disk.setattr(journal.os, "write", half)
+            lines.append({"row": 2})
+        lines.append({"row": 3})
+    found = journal.read(tmp_path)
+    assert (found.entries, found.torn) == (({"row": 1}, {"row": 3}), False)
+
+
 def test_disk_full_at_the_very_end(tmp_path, monkeypatch):
     def no_room(run, folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
