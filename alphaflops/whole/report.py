@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlphaflopsError
+from ..figures import style
 from ..network import Network, unknown_warning
 from ..records import replace_file
 
@@ -153,23 +154,28 @@ class Report:
         time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if self.calibration else ""
         return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
 
+    @style.styled
     def chart(self, largest: int = 15) -> "Figure":
         """Draw where the time goes: predicted ms per module, largest first; MACs where nothing is predicted."""
-        import matplotlib.pyplot as plt
         from matplotlib.figure import Figure
 
         column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
-        shown = sums.head(largest)
-        if len(sums) > largest:
-            shown.loc[f"{len(sums) - largest} others"] = sums.iloc[largest:].sum()
-        figure = Figure(figsize=(5.0, 0.6 + 0.26 * len(shown)), layout="constrained")
+        shown, rest = sums.head(largest), sums.iloc[largest:]
+        figure = Figure(figsize=(style.WIDTH_IN, 0.9 + 0.24 * (len(shown) + bool(len(rest)))), layout="constrained")
         axes = figure.subplots()
-        axes.barh([name or "(network)" for name in shown.index], shown.to_numpy(), color="#0173b2")
+        names = [_end(str(name) or "(network)") for name in shown.index]
+        axes.barh(range(len(shown)), shown.to_numpy(), color=style.BLUE)
+        if len(rest):
+            axes.barh(len(shown), rest.sum(), color=style.GREY)
+            names.append(f"{len(rest)} others")
+        axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.invert_yaxis()
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
         axes.set_xlabel(label)
-        axes.tick_params(axis="y", labelsize=8)
-        plt.close(figure)
+        share = f"{100 * shown.sum() / sums.sum():.0f} % in the first {len(shown)} of {len(sums)} modules"
+        style.title(axes, f"{self.network.name}: {sums.sum():,.3g} {'ms' if self.calibration else 'MACs'}", share)
         return figure
 
 
@@ -187,6 +193,11 @@ def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[
         if time > 0 and bound > 0:
             notes.append(f"{bound / time:.0%} of the predicted time is a bandwidth-bound estimate")
     return tuple(notes)
+
+
+def _end(name: str, most: int = 38) -> str:
+    """Keep the end of a long name: what comes first is the same for many modules."""
+    return name if len(name) <= most else "…" + name[1 - most :].lstrip(".")
 
 
 def _text(name: str, value: Any) -> str:
