@@ -75,19 +75,24 @@ def finish(folder, process):
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """The book of a clean clone."""
-    folder = tmp_path_factory.mktemp("ada")
-    cloned(folder)
-    return finish(folder, start(folder, 0, 2))
+def folders(tmp_path_factory):
+    """A folder with a clean clone for each of three users, all of the same commit."""
+    made = [tmp_path_factory.mktemp(name) for name in ("ada", "another folder with a longer name", "emmy")]
+    for folder in made:
+        cloned(folder)
+    return made
 
 
 @pytest.fixture(scope="module")
-def second_and_imported(first, tmp_path_factory):
+def first(folders):
+    """The book of a clean clone."""
+    return finish(folders[0], start(folders[0], 0, 2))
+
+
+@pytest.fixture(scope="module")
+def second_and_imported(first, folders):
     """The book of another clone, and that of a clone with an imported run, built at the same time."""
-    grace, emmy = tmp_path_factory.mktemp("another folder with a longer name"), tmp_path_factory.mktemp("emmy")
-    cloned(grace)
-    cloned(emmy)
+    _, grace, emmy = folders
     run = renamed(datasets.load("cpu-1core"), "stranger")
     data = with_networks(run, emmy / "data")
     packed = pack_run(run.write(emmy / "run"), emmy / "stranger.zip", data=data)
