@@ -170,6 +170,8 @@ def test_mean_of_the_per_call_protocol(tmp_path):
         assert value == pytest.approx(run.samples[f"latency_{row}"].mean(), rel=1e-6)
     assert run.table["latency_low_ms"].isna().all()
     assert run.table["throughput_ms"].isna().all()
+    found = measure.summary(run)
+    assert (found["latency_half_width_pct"], found["throughput_half_width_pct"]) == (None, None)
 
 
 class Terminal(io.StringIO):

@@ -170,10 +170,9 @@ def summary(run: Run) -> dict[str, Any]:
         foreign_load`` (numbers of layers), median half-widths in percent, and the sentinel's verdict.
     """
     table = run.table
-    flags = table["flags"].str.split(";") if "flags" in table else None
+    flags = [words.split(";") for words in table["flags"]]
     counted = {
-        name: 0 if flags is None else sum(name in words for words in flags)
-        for name in ("unconverged", "throttled", "foreign-load", "clock")
+        name: sum(name in words for words in flags) for name in ("unconverged", "throttled", "foreign-load", "clock")
     }
     widths = {}
     for quantity in ("latency", "throughput"):
