@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from alphaflops import bare, experiments, measure
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measure import comparison, progress, runner
+from alphaflops.measure import comparison, header, progress, runner
 from alphaflops.measure.options import DEFAULTS
 from alphaflops.measure.protocol import for_profile
 from alphaflops.measure.statistics import Estimate
@@ -151,6 +151,25 @@ def test_both_quantities_and_the_overhead(tmp_path):
     assert (run.table["latency_ms"] <= run.table["latency_high_ms"]).all()
     assert run.table["converged"].mean() > 0.9
     assert len(run.samples) == 2 * len(run.table)
+
+
+def test_metadata_name_the_kind_of_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(header, "describe", lambda device, threads: {"name": f"machine of {device}"})
+    options = measure.MeasureOptions(seed=4)
+    found = header.build(experiments.grid("smoke"), options, "cuda:1", tmp_path / "my-gpu")
+    told = {key: found["meta"][key] for key in ("device", "run_id", "title", "origin", "seed")}
+    assert told == {
+        "device": "cuda",
+        "run_id": "my-gpu",
+        "title": "machine of cuda:1",
+        "origin": "measured",
+        "seed": 4,
+    }
+    rows = [row["row"] for row in found["rows"]]
+    assert sorted(found["order"]) == rows
+    assert found["order"] != rows
+    again = header.build(experiments.grid("smoke"), options, "cuda:1", tmp_path / "my-gpu")
+    assert again["order"] == found["order"]
 
 
 def test_unconverged_rows_are_kept_and_flagged(tmp_path):
