@@ -23,7 +23,7 @@ from alphaflops.whole import (
     report_on,
 )
 from alphaflops.whole.api import find_calibration
-from alphaflops.whole.comparison import comparison, correlations, measured, measured_networks, traced
+from alphaflops.whole.comparison import comparison, correlations, kind_of, measured, measured_networks, parts, traced
 from alphaflops.whole.correction import correct, corrections, fit_in_turns, fit_smooth
 from alphaflops.whole.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
 from alphaflops.whole.measuring import distinct_layers
@@ -333,17 +333,20 @@ def test_formula_is_fitted_to_layers_in_turns(sampled):
     assert fit_in_turns(few) == fit_in_turns({}) == {}
 
 
-class Unchanged:
-    """A correction that leaves times as they are."""
+class Times:
+    """A correction that multiplies times by a number."""
 
     ends = (0.5, 2.0)
 
+    def __init__(self, number):
+        self.number = number
+
     def factor(self, sizes):
-        return np.ones(len(sizes))
+        return np.full(len(sizes), self.number)
 
 
 def test_a_fit_of_the_same_formula_takes_the_place_of_the_calibration(operators, monkeypatch):
-    monkeypatch.setattr(predict, "corrections", lambda base, layers: {"dense": Unchanged()})
+    monkeypatch.setattr(predict, "corrections", lambda base, layers: {"dense": Times(1.0)})
     layer = Dense(300, 500, 40)  # 6 million MAC
     fitted = replace(operators, formula={"model": "macs", "parameters": {"scale": 2.0}})
     other = replace(operators, formula={"model": "best", "parameters": {}})
@@ -444,6 +447,41 @@ def compared():
     frame = frame.assign(formula_ms=2 * frame.alone_ms, rest_ms=frame.predicted_ms - frame.layers_ms)
     frame = frame.assign(remaining_ms=frame.measured_ms - frame.turns_ms, kind="1×1 convolutions", kind_error_ms=2.0)
     return frame.assign(error=frame.predicted_ms / frame.measured_ms - 1)
+
+
+def test_the_time_of_a_network_is_split_by_hand(operators, monkeypatch):
+    twice = [nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(2)]
+    depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), depthwise, *twice)
+    network = trace(model, (1, 3, 9, 9))
+    layers = list(distinct_layers(network))
+    assert [kind_of(layer) for layer in layers] == [
+        "1×1 convolutions", "depthwise convolutions", "larger convolutions",
+    ]  # fmt: skip
+    assert kind_of(Dense(3, 3)) == "matrix products"
+    # at 1 ms per million MAC: 81·3·8, 81·8·9 and twice 81·8·8·9
+    predicted = [1944e-6, 5832e-6, 46_656e-6]
+    alone = pd.DataFrame({"layer": map(repr, layers), "uses": [1, 1, 2]})
+    alone = alone.assign(turn_ms=[0.002, 0.010, 0.05], latency_ms=[0.001, 0.008, 0.04])
+    found = parts(network, alone, predict.Predictor(PerMac(), None), 0.2, 0.3)
+    total = predicted[0] + predicted[1] + 2 * predicted[2]
+    assert found == {
+        "layers_ms": pytest.approx(total),
+        "formula_ms": pytest.approx(total),
+        "turns_ms": pytest.approx(0.112),
+        "alone_ms": pytest.approx(0.089),
+        "rest_ms": pytest.approx(0.2 - total),
+        "remaining_ms": pytest.approx(0.3 - 0.112),
+        "kind": "larger convolutions",
+        "kind_error_ms": pytest.approx(2 * (46_656e-6 - 0.05)),
+    }
+    # with a table depthwise layers take their own fit, and a correction that doubles is left out of `formula_ms`
+    monkeypatch.setattr(predict, "corrections", lambda base, layers: {"larger": Times(2.0)} if layers else {})
+    corrected = replace(operators, layers={"ms": [1.0]})
+    found = parts(network, alone, predict.Predictor(PerMac(), corrected), 0.5, 0.3)
+    own = operators.depthwise_ms(layers[1]).ms
+    assert found["formula_ms"] == pytest.approx(predicted[0] + own + 2 * predicted[2])
+    assert found["layers_ms"] == pytest.approx(predicted[0] + own + 4 * predicted[2])
 
 
 def test_sentences_of_the_chapter_are_computed(compared):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -156,6 +157,8 @@ def test_both_quantities_and_the_overhead(tmp_path):
 def test_metadata_name_the_kind_of_device(tmp_path, monkeypatch):
     monkeypatch.setattr(header, "describe", lambda device, threads: {"name": f"machine of {device}"})
     options = measure.MeasureOptions(seed=4)
+    named = header.build(experiments.grid("smoke"), replace(options, run_id="mine", title="Ours"), "cpu", tmp_path)
+    assert (named["meta"]["run_id"], named["meta"]["title"]) == ("mine", "Ours")
     found = header.build(experiments.grid("smoke"), options, "cuda:1", tmp_path / "my-gpu")
     told = {key: found["meta"][key] for key in ("device", "run_id", "title", "origin", "seed")}
     assert told == {

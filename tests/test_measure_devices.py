@@ -1,11 +1,13 @@
 """torch devices: what is computed, timed and refused; CUDA's path through a stand-in, as no GPU is needed to test."""
 
 import logging
+import warnings
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_device import FakeDevice
 
 from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
@@ -13,7 +15,7 @@ from alphaflops.layers import Conv2d, Dense
 from alphaflops.measure import devices, opening
 from alphaflops.measure.protocol import Protocol, for_profile
 from alphaflops.measure.state import CpuSensors, GpuSensors
-from alphaflops.measure.timing import time_layer
+from alphaflops.measure.timing import summarise, time_layer
 
 torch = pytest.importorskip("torch")
 FAST = Protocol(warmup_s=0.001, latency_s=0.01, throughput_s=0.01, block_ms=0.1)
@@ -247,6 +249,19 @@ def test_dead_context_is_noticed(cuda, monkeypatch):
 
     monkeypatch.setattr(cuda.torch.cuda, "synchronize", fail)
     assert not cuda.alive()
+
+
+def test_blocks_are_as_long_as_the_protocol_asks():
+    # calls of 0.4 ms: 12 or 13 of them make 5 ms; a call of 9 ms is a block by itself
+    lengths = [time_layer(FakeDevice(base_ms=ms), Dense(8, 8), for_profile("paper")).block_calls for ms in (0.4, 9.0)]
+    assert lengths[0] in (12, 13)
+    assert lengths[1] == 1
+
+
+def test_a_layer_without_samples_has_no_mean():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert summarise(np.array([]), for_profile("paper", "per-call")).n == 0
 
 
 def test_fixed_protocols_take_what_they_say(cpu):
