@@ -89,6 +89,11 @@ def scorecard(
     DataFrame
         One row per run, model and validation with the columns `COLUMNS`; ``cv`` is "in sample", "random" or "figure",
         ``parameters`` the count of fitted numbers (None for boosting). What cannot be scored has NaN errors.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a model is unknown, or scores cannot be kept.
     """
     import pandas as pd
 

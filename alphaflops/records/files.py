@@ -1,5 +1,6 @@
 """The files of a run folder: whole or not at all when written, checked against their checksums when read."""
 
+import errno
 import hashlib
 import json
 import math
@@ -19,6 +20,8 @@ def json_bytes(value: Any) -> bytes:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file so that a reader finds the old bytes or the new ones, never a part."""
+    if not path.name:  # "." and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(path.name + ".part")
     try:
         with partial.open("wb") as handle:
@@ -58,7 +61,13 @@ def _finite(text: str) -> float:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that can be written again, naming the file in any error."""
+    """Read a JSON object that can be written again.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming the file, if it cannot be read, is no JSON object, or holds a number or text that JSON cannot write.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
         value = json.loads(text, parse_float=_finite, parse_constant=_finite)

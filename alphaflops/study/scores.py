@@ -66,7 +66,13 @@ def scored_runs() -> list[Run]:
 
 
 def stored() -> dict[str, Any]:
-    """Read the committed scores; empty sections where there is no such file."""
+    """Read the committed scores; empty sections where there is no such file.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the file is damaged.
+    """
     nothing: dict[str, Any] = {"code": "", "runs": {}, **{kind: [] for kind in KINDS}}
     try:
         content = json.loads(path().read_bytes().decode("utf-8"))
