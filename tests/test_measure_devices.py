@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_device import FakeDevice
+from fake_device import FakeDevice, lognormal
 
 from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
@@ -256,6 +256,16 @@ def test_blocks_are_as_long_as_the_protocol_asks():
     lengths = [time_layer(FakeDevice(base_ms=ms), Dense(8, 8), for_profile("paper")).block_calls for ms in (0.4, 9.0)]
     assert lengths[0] in (12, 13)
     assert lengths[1] == 1
+
+
+def test_slow_layers_stop_soon_after_their_time_is_up():
+    # 0.8 s are up after 3 calls of 0.3 s, but an interval needs 6; calls of 2 s get four times 0.8 s and no interval
+    slow, slowest = (
+        time_layer(FakeDevice(lognormal(0.01), base_ms=ms), Dense(8, 8), for_profile("paper"), ("latency",))
+        for ms in (300.0, 2000.0)
+    )
+    assert (len(slow.latency_ns), slow.status) == (6, "ok")
+    assert (len(slowest.latency_ns), slowest.converged) == (2, False)
 
 
 def test_a_layer_without_samples_has_no_mean():
