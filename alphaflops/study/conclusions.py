@@ -7,6 +7,7 @@ import numpy as np
 
 from ..costs import BEST, BOOSTING, FORMS, MODEL_NAMES
 from ..upstream import AUTHORS
+from .claimed import FAILS, HOLDS, IN_PART, NOT_MEASURED
 from .findings import between, number
 
 if TYPE_CHECKING:
@@ -190,10 +191,10 @@ def tally(judged: "pd.DataFrame") -> list[str]:
 
 
 _COUNTED: Final = (
-    ("holds", "holds", "hold"),
-    ("holds in part", "holds in part", "hold in part"),
-    ("fails", "fails", "fail"),
-    ("not measured", "cannot be told from this run", "cannot be told from this run"),
+    (HOLDS, "holds", "hold"),
+    (IN_PART, "holds in part", "hold in part"),
+    (FAILS, "fails", "fail"),
+    (NOT_MEASURED, "cannot be told from this run", "cannot be told from this run"),
 )
 """Each verdict, with the words for one claim and for more."""
 
@@ -202,14 +203,14 @@ def told(judged: "pd.DataFrame") -> list[str]:
     """Say per claim on which data sets it holds, holds in part and fails."""
     sentences = []
     for text, part in judged.groupby("text", sort=False):
-        measured = part[part["verdict"] != "not measured"]
+        measured = part[part["verdict"] != NOT_MEASURED]
         if measured.empty:
             reasons = ", ".join(dict.fromkeys(part["reason"]))
             sentences.append(f"*{text}* Not measured: {reasons}.")
             continue
         groups = [
             f"{verdict} on {_listed(measured.loc[measured['verdict'] == verdict, 'run'])}"
-            for verdict in ("holds", "holds in part", "fails")
+            for verdict in (HOLDS, IN_PART, FAILS)
             if (measured["verdict"] == verdict).any()
         ]
         values = number(measured["value"].iloc[0]) if len(measured) == 1 else between(measured["value"])
