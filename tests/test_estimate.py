@@ -17,6 +17,7 @@ from alphaflops.network.formulas import Repeated
 from alphaflops.whole import (
     OperatorTable,
     chapter,
+    estimate,
     estimate_factory,
     predict,
     read_operators,
@@ -27,7 +28,7 @@ from alphaflops.whole.comparison import comparison, correlations, kind_of, measu
 from alphaflops.whole.correction import correct, corrections, fit_in_turns, fit_smooth
 from alphaflops.whole.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
 from alphaflops.whole.measuring import distinct_layers
-from alphaflops.whole.operators import DEPTHWISE_TERMS, depthwise_terms, is_depthwise
+from alphaflops.whole.operators import DEPTHWISE_TERMS, depthwise_terms, is_depthwise, operators_folder
 from alphaflops.whole.predict import shared_error, timed_as, total_interval
 
 
@@ -397,6 +398,19 @@ def test_operator_tables_survive_a_file_and_refuse_damage(operators, tmp_path):
         read_operators(path)
     with pytest.raises(AlphaflopsError, match="cannot be read"):
         read_operators(tmp_path / "none.json")
+
+
+def test_operators_are_those_of_the_machine_unless_others_are_given(operators):
+    def source(calibration, chosen=None):
+        report = estimate(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), (4, 8), calibration, operators=chosen)
+        return report.table.source.iloc[-1]
+
+    assert source("cpu-1core") == "operator curve"
+    assert source("paper-t2000") == "bytes over bandwidth"
+    assert source("paper-t2000", operators) == "operator curve"
+    assert source("paper-t2000", operators_folder() / "cpu-1core.json") == "operator curve"
+    with pytest.raises(AlphaflopsError, match=r"none\.json cannot be read"):
+        source("cpu-1core", "none.json")
 
 
 def test_missing_calibration_is_one_line():

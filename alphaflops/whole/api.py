@@ -56,10 +56,10 @@ def _joules(calibration: Calibration | None, chosen: Chosen) -> Calibration | No
 
 
 def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
-    if isinstance(chosen, OperatorTable):
-        return chosen
-    path = Path(chosen) if chosen is not None else operators_folder() / f"{calibration.run['id']}.json"
-    return read_operators(path) if chosen is not None or path.is_file() else None
+    if chosen is None:
+        bundled = operators_folder() / f"{calibration.run['id']}.json"
+        return read_operators(bundled) if bundled.is_file() else None
+    return chosen if isinstance(chosen, OperatorTable) else read_operators(chosen)
 
 
 def estimate(
