@@ -101,15 +101,15 @@ class FakeDevice:
 
 
 class BackwardsClock(FakeDevice):
-    """Gives the readings of a clock that jumps back in some calls."""
+    """Gives the readings of a clock that jumps back, or stands still, in some calls."""
 
-    def __init__(self, bad: Sequence[int], **rest: Any) -> None:
+    def __init__(self, bad: Sequence[int], still: bool = False, **rest: Any) -> None:
         super().__init__(**rest)
-        self.bad, self.count = set(bad), 0
+        self.bad, self.still, self.count = set(bad), still, 0
 
     def calls_ns(self, call: Callable[[], None], n: int) -> list[int]:
         times = []
         for value in super().calls_ns(call, n):
-            times.append(-value if self.count in self.bad else value)
+            times.append((0 if self.still else -value) if self.count in self.bad else value)
             self.count += 1
         return times

@@ -274,12 +274,14 @@ def test_check_same_names_driver_and_versions():
     assert measure.differences(base, {**base, "machine": {"gpu": {"driver": "570", "shared": True}}}) == {}
 
 
-def test_clock_going_backwards(tmp_path):
-    bad = BackwardsClock(bad=range(0, 10**6, 37), seed=1)
+@pytest.mark.parametrize("still", [False, True])
+def test_clock_going_backwards_or_standing_still(tmp_path, still):
+    bad = BackwardsClock(bad=range(0, 10**6, 37), still=still, seed=1)
     run = measure.run(GRID, OPTIONS, tmp_path / "run", device=bad)
     assert (run.table["latency_ms"] > 0).all()
     assert run.table["flags"].str.contains("clock").sum() >= 1
-    stopped = BackwardsClock(bad=range(10**6))
+    assert all((taken > 0).all() for taken in run.samples.values())
+    stopped = BackwardsClock(bad=range(10**6), still=still)
     run = measure.run(GRID, OPTIONS, tmp_path / "stopped", device=stopped)
     assert (run.table["status"] == "error").all()
     assert run.table["message"].str.contains("clock stood still or went backwards").all()
