@@ -268,6 +268,15 @@ def test_slow_layers_stop_soon_after_their_time_is_up():
     assert (len(slowest.latency_ns), slowest.converged) == (2, False)
 
 
+def test_warm_up_has_two_calls_at_least_and_takes_three_milliseconds():
+    def warmups(base_ms, settings):
+        return time_layer(FakeDevice(lognormal(0.01), base_ms=base_ms), Dense(8, 8), settings).warmups
+
+    assert warmups(300.0, for_profile("paper")) == 2
+    assert 28 <= warmups(0.1, for_profile("paper")) <= 34  # calls of 0.1 ms, settled as soon as 3 ms are over
+    assert 8 <= warmups(0.1, FAST) <= 12  # at most 1 ms
+
+
 def test_a_layer_without_samples_has_no_mean():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
