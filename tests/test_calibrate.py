@@ -224,6 +224,19 @@ def test_truncated_and_missing_calibrations_are_refused(meta, tmp_path):
         read_calibration(path)
 
 
+def test_a_calibration_is_written_whole_or_not_at_all(meta, tmp_path):
+    found = calibrate(planted(meta, noise=0.1), "macs", draws=2)
+    for place, words in (
+        (".", "Is a directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "f" / "c.json", "File exists"),
+    ):
+        (tmp_path / "f").write_text("a file")
+        with pytest.raises(AlphaflopsError, match=words):
+            found.write(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
 def test_boosting_predicts_but_has_no_file(meta, tmp_path):
     pytest.importorskip("sklearn")
     run = planted(meta, noise=0.05)

@@ -25,6 +25,18 @@ def number():
     return 3
 
 
+ready = nn.Linear(4, 4)
+
+
+def tells():
+    print("building")
+    return nn.Linear(4, 4)
+
+
+def leaves():
+    raise SystemExit(7)
+
+
 def broken():
     raise ValueError("no such width")
 
@@ -67,7 +79,7 @@ HERE = "users_models"
         (
             (f"{HERE}:nothing", *IMAGE),
             "factory 'users_models:nothing': users_models has no 'nothing'; "
-            "it has torch, nn, counter, net, wide, number, broken, Chooses, Fails",
+            "it has torch, nn, counter, net, wide, number, ready, tells, leaves, broken, Chooses, Fails",
         ),
         (
             (f"{HERE}:wide", *IMAGE),
@@ -82,6 +94,13 @@ HERE = "users_models"
         ((f"{HERE}:number", *IMAGE), "factory 'users_models:number' returned a int: it must return a torch.nn.Module"),
         ((f"{HERE}:counter", *IMAGE), "factory 'users_models:counter' is a int: give a function that returns a module"),
         ((f"{HERE}:broken", *IMAGE), "factory 'users_models:broken' failed: ValueError: no such width"),
+        ((f"{HERE}:leaves", *IMAGE), "factory 'users_models:leaves' failed: SystemExit: 7"),
+        (
+            (f"{HERE}:ready", *IMAGE, "--kwargs", '{"width": 3}'),
+            "factory 'users_models:ready' is a module already: leave the arguments ['width'] out",
+        ),
+        ((f"{HERE}:ready", "--input", f"{2**62},4"), f"input {2**62},4 cannot be made: RuntimeError: "),
+        (("torch.nn:ReLU", "--input", "3", "--csv", "."), ". cannot be written: Is a directory"),
         (
             (f"{HERE}:net", "--input", "1,4,8,8"),
             "layer 0 (Conv2d) was given (1, 4, 8, 8): RuntimeError: ",
@@ -123,6 +142,24 @@ def test_the_line_for_each_mistake(refused, args, line):
     # what PyTorch itself says about shapes differs from version to version
     said = said.partition("RuntimeError: ")[0] + "RuntimeError: " if line.endswith("RuntimeError: ") else said
     assert said == f"error: {line}"
+
+
+@pytest.mark.usefixtures("models")
+def test_a_size_beyond_every_integer(refused):
+    assert f"error: input {2**70},4 cannot be made: " in refused("estimate", f"{HERE}:ready", "--input", f"{2**70},4")
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_factory_prints_is_not_part_of_the_answer(command):
+    assert command("estimate", f"{HERE}:tells", "--input", "2,4", "--json").json["total"]["macs"] == 32
+
+
+@pytest.mark.usefixtures("models")
+def test_a_module_that_leaves_while_it_is_imported(refused, tmp_path):
+    (tmp_path / "parses_arguments.py").write_text("raise SystemExit(2)\n")
+    assert "parses_arguments cannot be imported (SystemExit: 2)" in refused(
+        "estimate", "parses_arguments:net", "--input", "3"
+    )
 
 
 def test_missing_calibration_lists_those_that_are_here(refused):

@@ -262,3 +262,11 @@ def test_only_caches_that_took_up_such_a_thing_are_emptied():
         caches[1](2j)
         caches[2](2)
     assert [cache.cache_info().currsize for cache in caches] == [0, 0, 2]
+
+
+def test_a_network_too_large_for_values_is_refused_in_one_line():
+    with torch.device("meta"):
+        model = Call(lambda f, x: f(x) if x.sum() > 0 else x)
+        model.large = nn.Parameter(torch.empty(2**60, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(AlphaflopsError, match="the network has no cpu tensors: RuntimeError: "):
+        trace(model, "2,4")

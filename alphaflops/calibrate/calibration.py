@@ -14,6 +14,7 @@ from .. import __version__
 from ..costs import BOOSTING, Features, features, model
 from ..errors import AlphaflopsError
 from ..layers import Table
+from ..records import replace_file
 from .fitting import Array, bootstrap, check_times
 from .intervals import CLASSES, HABITS, LEVEL, SIZES, Band, Region, bands, few_for_intervals, interval_ms
 from .scoring import errors, fitted, out_of_fold
@@ -106,12 +107,10 @@ class Calibration:
         """
         check_written(self.model)
         path = Path(path)
-        partial = path.with_name(path.name + ".part")
+        text = json.dumps(self.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-            partial.write_text(text + "\n", "utf-8")
-            partial.replace(path)
+            replace_file(path, (text + "\n").encode())
         except OSError as error:
             raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
         return path

@@ -1,5 +1,7 @@
 """``alphaflops estimate`` and ``measure-networks``: what a network costs, and what estimates need of a machine."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -45,7 +47,8 @@ def estimate(
     """
     from ..whole import estimate_factory
 
-    report = estimate_factory(factory, inputs, dtypes, kwargs, calibration, training=training, energy=energy)
+    with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
+        report = estimate_factory(factory, inputs, dtypes, kwargs, calibration, training=training, energy=energy)
     if csv is not None:
         report.to_csv(csv, sort)
     if as_json:

@@ -98,17 +98,27 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[tuple[Any, ..
 
 
 def materialise(value: Any, device: str) -> Any:
-    """Make a tensor of a `Shape`: without data on "meta", else normal random numbers, or zeros for integers."""
+    """Make a tensor of a `Shape`: without data on "meta", else normal random numbers, or zeros for integers.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is no tensor of such sizes, or no memory for it.
+    """
     import torch
 
     if not isinstance(value, Shape):
         return value
     dtype = getattr(torch, value.dtype)
-    if device == "meta":
-        return torch.empty(value.sizes, dtype=dtype, device="meta")
-    if dtype.is_floating_point:
-        return torch.randn(value.sizes, device=device).to(dtype)
-    return torch.zeros(value.sizes, dtype=dtype, device=device)
+    try:
+        if device == "meta":
+            return torch.empty(value.sizes, dtype=dtype, device="meta")
+        if dtype.is_floating_point:
+            return torch.randn(value.sizes, device=device).to(dtype)
+        return torch.zeros(value.sizes, dtype=dtype, device=device)
+    except (RuntimeError, TypeError, OverflowError) as error:  # what is too large is any of them
+        sizes = ",".join(map(str, value.sizes))
+        raise AlphaflopsError(f"input {sizes} cannot be made: {_line(error)[:150]}") from error
 
 
 def load_factory(name: str) -> Any:
@@ -126,7 +136,7 @@ def load_factory(name: str) -> Any:
     sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AlphaflopsError(f"factory {name!r}: {module_name} cannot be imported ({_line(error)})") from error
     finally:
         sys.path.remove(here)
@@ -164,7 +174,9 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     import torch
 
     factory = load_factory(name)
-    if isinstance(factory, torch.nn.Module) and not kwargs:
+    if isinstance(factory, torch.nn.Module):
+        if kwargs:
+            raise AlphaflopsError(f"factory {name!r} is a module already: leave the arguments {sorted(kwargs)} out")
         return factory, ()
     if not callable(factory):
         raise AlphaflopsError(f"factory {name!r} is a {type(factory).__name__}: give a function that returns a module")
@@ -180,10 +192,10 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     try:
         with torch.device("cpu" if data else "meta"):
             model = factory(**kwargs)
-    except Exception as meta_error:
+    except (Exception, SystemExit) as meta_error:
         try:
             model = factory(**kwargs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AlphaflopsError(f"factory {name!r} failed: {_line(error)}") from error
         notes = (f"built with real weights, since the factory reads tensor values ({_line(meta_error)})",)
     if not isinstance(model, torch.nn.Module):

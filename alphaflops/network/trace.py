@@ -114,7 +114,10 @@ def _attempt(
     # Tensors made in a caller's inference mode could not be differentiated.
     with clean, torch.inference_mode(not graph), torch.random.fork_rng(devices=[]), fake, plain, _quiet():
         convert = _converter(how)
-        call, named, notes = _twin(model, convert)
+        try:
+            call, named, notes = _twin(model, convert)
+        except RuntimeError as error:  # such as too little memory
+            raise AlphaflopsError(f"the network has no {how} tensors: {_line(error)[:150]}") from error
         given = [_input(value, how, convert) for value in args]
         keyed = {name: _input(value, how, convert) for name, value in kwargs.items()}
         recorder = Recorder(named, backward)
