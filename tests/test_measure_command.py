@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
@@ -194,6 +195,32 @@ def test_mean_of_the_per_call_protocol(tmp_path):
     assert run.table["throughput_ms"].isna().all()
     found = measure.summary(run)
     assert (found["latency_half_width_pct"], found["throughput_half_width_pct"]) == (None, None)
+
+
+class Listener:
+    """Keeps what a run tells of its progress."""
+
+    def __init__(self):
+        self.told = []
+
+    def start(self, total, done):
+        self.told.append(("start", total, done))
+
+    def row(self, label, latency, seconds):
+        self.told.append(("row", latency.median))
+
+    def close(self):
+        self.told.append("close")
+
+
+def test_a_run_tells_its_progress_its_sentinel_and_its_end(tmp_path):
+    options = measure.MeasureOptions(device="cpu", threads=1, profile="smoke")
+    listener, device = Listener(), FakeDevice(lognormal(1e-9), base_ms=2.0)
+    run = measure.run(experiments.grid("smoke").iloc[:3], options, tmp_path / "run", listener, device=device)
+    assert listener.told == [("start", 3, 0), *[("row", pytest.approx(2.0))] * 3, "close"]
+    assert run.meta["sentinel"]["median_ms"] == pytest.approx(2.0)
+    started, finished = (datetime.fromisoformat(run.meta[key]) for key in ("started", "finished"))
+    assert timedelta(0) <= finished - started < timedelta(minutes=10)
 
 
 class Terminal(io.StringIO):

@@ -152,6 +152,18 @@ def test_energy_run_has_the_columns(tmp_path):
     assert run.meta["energy"] is True
 
 
+def test_no_energy_is_measured_of_a_layer_that_failed(tmp_path):
+    options = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", energy=True)
+    device = FakeDevice()
+    device.kind = "npu"
+    device.fail = lambda layer: RuntimeError("no") if layer.row()["kind"] == "dense" else None
+    run = measure.run(experiments.grid("smoke").iloc[:4], options, tmp_path / "run", device=device)
+    failed = run.table["status"] == "error"
+    assert (run.table["kind"] == "dense").equals(failed)
+    assert 0 < failed.sum() < 4
+    assert (run.table["energy_source"] == "").equals(failed)
+
+
 def counter(**functions):
     """NVML with an energy counter that stands at 1 J, then at 4 J, behind the context manager that opens it."""
     readings = iter([1000, 1000, 4000])

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,28 @@ def test_interrupted_run_resumes_in_the_same_order(tmp_path):
             assert run.samples[f"latency_{entry['row']}"] == pytest.approx(np.array(entry["latency_ns"]) / 1e6)
     assert len(run.meta["resumed"]) == 1
     assert run.meta["resumed"][0]["different"] == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals of Unix")
+def test_a_terminated_run_can_be_resumed(tmp_path):
+    class Terminated(FakeDevice):
+        def prepare(self, layer):
+            if len(self.prepared) == 20:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().prepare(layer)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(measure.Interrupted, match=r"stopped after \d of 8 layers"):
+        measure.run(GRID, OPTIONS, tmp_path / "run", device=Terminated())
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert len(measure.resume(tmp_path / "run", device=FakeDevice()).table) == 8
+
+
+@pytest.mark.parametrize("changes", [{"experiments": ("x",)}, {"title": "new"}, {"run_id": "new"}])
+def test_what_only_a_new_run_can_take_is_refused(tmp_path, changes):
+    unfinished(tmp_path / "run")
+    with pytest.raises(AlphaflopsError, match=f"{next(iter(changes))} cannot change while a run is resumed"):
+        measure.resume(tmp_path / "run", changes, device=FakeDevice())
 
 
 def test_resume_of_nothing(tmp_path):
