@@ -61,10 +61,10 @@ def test_cells_are_named_with_their_error():
     plt.close(figure)
     points = json.loads(re.fullmatch(r'<script [^>]*data-reach="30" data-figure="fig-x">(.*)</script>', html)[1])
     assert sorted(text for _, _, text in points) == [
-        "best on two: 40.0 %",
-        "macs on one: 12.3 %",
-        "macs on two: 3.00 %",
+        "FLOPs on one: 12.3 %",
+        "FLOPs on two: 3.00 %",
+        "this project on two: 40.0 %",
     ]
     where = {text.split(":")[0]: (x, y) for x, y, text in points}
-    assert where["macs on one"][0] < where["macs on two"][0]
-    assert where["macs on two"][1] < where["best on two"][1]
+    assert where["FLOPs on one"][0] < where["FLOPs on two"][0]
+    assert where["FLOPs on two"][1] < where["this project on two"][1]
