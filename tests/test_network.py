@@ -545,3 +545,9 @@ def test_a_failure_outside_every_layer_is_told():
 
     with pytest.raises(AlphaflopsError, match="ValueError: no such thing"):
         trace(Call(fails), (2,))
+
+
+def test_an_operator_that_only_pytorch_counts_has_macs_but_no_layer(monkeypatch):
+    monkeypatch.delitem(FORMULAS, "mm")
+    (operation,) = trace(nn.Linear(8, 16, bias=False), (4, 8)).operations
+    assert (operation.name, operation.family, operation.macs, operation.layers) == ("mm", "multiply", 4 * 8 * 16, ())
