@@ -1,5 +1,6 @@
 """Predictions for whole networks: sums, intervals, honesty about what is not covered, and one-line errors."""
 
+import io
 import json
 from dataclasses import dataclass, field, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from alphaflops.costs import BEST
@@ -91,6 +93,46 @@ def test_products_take_the_formula_and_the_rest_their_bytes(report):
 def test_notes_say_what_is_outside_and_what_is_bound_by_bandwidth(report):
     assert any("outside the calibrated region" in note for note in report.notes)
     assert any("bandwidth-bound estimate" in note for note in report.notes)
+
+
+def test_what_a_formula_without_bandwidth_cannot_time_is_named(network):
+    calibration = PerMac()
+    calibration.values = {}
+    report = report_on(trace(network, (1, 3, 9, 9)), calibration)
+    (relu,) = report.table[report.table.operator == "relu"].itertuples()
+    assert np.isnan(relu.predicted_ms)
+    assert relu.source == "none"
+    assert "the total is a lower bound: the formula has no bandwidth to time relu by" in report.notes
+    assert report.by_module().predicted_ms.isna().sum() == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), (2, 4)), (nn.Linear(4, 3), (0, 4))])
+def test_networks_that_do_nothing_have_reports(model, shape):
+    for calibration in (None, PerMac()):
+        report = report_on(trace(model, shape), calibration)
+        assert report.total()["macs"] == 0
+        assert report.to_markdown().splitlines()[-1].startswith("| total |")
+        assert report._repr_html_().count("total") == 1
+        assert "nan" not in str(report)
+        assert report.chart().axes[0].get_title(loc="left").startswith(f"{type(model).__name__}: 0 ")
+
+
+def test_names_are_shown_as_they_are():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleDict({"[bold]a|b<i>": nn.Linear(4, 4)})
+
+        def forward(self, x):
+            return self.parts["[bold]a|b<i>"](x)
+
+    report = report_on(trace(Odd(), (2, 4)), None)
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(report)
+    assert "parts.[bold]a|b<i>" in console.export_text()
+    assert "parts.[bold]a&lt;i&gt;" in report._repr_html_().replace("|b", "")
+    assert report.to_markdown().splitlines()[2].startswith(r"| parts.[bold]a\|b<i> |")
 
 
 def test_unknown_operators_come_first_and_have_no_time():

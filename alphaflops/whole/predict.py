@@ -117,6 +117,8 @@ class Predictor:
             return NOTHING, False
         if self.operators is not None:
             return self.operators.time(operation.name, operation.family, operation.bytes, operation.taps), False
+        if not np.isfinite(self.bandwidth_gbs):
+            return NOTHING, False
         ms = operation.bytes / self.bandwidth_gbs / 1e6
         return Guess(ms, ms / BANDWIDTH_SPREAD, ms * BANDWIDTH_SPREAD, "bytes over bandwidth"), False
 

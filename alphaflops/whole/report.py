@@ -82,7 +82,7 @@ class Report:
     def by_module(self) -> "pd.DataFrame":
         """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
         sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
-        return self.table.groupby(["module", "module_type"], sort=False)[sums].sum().reset_index()
+        return self.table.groupby(["module", "module_type"], sort=False)[sums].sum(min_count=1).reset_index()
 
     def to_csv(self, path: Path | str | None = None, sort: str = "order") -> str | None:
         """Write the table as CSV, or give it as text.
@@ -105,7 +105,7 @@ class Report:
         """Give the main columns as a Markdown table with a line of totals."""
         frame = self._formatted(sort, limit)
         lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
-        lines += ["| " + " | ".join(row) + " |" for row in frame.itertuples(index=False)]
+        lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in frame.itertuples(index=False)]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -121,17 +121,18 @@ class Report:
         chosen = self.to_pandas(sort)
         chosen = chosen if limit is None else chosen.head(limit)
         names = [*SHOWN, "energy_j"] if chosen["energy_j"].notna().any() else SHOWN
-        out = pd.DataFrame({name: [_text(name, value) for value in chosen[name]] for name in names})
-        total = {name: _text(name, self.totals[name]) for name in names if name in self.totals}
-        out.loc[len(out)] = {name: total.get(name, "") for name in names} | {"module": "total"}
-        return out
+        total = {name: _text(name, self.totals[name]) for name in names if name in self.totals} | {"module": "total"}
+        columns = {name: [*(_text(name, value) for value in chosen[name]), total.get(name, "")] for name in names}
+        return pd.DataFrame(columns)
 
     def rich_table(self, sort: str = "order", limit: int | None = None) -> Any:
         """Give a `rich.table.Table` for a terminal."""
+        from rich.markup import escape
         from rich.table import Table
 
-        frame = self._formatted(sort, limit)
-        shown = Table(title=f"{self.network.name}: {self.calibration or 'counts only'}", caption="\n".join(self.notes))
+        frame = self._formatted(sort, limit).map(escape)
+        title, caption = f"{self.network.name}: {self.calibration or 'counts only'}", "\n".join(self.notes)
+        shown = Table(title=escape(title), caption=escape(caption))
         for name in frame.columns:
             shown.add_column(name, justify="left" if name in ("module", "operator", "source") else "right")
         for row in frame.itertuples(index=False):
@@ -151,7 +152,8 @@ class Report:
     def __str__(self) -> str:
         """Say the totals in one line."""
         t = self.totals
-        time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if self.calibration else ""
+        known = t["predicted_ms"] == t["predicted_ms"]
+        time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if known else ""
         return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
 
     @style.styled
@@ -174,8 +176,9 @@ class Report:
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(label)
-        share = f"{100 * shown.sum() / sums.sum():.0f} % in the first {len(shown)} of {len(sums)} modules"
-        style.title(axes, f"{self.network.name}: {sums.sum():,.3g} {'ms' if self.calibration else 'MACs'}", share)
+        whole = float(sums.sum())
+        part = f"{100 * shown.sum() / whole:.0f} % in the first {len(shown)} of {len(sums)} modules" if whole else ""
+        style.title(axes, f"{self.network.name}: {whole:,.3g} {'ms' if self.calibration else 'MACs'}", part)
         return figure
 
 
@@ -188,6 +191,9 @@ def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[
         time = table["predicted_ms"].sum()
         outside = table.loc[table["outside"], "predicted_ms"].sum()
         bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
+        untimed = sorted(set(table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]))
+        if untimed:
+            notes.append(f"the total is a lower bound: the formula has no bandwidth to time {', '.join(untimed)} by")
         if time > 0 and outside > 0:
             notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
         if time > 0 and bound > 0:
