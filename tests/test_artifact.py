@@ -280,6 +280,8 @@ def test_unsafe_run_ids_are_refused(good, tmp_path, name):
     files = artifact.runs.contents(run)
     (tmp_path / "in.zip").write_bytes(zips.pack(files))
     refuse(tmp_path / "in.zip", tmp_path, "cannot be a folder")
+    with pytest.raises(AlphaflopsError, match="cannot be a folder"):
+        artifact.verify_archive(tmp_path / "in.zip")
 
 
 def test_taken_names_are_refused(packed, tmp_path):

@@ -98,6 +98,19 @@ def test_half_of_the_two_files_is_refused(packed, tmp_path):
         artifact.import_run(path, into=tmp_path / "runs", check=received.check)
 
 
+@pytest.mark.parametrize("name", ["operators.json", "networks.csv"])
+def test_a_changed_byte_is_found_by_its_checksum(packed, tmp_path, name):
+    assert "layers and networks, every byte as written" in artifact.verify_archive(packed.path)
+    files = zips.read_files(packed.path, artifact.runs.RUN_LIMITS, "x")
+    files[name] = files[name].replace(b"1", b"2", 1)
+    path = tmp_path / "x.zip"
+    path.write_bytes(zips.pack(files))
+    for reader in (artifact.verify_archive, lambda path: artifact.import_run(path, into=tmp_path / "runs")):
+        with pytest.raises(AlphaflopsError, match=rf"{name} does not match its checksum"):
+            reader(path)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_what_cannot_be_written_leaves_nothing(packed, tmp_path):
     (tmp_path / "networks").write_text("a file in place of the folder")
     with pytest.raises(AlphaflopsError, match="cannot be written"):

@@ -1,5 +1,6 @@
 """A run as one small file that can be sent to others, and how such a file is read without trusting it."""
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -135,9 +136,24 @@ def pack_run(
     for file, content in {**files, **beside}.items():
         check_clean(f"{folder / file}", content, words, patterns=file not in (SAMPLES_FILE, SUMS_FILE))
     path = Path(out) if out else Path(f"{name}.zip")
-    packed = pack({**files, **beside})
+    packed = pack({**files, **beside, SUMS_FILE: files[SUMS_FILE] + b"".join(_sums(beside).values())})
     write_new(path, packed)
     return Packed(path, len(run.table), len(packed), removed, bool(beside))
+
+
+def _sums(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Lines of ``SHA256SUMS`` by the name of the file."""
+    return {name: f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode() for name, data in sorted(files.items())}
+
+
+def _own_sums(files: Mapping[str, bytes], where: str) -> bytes:
+    """Check what came beside the run against its lines in ``SHA256SUMS``; give the lines of the run alone."""
+    lines = files[SUMS_FILE].splitlines(keepends=True)
+    for name, line in _sums({name: files[name] for name in BESIDE if name in files}).items():
+        if line not in lines:
+            raise AlphaflopsError(f"{where}: {name} does not match its checksum")
+        lines.remove(line)
+    return b"".join(lines)
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -164,12 +180,12 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def read_run(archive: Path | bytes, where: str = "") -> tuple[Run, dict[str, bytes]]:
-    """Read the run in an archive without trusting it; give the run and its files.
+    """Read the run in an archive without trusting it; give the run and its files, ``SHA256SUMS`` as in its folder.
 
     Raises
     ------
     AlphaflopsError
-        If the archive holds anything but a run within the limits, or the run is damaged or against the schema.
+        If the archive holds anything but a run within the limits, a checksum is wrong, or the schema is broken.
     """
     where = where or str(archive)
     files = read_files(archive, RUN_LIMITS, where)
@@ -179,6 +195,7 @@ def read_run(archive: Path | bytes, where: str = "") -> tuple[Run, dict[str, byt
     for name in wanted:
         if name not in files:
             raise AlphaflopsError(f"{where} holds no run: it has no {name}")
+    files[SUMS_FILE] = _own_sums(files, where)
     return parse_files(files, where), files
 
 
