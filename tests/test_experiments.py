@@ -45,6 +45,77 @@ def test_some_layers_as_the_paper_gives_them():
     assert experiments.find("increasing_batch").lines[3].points[-1] == (63, Dense(12800, 12800, 63))
 
 
+def ends(name):
+    """First and last point of every line: what is swept, and the layer as height, width, channels in and out, side."""
+    found = {}
+    for line in experiments.find(name).lines:
+        points = (line.points[0], line.points[-1])
+        found[line.label] = tuple(
+            (x, (n.batch, n.in_features, n.out_features))
+            if isinstance(n, Dense)
+            else (x, (n.height, n.width, n.in_channels, n.out_channels, *set(n.sides)))
+            for x, n in points
+        )
+    return found
+
+
+def test_lines_of_the_paper_begin_and_end_where_it_says():
+    assert ends("conv_fixed_progressive") == {
+        "dense": ((400, (1, 400, 400)), (12800, (1, 12800, 12800))),
+        "conv 1×2": ((400, (1, 2, 400, 200, 1)), (12800, (1, 2, 12800, 6400, 1))),
+        "conv 2×2, s → s/4": ((400, (2, 2, 400, 100, 1)), (12800, (2, 2, 12800, 3200, 1))),
+        "conv 2×2, s/2 → s/2": ((400, (2, 2, 200, 200, 1)), (12800, (2, 2, 6400, 6400, 1))),
+        "conv 4×4": ((400, (4, 4, 100, 100, 1)), (12800, (4, 4, 3200, 3200, 1))),
+    }
+    for ck in (1500, 2100, 3000, 4500):
+        last = ck // 28
+        assert ends("conv_K_vs_C")[f"C·K = {ck}"] == ((1, (10, 10, ck, ck, 1)), (28, (10, 10, last, last, 28)))
+    for c in (50, 70, 100, 150):
+        assert ends("conv_K_vs_S")[f"C = {c}"] == ((1, (300, 300, c, c, 1)), (28, (10, 10, c, c, 28)))
+    for c in (50, 100, 150):
+        line = f"Cin = {c}"
+        assert ends("increasing_W")[line] == ((10, (100, 10, c, 100, 3)), (640, (100, 640, c, 100, 3)))
+        assert ends("increasing_Cout")[line] == ((10, (100, 100, c, 10, 3)), (640, (100, 100, c, 640, 3)))
+    for w in (100, 200, 300):
+        line = f"input 300×{w}"
+        assert ends("increasing_Cout_with_K1")[line] == ((10, (300, w, 50, 10, 1)), (640, (300, w, 50, 640, 1)))
+    for k in (1, 3, 5):
+        assert ends("increasing_Cin")[f"K = {k}"] == ((100, (10, 10, 100, 1000, k)), (1000, (10, 10, 1000, 1000, k)))
+    assert ends("increasing_batch") == {
+        **{f"{n}×{n}": ((1, (1, n, n)), (64, (64, n, n))) for n in (6400, 9050, 11085)},
+        "12800×12800": ((1, (1, 12800, 12800)), (63, (63, 12800, 12800))),
+    }
+
+
+def test_lines_of_the_replication_begin_and_end_where_its_script_does():
+    assert ends("replication_A") == {
+        "1×2": ((1, (1, 2, 100, 50, 1)), (256, (1, 2, 25600, 12800, 1))),
+        "2×2": ((1, (2, 2, 50, 50, 1)), (256, (2, 2, 12800, 12800, 1))),
+        "4×4": ((1, (4, 4, 25, 25, 1)), (256, (4, 4, 6400, 6400, 1))),
+    }
+    for c in (50, 70, 100, 150):
+        assert ends("replication_B")[f"C = {c}"] == ((1, (300, 300, c, c, 1)), (30, (10, 10, c, c, 30)))
+    for ck in (1500, 2100, 3000, 4500):
+        last = ck // 30
+        assert ends("replication_C")[f"C·K = {ck}"] == ((1, (10, 10, ck, ck, 1)), (30, (10, 10, last, last, 30)))
+    for c in (50, 100, 150):
+        line = f"Cin = {c}"
+        assert ends("replication_D")[line] == ((1, (100, 1, c, 100, 3)), (649, (100, 649, c, 100, 3)))
+        assert ends("replication_E")[line] == ((1, (100, 100, c, 1, 3)), (649, (100, 100, c, 649, 3)))
+    for h in (100, 200, 300):
+        assert ends("replication_F")[f"H = {h}"] == ((1, (h, 100, 50, 1, 1)), (649, (h, 100, 50, 649, 1)))
+    for k in (1, 3, 5):
+        assert ends("replication_G")[f"K = {k}"] == ((1, (10, 10, 1, 1000, k)), (999, (10, 10, 999, 1000, k)))
+
+
+def test_the_table_of_figure_1_has_one_layer_of_each_line():
+    # the paper's table has layers of 327.68 million FLOPs, 163.84 million MAC
+    grid = experiments.grid("paper")
+    held = grid[(grid["experiment"] == "conv_fixed_progressive") & (macs(grid) == experiments.TABLE_MACS)]
+    assert 2 * experiments.TABLE_MACS == 327_680_000
+    assert sorted(held["line"]) == sorted(line.label for line in experiments.find("conv_fixed_progressive").lines)
+
+
 def test_the_replications_layers_carry_a_bias():
     grid = experiments.grid("fine")
     assert grid["bias"].all()
