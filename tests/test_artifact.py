@@ -243,6 +243,24 @@ def test_an_array_that_promises_more_than_it_holds_is_refused():
         zips.read_arrays(zips.pack({"latency_0.npy": lying}), "x")
 
 
+@pytest.mark.parametrize("array", [np.zeros((2, 3)), np.zeros(()), np.zeros(4, np.int64), np.zeros(4, ">f8")])
+def test_only_rows_of_floats_are_samples(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    with pytest.raises(AlphaflopsError, match="expected one row of floats"):
+        zips.read_arrays(zips.pack({"latency_0.npy": buffer.getvalue()}), "x")
+
+
+def test_samples_of_either_width_are_read_as_double():
+    buffer = io.BytesIO()
+    np.savez(buffer, latency_0=np.array([0.5, 2.0], np.float32), latency_1=np.array([0.1]))
+    found = zips.read_arrays(buffer.getvalue(), "x")
+    assert {name: (values.tolist(), values.dtype) for name, values in found.items()} == {
+        "latency_0": ([0.5, 2.0], np.float64),
+        "latency_1": ([0.1], np.float64),
+    }
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_refused(packed, tmp_path):
     with zipfile.ZipFile(packed, "a") as archive:

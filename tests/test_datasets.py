@@ -106,7 +106,8 @@ def offered(monkeypatch, tmp_path, content: bytes):
 def test_a_file_is_downloaded_once_and_kept(monkeypatch, tmp_path):
     name, downloads = offered(monkeypatch, tmp_path, NEUSIGHT)
     assert not datasets.available(name)
-    assert datasets.inventory()[0]["where"] == "downloaded on first use"
+    first = datasets.inventory()[0]
+    assert (first["points"], first["where"], downloads) == (None, "downloaded on first use", [])
     assert load(name).time_ms().tolist() == [0.5]
     assert datasets.available(name)
     assert load(name).time_ms().tolist() == [0.5]
