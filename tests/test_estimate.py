@@ -102,7 +102,7 @@ def test_what_a_formula_without_bandwidth_cannot_time_is_named(network):
     (relu,) = report.table[report.table.operator == "relu"].itertuples()
     assert np.isnan(relu.predicted_ms)
     assert relu.source == "none"
-    assert "the total is a lower bound: the formula has no bandwidth to time relu by" in report.notes
+    assert "the total is a lower bound: no formula of this calibration times relu" in report.notes
     assert report.by_module().predicted_ms.isna().sum() == 1
 
 

@@ -57,7 +57,16 @@ def test_training_times_both_passes_and_leaves_no_gradients():
     assert int(model[1].num_batches_tracked) == 0
 
 
+def test_random_numbers_of_the_caller_stay_as_they_were():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).train()
+    before = torch.get_rng_state()
+    measure_network(model, "2,4", profile="smoke", training=True)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_model_without_weights_and_absent_device():
+    with pytest.raises(AlphaflopsError, match=r"model is a int: give a torch\.nn\.Module"):
+        measure_network(3, "2,4")
     with torch.device("meta"):
         model = nn.Linear(3, 3)
     with pytest.raises(AlphaflopsError, match="no weights"):

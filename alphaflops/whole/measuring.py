@@ -83,13 +83,14 @@ def measure_network(
         If the device is absent, the model has no weights or rejects the input.
     """
     import pandas as pd
+    import torch
 
-    if any(p.is_meta for p in model.parameters()):
+    if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
         raise AlphaflopsError("the model has no weights (meta device): build it on the CPU to time it")
     network = trace(model, inputs, backward=training, dtypes=dtypes)
     settings = replace(for_profile(profile), latency_s=3.0, warmup_s=0.5)
     rows: list[dict[str, Any]] = []
-    with opened(choose(device), settings, threads) as opened_device:
+    with opened(choose(device), settings, threads) as opened_device, torch.random.fork_rng(devices=[]):
         call = _whole_call(model, inputs, dtypes, opened_device.name, training)
         found = time_call(opened_device, call, settings)
         rows.append(_row("network", "", network.name, 1, found, "ok"))

@@ -123,8 +123,8 @@ class Predictor:
         return Guess(ms, ms / BANDWIDTH_SPREAD, ms * BANDWIDTH_SPREAD, "bytes over bandwidth"), False
 
     def _layers(self, operation: Operation) -> tuple[Guess, bool]:
-        if not operation.layers:
-            return NOTHING, False
+        if not operation.layers:  # nothing to multiply, or products of no layer
+            return (NOTHING if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")), False
         total, outside, source = np.zeros(3), False, "calibrated"
         for one in operation.layers:
             layer, count = timed_as(operation.name, one)

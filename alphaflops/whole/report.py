@@ -193,7 +193,7 @@ def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[
         bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
         untimed = sorted(set(table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]))
         if untimed:
-            notes.append(f"the total is a lower bound: the formula has no bandwidth to time {', '.join(untimed)} by")
+            notes.append(f"the total is a lower bound: no formula of this calibration times {', '.join(untimed)}")
         if time > 0 and outside > 0:
             notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
         if time > 0 and bound > 0:
