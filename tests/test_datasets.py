@@ -148,6 +148,18 @@ def test_registry_is_complete():
         assert source.licence == "MIT"
 
 
+def test_the_authors_data_are_given_where_they_can_be_had(paper, monkeypatch):
+    assert datasets.authors().table.equals(paper.ok.table)
+    monkeypatch.setattr(datasets, "available", lambda name: False)
+    assert datasets.authors() is None
+
+
+def test_every_bundled_run_is_in_the_inventory():
+    told = {entry["name"]: entry for entry in datasets.inventory() if entry["origin"] == "measured"}
+    assert list(told) == datasets.bundled()
+    assert (told["cpu-1core"]["points"], told["cpu-1core"]["machine"]) == (721, load("cpu-1core").machine)
+
+
 def test_the_authors_axes(paper):
     table = paper.table
     wide = table[table["experiment"] == "increasing_W"]
