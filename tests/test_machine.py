@@ -57,8 +57,27 @@ def test_sizes_and_files_that_are_not_there(monkeypatch):
     monkeypatch.setattr(machine, "_read", lambda path: "32768K\n" if "index3" in path else "")
     assert machine.cache_bytes() == 32 * 2**20
     monkeypatch.setattr(machine, "_read", lambda path: "")
-    assert machine.cache_bytes() == machine.CACHE_BYTES_UNKNOWN
+    assert machine.cache_bytes() == 64 * 2**20
     assert machine.cpu_name()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name", "instructions", "virtual"),
+    [
+        ("model name\t: Ours  9\nflags\t: fpu avx avx2 hypervisor\n\nflags: sve\n", "Ours 9", ["avx", "avx2"], True),
+        ("Features\t: fp asimd sve\nModel\t: Board 4\n", "Board 4", ["asimd", "sve"], False),
+    ],
+)
+def test_a_processor_is_described_by_what_the_system_says_of_the_first_core(
+    monkeypatch, cpuinfo, name, instructions, virtual
+):
+    files = {"/proc/cpuinfo": cpuinfo, "/proc/meminfo": "MemTotal: 3145728 kB\n"}
+    caches = "/sys/devices/system/cpu/cpu0/cache"
+    files |= {f"{caches}/index0/size": "48K\n", f"{caches}/index2/size": "3M\n", f"{caches}/index3/size": "2048K\n"}
+    monkeypatch.setattr(machine, "_read", lambda path: files.get(path, ""))
+    found = machine.describe_cpu()
+    assert (found["name"], found["instructions"], found["virtual"]) == (name, instructions, virtual)
+    assert (found["cache_mib"], found["memory_gib"]) == (3, 3)
 
 
 def test_memory(monkeypatch):
@@ -134,6 +153,15 @@ def test_gpu_alone(monkeypatch):
     )
     assert found["gpu"]["mig"] is False
     assert found["gpu"]["shared"] is False
+
+
+@pytest.mark.parametrize(("name", "mig"), [("NVIDIA Testcard", False), ("NVIDIA Testcard MIG 1g.10gb", True)])
+def test_a_slice_of_a_gpu_is_known_by_its_name_where_nvml_does_not_tell(monkeypatch, name, mig):
+    def refuse(_handle):
+        raise RuntimeError("Not Supported")
+
+    properties = SimpleNamespace(**(vars(PROPERTIES) | {"name": name}))
+    assert described(monkeypatch, library(nvmlDeviceGetMigMode=refuse), properties)["gpu"]["mig"] is mig
 
 
 def test_gpu_without_nvml(monkeypatch):
