@@ -14,7 +14,7 @@ import pytest
 
 from alphaflops import artifact, datasets, experiments, paths, zips
 from alphaflops.artifact import crate, privacy
-from alphaflops.artifact.plausibility import problems
+from alphaflops.artifact.plausibility import peak_flops, problems
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.records import Run
@@ -241,6 +241,21 @@ def test_an_array_that_promises_more_than_it_holds_is_refused():
     lying = buffer.getvalue().replace(b"(4,), ", b"(4000000000,), ", 1)
     with pytest.raises(AlphaflopsError, match="latency_0"):
         zips.read_arrays(zips.pack({"latency_0.npy": lying}), "x")
+
+
+@pytest.mark.parametrize(
+    ("device", "told", "cores", "clock_hz", "per_cycle"),
+    [
+        ("cpu", {"threads": 2, "cpu": {"cores": 8}}, 2, 7e9, 4096),
+        ("cpu", {"cpu": {"cores": 8}}, 8, 7e9, 4096),
+        ("cpu", {"threads": None, "cpu": None}, 1024, 7e9, 4096),
+        ("cuda", {"gpu": {"multiprocessors": 132, "sm_clock_max_mhz": 1980}}, 132, 1.98e9, 32768),
+        ("cuda", {"gpu": {"multiprocessors": True, "sm_clock_max_mhz": "fast"}}, 512, 4e9, 32768),
+        ("mps", {"gpu": {"multiprocessors": -1, "sm_clock_max_mhz": float("inf")}}, 512, 4e9, 32768),
+    ],
+)
+def test_what_a_machine_cannot_exceed_by_hand(device, told, cores, clock_hz, per_cycle):
+    assert peak_flops({"device": device, "machine": told}) == cores * clock_hz * per_cycle
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 3)), np.zeros(()), np.zeros(4, np.int64), np.zeros(4, ">f8")])
