@@ -319,7 +319,7 @@ def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
     run = dense_run(meta, [*range(10, 30), *range(25, 45)], 1.0, ["a"] * 20 + ["b"] * 20)
     known = []
 
-    def remember(name, f, times, *, seed):
+    def remember(name, f, times, *, seed, told):
         known.append(len(f))
         return (lambda other: np.ones(len(other))), None
 

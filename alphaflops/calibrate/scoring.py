@@ -145,12 +145,15 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
 
 
 def fitted(
-    name: str | CostModel, f: Features, times_ms: Array, *, seed: int = 0
+    name: str | CostModel, f: Features, times_ms: Array, *, seed: int = 0, told: bool = True
 ) -> tuple[Callable[[Features], Array], Fit]:
-    """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit."""
+    """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit.
+
+    A learned model takes a while to predict its own layers, which its doubts need: `told` says whether they are wanted.
+    """
     if name == BOOSTING:
         learned = fit_boosting(f, times_ms, seed=seed)
-        return learned, Fit({}, doubts(f, times_ms, learned(f)), 0.0)
+        return learned, Fit({}, doubts(f, times_ms, learned(f)) if told else (), 0.0)
     formula = model(name) if isinstance(name, str) else name
     found = fit_model(formula, f, times_ms, seed=seed)
     vector = formula.vector(found.parameters)
@@ -172,7 +175,7 @@ def out_of_fold(
         known = ~np.isin(same, same[mask])
         if not known.any():
             raise AlphaflopsError(f"cv {cv!r} holds every layer out at once: the rest has the same layers")
-        predict, _ = fitted(name, f.take(known), times_ms[known], seed=seed)
+        predict, _ = fitted(name, f.take(known), times_ms[known], seed=seed, told=False)
         predicted[mask] = predict(f.take(mask))
     return predicted
 
