@@ -367,6 +367,15 @@ def test_implausible_runs_are_refused_or_recorded(good, tmp_path, name):
     assert Run.read(found.path).meta["imported"]["implausible"] == list(found.implausible) != []
 
 
+def test_bytes_that_no_memory_moves_are_told(good):
+    # 12800² weights, 655 MB, in 0.016 ms: 4.1e13 bytes per second, at 2e13 FLOP/s that a core might just do
+    grid = experiments.grid("paper")
+    dense = grid[(grid["line"] == "dense") & (grid["x"] == 12800)].reset_index(drop=True)
+    run = Run(good.meta, dense.assign(latency_ms=0.016, converged=True))
+    assert problems(run) == ["row 0 moves 4.1e+13 bytes per second, beyond 2e+13 of any cpu memory"]
+    assert problems(Run(good.meta, dense.assign(latency_ms=0.04, converged=True))) == []
+
+
 def test_a_plausible_run_has_no_problems(good):
     assert problems(good) == []
 
