@@ -164,21 +164,23 @@ class Report:
         column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
         shown, rest = sums.head(largest), sums.iloc[largest:]
-        figure = Figure(figsize=(style.WIDTH_IN, 0.9 + 0.24 * (len(shown) + bool(len(rest)))), layout="constrained")
+        figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * (len(shown) + bool(len(rest)))), layout="constrained")
         axes = figure.subplots()
         names = [_end(str(name) or "(network)") for name in shown.index]
         axes.barh(range(len(shown)), shown.to_numpy(), color=style.BLUE)
         if len(rest):
             axes.barh(len(shown), rest.sum(), color=style.GREY)
             names.append(f"{len(rest)} others")
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=9)
         axes.invert_yaxis()
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(label)
         whole = float(sums.sum())
         part = f"{100 * shown.sum() / whole:.0f} % in the first {len(shown)} of {len(sums)} modules" if whole else ""
-        style.title(axes, f"{self.network.name}: {whole:,.3g} {'ms' if self.calibration else 'MACs'}", part)
+        title = f"{self.network.name}: {whole:,.3g} {'ms' if self.calibration else 'MACs'}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        axes.set_title(part, fontsize=8.5, fontweight="normal")
         return figure
 
 
@@ -201,7 +203,7 @@ def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[
     return tuple(notes)
 
 
-def _end(name: str, most: int = 38) -> str:
+def _end(name: str, most: int = 32) -> str:
     """Keep the end of a long name: what comes first is the same for many modules."""
     return name if len(name) <= most else "…" + name[1 - most :].lstrip(".")
 
