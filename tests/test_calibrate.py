@@ -319,7 +319,7 @@ def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
     run = dense_run(meta, [*range(10, 30), *range(25, 45)], 1.0, ["a"] * 20 + ["b"] * 20)
     known = []
 
-    def remember(name, f, times, *, seed, told):
+    def remember(name, f, times, *, seed, told=True):
         known.append(len(f))
         return (lambda other: np.ones(len(other))), None
 
