@@ -386,6 +386,12 @@ def test_upstream_data_are_not_imported_as_measurements(good, tmp_path):
     refuse(path, tmp_path, "only measured runs")
 
 
+def test_runs_of_an_unknown_kind_of_device_are_not_imported(good, tmp_path):
+    path = tmp_path / "in.zip"
+    path.write_bytes(zips.pack(artifact.runs.contents(Run({**good.meta, "device": "tpu"}, good.table))))
+    refuse(path, tmp_path, "device is 'tpu': expected cpu, cuda or mps")
+
+
 def test_the_folder_of_runs_must_be_writable(packed, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AlphaflopsError, match="cannot be written"):

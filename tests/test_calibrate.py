@@ -146,6 +146,18 @@ def test_bands_by_hand():
     assert high[0] == pytest.approx(38.0)
 
 
+@pytest.mark.parametrize(("n", "cuts"), [(79, []), (80, [40.5]), (119, [60.0]), (120, [40 + 2 / 3, 80 + 1 / 3])])
+def test_a_class_is_cut_into_ranges_of_forty_layers_at_least(n, cuts):
+    # predicted times 1 … n, cut where as many lie on both sides; beyond 120 layers there are three ranges still
+    predicted = np.arange(1.0, n + 1)
+    found = bands(features(to_table([Dense(10 + i, 10) for i in range(n)])), predicted, predicted)
+    assert [b.from_ms for b in found[1:]] == pytest.approx([0, *cuts])
+    assert [b.to_ms for b in found[1:]] == pytest.approx([*cuts, math.inf])
+    assert sum(b.n for b in found[1:]) == n
+    many = bands(features(to_table([Dense(10 + i, 10) for i in range(400)])), np.arange(1.0, 401), np.arange(1.0, 401))
+    assert len(many) == 1 + 3
+
+
 def test_layers_beyond_the_measured_ones_are_flagged(meta):
     found = calibrate(planted(meta, noise=0.05), "roofline+t0", draws=5)
     known = found.predict(GRID)
