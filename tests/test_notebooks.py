@@ -62,7 +62,8 @@ def test_outputs_hold_no_warning_path_or_error(chapter):
 def test_figures_have_label_caption_and_alt_text(chapter):
     for cell in code_cells(nbformat.read(chapter.committed, 4)):
         images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
-        assert len(images) == cell.source.count(".draw_"), "one drawing call per cell: figure = figures.draw_…"
+        drawn = cell.source.count(".draw_") + cell.source.count(".chart(")
+        assert len(images) == drawn, "one drawing call per cell: figure = figures.draw_…"
         if images:
             shown = cell.metadata["mystnb"]
             assert shown["figure"]["name"].startswith("fig-")
