@@ -32,7 +32,8 @@ adds :math:`\mathrm{new}(W)/f + \mathrm{spread}\cdot W/b_w` with
   and output are written and read once more, half of it beside the products; the transformed weights cost
   :math:`2W/b_w`.
 - F(2×2, 3×3), fused: one block per 8×16 output positions and 32 output channels, 16,384 products for each input channel
-  (16 for each of 32 · 32), no further traffic. The blocks of such kernels in NeuSight's data are exactly these.
+  (16 for each of 32 · 32), no further traffic; P/2 of them fill the device. The blocks of such kernels in NeuSight's
+  data are exactly these.
 """
 
 from collections.abc import Mapping, Sequence
