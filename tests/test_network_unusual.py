@@ -8,11 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.flex_attention import flex_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from alphaflops.errors import AlphaflopsError
 from alphaflops.network import trace
 from alphaflops.network.leftovers import forgotten
 from alphaflops.whole import estimate_factory
+
+SHOWN = hasattr(TorchDispatchMode, "supports_higher_order_operators")
+"""Whether this version of torch shows a dispatch mode what operators with functions in them run."""
 
 
 class Call(nn.Module):
@@ -117,12 +121,15 @@ BY_HAND = {
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
 @pytest.mark.parametrize("name", BY_HAND)
 def test_macs_by_hand(name):
+    if name in ("attention with a function", "map") and not SHOWN:
+        pytest.skip("this version of torch does not show what such operators run")
     if name.startswith("grouped") and not hasattr(F, "grouped_mm"):
         pytest.skip("this version of torch has no grouped product on a CPU")
     function, inputs, by_hand = BY_HAND[name]
     assert counted(function, *inputs) == by_hand
 
 
+@pytest.mark.skipif(not SHOWN, reason="this version of torch does not show what such operators run")
 def test_the_branch_that_is_taken_is_counted():
     def choose(layer, x):
         return torch.cond(x.sum() > 0, lambda v: layer(layer(v)), lambda v: 1 * layer(v), (x,))
@@ -154,7 +161,11 @@ def test_scripted_networks_are_counted():
 def test_nested_sequences_count_what_they_hold():
     # sequences of 2 and 3 vectors, 4 to 4
     jagged = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], layout=torch.jagged)
-    assert counted(lambda f, x: f(x), jagged) == 5 * 16
+    if SHOWN:
+        assert counted(lambda f, x: f(x), jagged) == 5 * 16
+    else:  # older versions of torch have none without data
+        with pytest.raises(AlphaflopsError, match="an input has no meta tensors: AssertionError"):
+            trace(Call(lambda f, x: f(x)), [jagged])
 
 
 class Tries(nn.Module):

@@ -65,7 +65,7 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
         hardswish hardswish_backward _prelu_kernel _prelu_kernel_backward glu glu_backward native_dropout
         native_dropout_backward _fused_dropout bernoulli rrelu_with_noise rrelu_with_noise_backward
         _thnn_fused_lstm_cell _thnn_fused_gru_cell _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell_backward
-        log_sigmoid_forward log_sigmoid_backward elu_backward leaky_relu_backward hardtanh_backward
+        log_sigmoid_forward log_sigmoid_backward elu elu_backward leaky_relu_backward hardtanh_backward
         hardsigmoid_backward hardshrink_backward softshrink_backward softplus_backward native_channel_shuffle addr
         addcmul addcdiv masked_fill floor_divide isin bucketize searchsorted multinomial complex polar linalg_cross
         quantize_per_tensor quantize_per_channel dequantize _fused_moving_avg_obs_fq_helper

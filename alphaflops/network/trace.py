@@ -118,8 +118,11 @@ def _attempt(
             call, named, notes = _twin(model, convert)
         except RuntimeError as error:  # such as too little memory
             raise AlphaflopsError(f"the network has no {how} tensors: {_line(error)[:150]}") from error
-        given = [_input(value, how, convert) for value in args]
-        keyed = {name: _input(value, how, convert) for name, value in kwargs.items()}
+        try:
+            given = [_input(value, how, convert) for value in args]
+            keyed = {name: _input(value, how, convert) for name, value in kwargs.items()}
+        except (RuntimeError, AssertionError) as error:  # a kind of tensor that has no twin of that kind
+            raise AlphaflopsError(f"an input has no {how} tensors: {_line(error)[:150]}") from error
         recorder = Recorder(named, backward)
         try:
             with grad, recorder:
