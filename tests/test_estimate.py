@@ -106,7 +106,7 @@ def test_what_a_formula_without_bandwidth_cannot_time_is_named(network):
     assert report.by_module().predicted_ms.isna().sum() == 1
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error:Setting an item of incompatible dtype")
 @pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), (2, 4)), (nn.Linear(4, 3), (0, 4))])
 def test_networks_that_do_nothing_have_reports(model, shape):
     for calibration in (None, PerMac()):
