@@ -15,6 +15,7 @@ from ..records import exact_floats
 from ..records.schema import checked_table
 from .api import report_on
 from .comparison import parts, traced
+from .measuring import distinct_layers
 from .operators import OperatorTable, read_operators
 from .predict import Predictor
 
@@ -115,8 +116,13 @@ def _compare(name: str, own: "pd.DataFrame", calibration: Calibration, table: Op
     whole = own.loc[own["what"] == "network", "latency_ms"]
     if whole.empty:
         raise AlphaflopsError(f"networks.csv: {name} has no row of the whole network")
+    alone = own[own["what"] == "layer"]
+    fastest = alone.groupby("layer")[["latency_ms", "turn_ms"]].min().min(axis=1)
+    for layer in distinct_layers(network):
+        if 2 * layer.valid_macs > most_flops * fastest[repr(layer)] / 1e3:
+            raise AlphaflopsError(f"networks.csv: {name}, {layer!r} in {fastest[repr(layer)]:g} ms is impossible")
     totals, time = report_on(network, calibration, table).total(), float(whole.median())
-    found = parts(network, own[own["what"] == "layer"], Predictor(calibration, table), totals["predicted_ms"], time)
+    found = parts(network, alone, Predictor(calibration, table), totals["predicted_ms"], time)
     ratio = totals["predicted_ms"] / time
     if not all(np.isfinite(value) for value in found.values() if isinstance(value, float)):
         raise AlphaflopsError(f"networks.csv: the times of {name} give no finite comparison")
