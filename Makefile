@@ -20,7 +20,7 @@ notebooks: .venv/.installed
 	$(BIN)/alphaflops update
 
 pdf: .venv/.installed
-	$(BIN)/python -c "from pathlib import Path; from alphaflops.pages.pdf import print_book; print(print_book(Path('_build/book.pdf')))"
+	$(BIN)/python -c "from pathlib import Path; from alphaflops.book.pdf import print_book; print(print_book(Path('_build/book.pdf')))"
 
 calibrations: .venv/.installed
 	$(BIN)/alphaflops calibrate

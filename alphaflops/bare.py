@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, experiments, measure
+from . import __version__, experiments
+from . import measuring as measure
 from .errors import AlphaflopsError
-from .machine import describe_cpu, library_versions
+from .host import describe_cpu, library_versions
 
 NOTE = "Only measuring works here: install the project for the other commands."
 

@@ -60,7 +60,7 @@ def pages() -> str:
 
 def book() -> str:
     """``make book``: every notebook executed, pages built."""
-    from alphaflops.pages.publish import build
+    from alphaflops.book.publish import build
 
     with tempfile.TemporaryDirectory() as out:
         return f"{seconds(lambda: build(None, Path(out)), 1):.1f} s (target 60 s)"
@@ -69,7 +69,7 @@ def book() -> str:
 def fit() -> str:
     """One fit of the best form to the authors' 721 points."""
     from alphaflops import load
-    from alphaflops.calibrate import score
+    from alphaflops.fitting import score
 
     run = load("paper-t2000")
     return f"{seconds(lambda: score(run, 'best'), 3):.2f} s (target 5 s)"
@@ -84,7 +84,7 @@ def smoke() -> str:
 
 def protocol() -> str:
     """Our protocol against 2000 repetitions of the same layers in one process."""
-    from alphaflops.measure.comparison import bench
+    from alphaflops.measuring.comparison import bench
 
     found = bench()
     return (
@@ -101,8 +101,8 @@ def estimating() -> str:
 import resource, torch
 from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.bench import seconds
-from alphaflops.whole import estimate, find_calibration
-from alphaflops.whole.zoo import resnet50
+from alphaflops.prediction import estimate, find_calibration
+from alphaflops.prediction.zoo import resnet50
 torch.set_num_threads(1)
 model, shape, calibration = resnet50().eval(), (1, 3, 224, 224), find_calibration("cpu-1core")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

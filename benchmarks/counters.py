@@ -95,7 +95,7 @@ def one(network, tool):
     import torch
 
     from alphaflops import __version__
-    from alphaflops.whole.zoo import NETWORKS
+    from alphaflops.prediction.zoo import NETWORKS
 
     torch.set_num_threads(1)
     make, shape = NETWORKS[network]
@@ -129,7 +129,7 @@ def one(network, tool):
 
 def main():
     """Start one process per network and tool, and write the table."""
-    from alphaflops.whole.zoo import NETWORKS
+    from alphaflops.prediction.zoo import NETWORKS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="counters.csv")

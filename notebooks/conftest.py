@@ -2,8 +2,8 @@
 
 import pytest
 
-from alphaflops import datasets
-from alphaflops.pages.contents import chapters
+from alphaflops.book.contents import chapters
+from alphaflops.runs import datasets
 
 NEEDS = {chapter.committed: chapter.needs for chapter in chapters()}
 

@@ -12,9 +12,9 @@ from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
-from alphaflops import cli, datasets, experiments
-from alphaflops.pages import publish
-from alphaflops.records import FORMAT_VERSION, Run
+from alphaflops import cli, experiments
+from alphaflops.book import publish
+from alphaflops.runs import FORMAT_VERSION, Run, datasets
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from fake_device import FakeDevice
 
-from alphaflops import experiments, measure
-from alphaflops.measure import journal
-from alphaflops.records import Run
+from alphaflops import experiments
+from alphaflops import measuring as measure
+from alphaflops.measuring import journal
+from alphaflops.runs import Run
 
 OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", seed=5)
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from alphaflops.network import trace
-from alphaflops.whole import find_calibration, report_on
+from alphaflops.prediction import find_calibration, report_on
 
 transformers = pytest.importorskip("transformers")
 

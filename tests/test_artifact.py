@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alphaflops import artifact, datasets, experiments, paths, zips
-from alphaflops.artifact import crate, privacy
-from alphaflops.artifact.plausibility import peak_flops, problems
+from alphaflops import experiments, paths, zips
+from alphaflops import share as artifact
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run, datasets
+from alphaflops.share import crate, privacy
+from alphaflops.share.plausibility import peak_flops, problems
 
 STEADY = {"verdict": "steady", "readings": 9, "median_ms": 4.0, "moved": 0.01, "spread": 0.05, "p": 0.5}
 

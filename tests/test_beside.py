@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from alphaflops import experiments, figures
+from alphaflops.book import beside, report
 from alphaflops.layers import COLUMNS
-from alphaflops.pages import beside, report
-from alphaflops.records import Run
+from alphaflops.runs import Run
 from alphaflops.study import claims, comparison, findings
 
 

@@ -16,8 +16,9 @@ import nbformat
 import pytest
 
 import alphaflops
-from alphaflops import __version__, cli, datasets, experiments, paths
-from alphaflops.pages import contents
+from alphaflops import __version__, cli, experiments, paths
+from alphaflops.book import contents
+from alphaflops.runs import datasets
 
 PAGE_BYTES, BOOK_BYTES = 1_500_000, 30_000_000
 RESOURCES = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src", "object": "data"}

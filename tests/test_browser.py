@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from alphaflops import paths
-from alphaflops.calibrate import calibration as calibrations
-from alphaflops.calibrate.intervals import HABITS, SIZES, Band, Region
+from alphaflops.book import contents
 from alphaflops.costs import ANALYTIC, features
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, alpha, kernel_area, published_ms, spatial_size
+from alphaflops.fitting import calibration as calibrations
+from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
 from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
-from alphaflops.pages import contents
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if find_spec("playwright") is None or find_spec("axe_core_python") is None:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphaflops import AlphaflopsError, Conv2d, Dense, datasets, experiments
-from alphaflops.calibrate import (
+from alphaflops import AlphaflopsError, Conv2d, Dense, experiments
+from alphaflops.costs import features, model
+from alphaflops.fitting import (
     bootstrap,
     calibrate,
     fit_model,
@@ -20,12 +21,11 @@ from alphaflops.calibrate import (
     score,
     scorecard,
 )
-from alphaflops.calibrate.boosting import fit_boosting
-from alphaflops.calibrate.intervals import bands, interval_ms
-from alphaflops.calibrate.scoring import errors, identical, out_of_fold
-from alphaflops.costs import features, model
+from alphaflops.fitting.boosting import fit_boosting
+from alphaflops.fitting.intervals import bands, interval_ms
+from alphaflops.fitting.scoring import errors, identical, out_of_fold
 from alphaflops.layers import to_table
-from alphaflops.records import Run
+from alphaflops.runs import Run, datasets
 
 GRID = experiments.grid("paper")
 NEUSIGHT = ("neusight-conv-t4", "neusight-conv-v100", "neusight-dense-t4", "neusight-dense-v100")
@@ -335,7 +335,7 @@ def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
         known.append(len(f))
         return (lambda other: np.ones(len(other))), None
 
-    monkeypatch.setattr("alphaflops.calibrate.scoring.fitted", remember)
+    monkeypatch.setattr("alphaflops.fitting.scoring.fitted", remember)
     out_of_fold("macs", features(run.table), run.time_ms().to_numpy(), run.table, "figure")
     assert known == [15, 15]
     twice = dense_run(meta, [*range(10, 30)] * 2, 1.0, ["a"] * 20 + ["b"] * 20)
@@ -368,7 +368,7 @@ def test_scorecard_is_kept_by_data_and_code(meta, tmp_path, monkeypatch):
     first = scorecard(*args, cache_folder=tmp_path / "cache", jobs=1)
     assert list(first["cv"]) == ["in sample", "random", "figure"] * 2
     assert first["mape_pct"].notna().all()
-    module = importlib.import_module("alphaflops.calibrate.scorecard")
+    module = importlib.import_module("alphaflops.fitting.scorecard")
     monkeypatch.setattr(module, "_task", lambda task: pytest.fail("computed again"))
     pd.testing.assert_frame_equal(first, scorecard(*args, cache_folder=tmp_path / "cache", jobs=1))
     changed = Run(run.meta | {"run_id": "other"}, run.table)

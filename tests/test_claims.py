@@ -8,10 +8,10 @@ import pytest
 
 from alphaflops import experiments
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run
+from alphaflops.runs.upstream import AUTHORS
 from alphaflops.study import claims, evidence
 from alphaflops.study.claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
-from alphaflops.upstream import AUTHORS
 
 GRID = experiments.grid("paper")
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from alphaflops import Run, datasets
+from alphaflops import Run
 from alphaflops.cli import COMMANDS
+from alphaflops.runs import datasets
 
 
 def test_layer_conv2d(command):
@@ -69,7 +70,7 @@ def test_mistakes_are_one_line(refused, args, message):
 
 
 def test_estimate(command, refused, tmp_path):
-    vgg = ("estimate", "alphaflops.whole.zoo:vgg16", "--input", "1,3,224,224")
+    vgg = ("estimate", "alphaflops.prediction.zoo:vgg16", "--input", "1,3,224,224")
     found = command(*vgg, "--json").json
     assert found["total"]["macs"] == 15_470_264_320
     assert found["total"]["flops"] == 2 * 15_470_264_320
@@ -171,7 +172,7 @@ def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
 
 
 def test_doubts_about_a_fit_are_told(command, folder, monkeypatch):
-    from alphaflops.calibrate import fitting
+    from alphaflops.fitting import fitting
 
     monkeypatch.setattr(fitting, "_flags", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
     told = command("fit", folder, "--model", "macs").out
@@ -188,7 +189,7 @@ def test_seeds_that_do_not_exist_are_refused(refused, folder, seed):
 
 
 def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphaflops.calibrate.calibrate", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr("alphaflops.fitting.calibrate", lambda *_, **__: pytest.fail("fitted"))
     line = refused("fit", folder, "--model", "boosting", "--out", tmp_path / "b.json")
     assert "is learned and has no JSON form" in line
 
@@ -225,7 +226,7 @@ def test_scorecard_is_shown_or_computed_anew(command, monkeypatch, tmp_path):
 
 
 def test_calibrate_fits_every_run_that_is_here(command, run, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphaflops.calibrate.bundled.BUNDLED_MODELS", ("macs",))
+    monkeypatch.setattr("alphaflops.fitting.bundled.BUNDLED_MODELS", ("macs",))
     monkeypatch.setattr("alphaflops.paths.data_folder", lambda: tmp_path)
     monkeypatch.setattr(datasets, "names", lambda: ["made-up", "far-away"])
     monkeypatch.setattr(datasets, "available", lambda name: name == "made-up")
@@ -236,7 +237,7 @@ def test_calibrate_fits_every_run_that_is_here(command, run, tmp_path, monkeypat
 
 def test_books_are_built_from_the_runs_that_are_named(command, monkeypatch, tmp_path):
     from alphaflops import bare
-    from alphaflops.pages import publish
+    from alphaflops.book import publish
 
     built, summary = [], {"status": {"ok": 3}, "layers": 3, "seconds": 1.0, "machine": "m", "unconverged": 0}
     summary |= {"throttled": 0, "foreign_load": 0, "sentinel": {"moved": 0.01, "verdict": "steady"}}
@@ -255,7 +256,8 @@ def test_books_are_built_from_the_runs_that_are_named(command, monkeypatch, tmp_
 
 
 def test_an_interrupted_measurement_says_how_to_go_on(command, monkeypatch):
-    from alphaflops import bare, measure
+    from alphaflops import bare
+    from alphaflops import measuring as measure
 
     def stop(values):
         raise measure.Interrupted("stopped after 3 of 9 layers")
@@ -272,7 +274,7 @@ def test_an_abort_is_one_line(command, monkeypatch):
     def abort(**_):
         raise click.Abort
 
-    monkeypatch.setattr("alphaflops.datasets.inventory", abort)
+    monkeypatch.setattr("alphaflops.runs.datasets.inventory", abort)
     assert (command("runs").code, command("runs").err) == (130, "error: interrupted\n")
 
 

@@ -3,11 +3,12 @@
 import pandas as pd
 import pytest
 
-from alphaflops import datasets, measure, read_calibration, upstream
-from alphaflops.calibrate.bundled import BUNDLED_MODELS, file_name, has_folds
+from alphaflops import measuring as measure
+from alphaflops import read_calibration
+from alphaflops.fitting.bundled import BUNDLED_MODELS, file_name, has_folds
 from alphaflops.paths import data_folder
-from alphaflops.records import KNOWN_COLUMNS
-from alphaflops.whole import comparison
+from alphaflops.prediction import comparison
+from alphaflops.runs import KNOWN_COLUMNS, datasets, upstream
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
 README = (data_folder() / "README.md").read_text(encoding="utf-8")

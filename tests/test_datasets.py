@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from alphaflops import AlphaflopsError, datasets, load, upstream
+from alphaflops import AlphaflopsError, load
 from alphaflops.layers import Conv2d, Dense, from_row
+from alphaflops.runs import datasets, upstream
 
 PAPER = upstream.sources()["paper-t2000"]
 NEUSIGHT = b"Latency,B,M,N,K\n0.5,2,58,13,141\n"

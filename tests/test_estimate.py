@@ -16,7 +16,7 @@ from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense, flops, macs, to_table
 from alphaflops.network import trace
 from alphaflops.network.formulas import Repeated
-from alphaflops.whole import (
+from alphaflops.prediction import (
     OperatorTable,
     chapter,
     estimate,
@@ -25,13 +25,21 @@ from alphaflops.whole import (
     read_operators,
     report_on,
 )
-from alphaflops.whole.api import find_calibration
-from alphaflops.whole.comparison import comparison, correlations, kind_of, measured, measured_networks, parts, traced
-from alphaflops.whole.correction import correct, corrections, fit_in_turns, fit_smooth
-from alphaflops.whole.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
-from alphaflops.whole.measuring import distinct_layers
-from alphaflops.whole.operators import DEPTHWISE_TERMS, depthwise_terms, is_depthwise, operators_folder
-from alphaflops.whole.predict import shared_error, timed_as, total_interval
+from alphaflops.prediction.api import find_calibration
+from alphaflops.prediction.comparison import (
+    comparison,
+    correlations,
+    kind_of,
+    measured,
+    measured_networks,
+    parts,
+    traced,
+)
+from alphaflops.prediction.correction import correct, corrections, fit_in_turns, fit_smooth
+from alphaflops.prediction.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
+from alphaflops.prediction.measuring import distinct_layers
+from alphaflops.prediction.operators import DEPTHWISE_TERMS, depthwise_terms, is_depthwise, operators_folder
+from alphaflops.prediction.predict import shared_error, timed_as, total_interval
 
 
 @dataclass

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alphaflops.whole import calibrations
+from alphaflops.prediction import calibrations
 
 MODELS = """
 import torch

@@ -9,7 +9,7 @@ from alphaflops.costs.alpha import PAPER_T2000, alpha, published_ms
 from alphaflops.errors import AlphaflopsError
 from alphaflops.figures import frames, style
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run
 
 mpl.use("Agg")
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -218,7 +218,7 @@ def test_tables_are_numbered_captioned_and_rounded(made_up, flat):
 
 
 def test_provenance_names_every_source_and_what_is_not_recorded(run):
-    from alphaflops import upstream
+    from alphaflops.runs import upstream
 
     assert all(f"`{name}`" in figures.sources_table() for name in upstream.sources())
     text = figures.runs_table([run])

@@ -16,7 +16,7 @@ from alphaflops.figures import scores as drawn_scores
 from alphaflops.figures import studies as tables
 from alphaflops.figures import verdicts as drawn_verdicts
 from alphaflops.layers import bytes_moved, flops
-from alphaflops.records import Run
+from alphaflops.runs import Run
 from alphaflops.study import claims, conclusions, findings, limits, replication
 
 mpl.use("Agg")

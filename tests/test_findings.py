@@ -6,7 +6,7 @@ import pytest
 from alphaflops import experiments, figures
 from alphaflops.costs.alpha import published_ms
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run
 from alphaflops.study import findings, summary
 
 

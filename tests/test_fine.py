@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from alphaflops import datasets, experiments, figures
+from alphaflops import experiments, figures
 from alphaflops.figures.fine import draw_fine
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run, datasets
 from alphaflops.study import fine
 
 

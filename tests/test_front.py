@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from alphaflops import __version__, figures
-from alphaflops.artifact.citation import cite
 from alphaflops.figures.front import MEASURES, draw_front, layer_name
+from alphaflops.share.citation import cite
 from alphaflops.study import claims, summary
 
 

@@ -17,13 +17,16 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphaflops import artifact, calibrate, datasets, experiments, measure, paths, upstream, zips
+from alphaflops import experiments, paths, zips
+from alphaflops import fitting as calibrate
+from alphaflops import measuring as measure
+from alphaflops import share as artifact
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.network import trace
-from alphaflops.records import Run
-from alphaflops.whole import received
-from alphaflops.whole.zoo import NETWORKS
+from alphaflops.prediction import received
+from alphaflops.prediction.zoo import NETWORKS
+from alphaflops.runs import Run, datasets, upstream
 
 COUNT = {"": 120, "full": 10_000}.get(os.environ.get("FUZZ", ""), 0) or int(os.environ["FUZZ"])
 SECONDS = 10.0

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from alphaflops import datasets, paths
+from alphaflops import paths
+from alphaflops.runs import datasets
 
 TEXT = (paths.CHECKOUT / "book" / "howto.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^## … (.+?)\?\n.*?```python\n(.+?)```", TEXT, re.M | re.S))

@@ -5,7 +5,7 @@ import pytest
 
 from alphaflops import experiments
 from alphaflops.layers import Conv2d, Dense, to_table
-from alphaflops.records import Run
+from alphaflops.runs import Run
 from alphaflops.study import limits
 from alphaflops.study.limits import PEAKS, Peak
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alphaflops import machine
+from alphaflops import host as machine
 from alphaflops.errors import AlphaflopsError
 
 torch = pytest.importorskip("torch")

@@ -8,17 +8,17 @@ import pytest
 from torch import nn
 
 from alphaflops import Run, experiments
-from alphaflops.calibrate import read_calibration
-from alphaflops.datasets import load
 from alphaflops.errors import AlphaflopsError
+from alphaflops.fitting import read_calibration
+from alphaflops.host import describe
 from alphaflops.layers import macs
-from alphaflops.machine import describe
 from alphaflops.network import trace
 from alphaflops.network.inputs import Shape
-from alphaflops.whole import comparison, estimate, machines, read_operators
-from alphaflops.whole.curves import PARTS
-from alphaflops.whole.predict import shared_error, shared_error_of
-from alphaflops.whole.turns import Case, in_turns
+from alphaflops.prediction import comparison, estimate, machines, read_operators
+from alphaflops.prediction.curves import PARTS
+from alphaflops.prediction.predict import shared_error, shared_error_of
+from alphaflops.prediction.turns import Case, in_turns
+from alphaflops.runs.datasets import load
 
 TINY = {
     "Tiny": (

@@ -16,12 +16,13 @@ from fake_device import FakeDevice, lognormal
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from alphaflops import bare, experiments, measure
+from alphaflops import bare, experiments
+from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measure import comparison, header, progress, runner
-from alphaflops.measure.options import DEFAULTS
-from alphaflops.measure.protocol import for_profile
-from alphaflops.measure.statistics import Estimate
+from alphaflops.measuring import comparison, header, progress, runner
+from alphaflops.measuring.options import DEFAULTS
+from alphaflops.measuring.protocol import for_profile
+from alphaflops.measuring.statistics import Estimate
 
 ROOT = Path(__file__).parent.parent
 FEW = ["--experiment", "conv_fixed_progressive", "--profile", "smoke", "--device", "cpu", "--threads", "1"]

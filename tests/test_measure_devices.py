@@ -12,10 +12,10 @@ from fake_device import FakeDevice, lognormal
 from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
-from alphaflops.measure import devices, opening
-from alphaflops.measure.protocol import Protocol, for_profile
-from alphaflops.measure.state import CpuSensors, GpuSensors
-from alphaflops.measure.timing import summarise, time_layer
+from alphaflops.measuring import devices, opening
+from alphaflops.measuring.protocol import Protocol, for_profile
+from alphaflops.measuring.state import CpuSensors, GpuSensors
+from alphaflops.measuring.timing import summarise, time_layer
 
 torch = pytest.importorskip("torch")
 FAST = Protocol(warmup_s=0.001, latency_s=0.01, throughput_s=0.01, block_ms=0.1)

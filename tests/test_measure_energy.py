@@ -8,9 +8,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from fake_device import FakeDevice, lognormal
 
-from alphaflops import experiments, measure
+from alphaflops import experiments
+from alphaflops import measuring as measure
 from alphaflops.layers import Dense
-from alphaflops.measure import energy
+from alphaflops.measuring import energy
 
 
 class FakeWindow:

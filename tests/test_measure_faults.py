@@ -14,10 +14,11 @@ import pytest
 from fake_device import BackwardsClock, FakeDevice
 from filelock import FileLock
 
-from alphaflops import experiments, measure
+from alphaflops import experiments
+from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measure import journal
-from alphaflops.records import Run
+from alphaflops.measuring import journal
+from alphaflops.runs import Run
 
 HERE = Path(__file__).parent
 GRID = experiments.grid("smoke").iloc[:8]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measure.protocol import for_profile
-from alphaflops.whole import measure_network, time_call
+from alphaflops.measuring.protocol import for_profile
+from alphaflops.prediction import measure_network, time_call
 
 
 class Pretend:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fake_device import FakeDevice, lognormal
 
-from alphaflops import experiments, measure
-from alphaflops.measure.sentinel import judge, trend_p
-from alphaflops.measure.state import CpuSensors, GpuSensors, Watch
+from alphaflops import experiments
+from alphaflops import measuring as measure
+from alphaflops.measuring.sentinel import judge, trend_p
+from alphaflops.measuring.state import CpuSensors, GpuSensors, Watch
 
 GRID = experiments.grid("smoke")
 OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke")

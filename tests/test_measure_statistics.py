@@ -9,9 +9,9 @@ from fake_device import FakeDevice, lognormal
 from scipy.stats import binom
 
 from alphaflops.layers import Dense
-from alphaflops.measure.protocol import for_profile
-from alphaflops.measure.statistics import CONFIDENCE_USED, SMALLEST, _ranks, estimate, next_look, settled
-from alphaflops.measure.timing import time_layer
+from alphaflops.measuring.protocol import for_profile
+from alphaflops.measuring.statistics import CONFIDENCE_USED, SMALLEST, _ranks, estimate, next_look, settled
+from alphaflops.measuring.timing import time_layer
 
 LAWS = {
     "lognormal 5 %": (lognormal(0.05), 1.0),

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import alphaflops
-from alphaflops.artifact import citation
+from alphaflops.share import citation
 
 ROOT = Path(__file__).parents[1]
 CFF = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

@@ -7,12 +7,12 @@ import pytest
 from torch import nn
 
 from alphaflops import Run
-from alphaflops.calibrate import calibrate
-from alphaflops.datasets import load
 from alphaflops.errors import AlphaflopsError
+from alphaflops.fitting import calibrate
 from alphaflops.layers import bytes_moved, macs
-from alphaflops.whole import api, estimate
-from alphaflops.whole.energy import calibrate_energy, default_energy, joules_file
+from alphaflops.prediction import api, estimate
+from alphaflops.prediction.energy import calibrate_energy, default_energy, joules_file
+from alphaflops.runs.datasets import load
 
 # The stand-in's law: 2 mJ per call, 10 GMAC/J and 5 GB/J.
 PER_CALL_J, MAC_PER_J, BYTES_PER_J = 2e-3, 10e9, 5e9

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from alphaflops.errors import AlphaflopsError
 from alphaflops.network import trace
 from alphaflops.network.leftovers import forgotten
-from alphaflops.whole import estimate_factory
+from alphaflops.prediction import estimate_factory
 
 SHOWN = hasattr(TorchDispatchMode, "supports_higher_order_operators")
 """Whether this version of torch shows a dispatch mode what operators with functions in them run."""

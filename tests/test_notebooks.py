@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from alphaflops import paths
-from alphaflops.pages import contents
+from alphaflops.book import contents
 
 CHAPTERS = contents.chapters()
 LONGEST_CELL = 15

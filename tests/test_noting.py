@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alphaflops.pages import noting
+from alphaflops.book import noting
 
 
 @pytest.fixture

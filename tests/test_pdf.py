@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from alphaflops.book import pdf
 from alphaflops.errors import AlphaflopsError
-from alphaflops.pages import pdf
 
 
 def test_without_a_browser_the_error_names_what_to_install(monkeypatch, tmp_path):

@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from alphaflops import datasets, paths, upstream
+from alphaflops import paths
+from alphaflops.book import contents, manifest, provenance, running, slicing
 from alphaflops.errors import AlphaflopsError
-from alphaflops.pages import contents, manifest, provenance, running, slicing
+from alphaflops.runs import datasets, upstream
 
 CHAPTERS = contents.chapters()
 
@@ -57,7 +58,8 @@ runs: list = []  # further runs
 from myst_nb import glue
 from concurrent.futures import ThreadPoolExecutor
 from IPython.display import Markdown
-from alphaflops import datasets, upstream
+from alphaflops.runs import datasets
+from alphaflops.runs import upstream
 one, two = datasets.load("cpu-1core"), 2
 both = [datasets.load(name) for name in ("cpu-1core", *runs)]
 other = datasets.load("cpu-allcores")

@@ -3,9 +3,10 @@
 import nbformat
 import pytest
 
-from alphaflops import datasets, paths
+from alphaflops import paths
+from alphaflops.book import contents, publish, running
 from alphaflops.errors import AlphaflopsError
-from alphaflops.pages import contents, publish, running
+from alphaflops.runs import datasets
 
 
 def test_chapters_follow_the_table_of_contents():

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphaflops import artifact, datasets, zips
-from alphaflops.artifact.plausibility import FAST_ALGORITHM, peak_flops
+from alphaflops import share as artifact
+from alphaflops import zips
 from alphaflops.errors import AlphaflopsError
 from alphaflops.paths import data_folder
-from alphaflops.whole import comparison, received
+from alphaflops.prediction import comparison, received
+from alphaflops.runs import datasets
+from alphaflops.share.plausibility import FAST_ALGORITHM, peak_flops
 
 NAME = "cpu-1core"
 

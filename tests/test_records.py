@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from alphaflops import AlphaflopsError, Run, load
-from alphaflops.records import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json
+from alphaflops.runs import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json
 
 
 def edit(folder, name, change):

@@ -15,11 +15,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alphaflops import datasets, records, upstream
-from alphaflops.artifact import import_run, pack_run
-from alphaflops.pages import contents, manifest
+from alphaflops import runs as records
+from alphaflops.book import contents, manifest
 from alphaflops.paths import CHECKOUT, data_folder
-from alphaflops.whole import received
+from alphaflops.prediction import received
+from alphaflops.runs import datasets, upstream
+from alphaflops.share import import_run, pack_run
 
 pytestmark = pytest.mark.skipif(os.environ.get("REPEAT") != "1", reason="builds the book three times: make repeat")
 

@@ -9,7 +9,7 @@ import pytest
 from alphaflops import experiments
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, published_ms
 from alphaflops.layers import macs
-from alphaflops.records import Run
+from alphaflops.runs import Run
 from alphaflops.study import replication
 
 GRID = experiments.grid("paper")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from alphaflops import datasets, experiments
-from alphaflops.artifact import reproduce, reproducible, reproducing_page
+from alphaflops import experiments
 from alphaflops.errors import AlphaflopsError
+from alphaflops.runs import datasets
+from alphaflops.share import reproduce, reproducible, reproducing_page
 from alphaflops.study import claims, scores
 
 ROOT = Path(__file__).parents[1]

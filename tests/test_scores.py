@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alphaflops import datasets, experiments
+from alphaflops import experiments
 from alphaflops.costs import FORMS, MODEL_NAMES, model
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import COLUMNS, macs
-from alphaflops.records import Run
+from alphaflops.runs import Run, datasets
 from alphaflops.study import choosing, learning, scores
 
 GRID = experiments.grid("paper")

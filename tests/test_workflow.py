@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alphaflops.calibrate import read_calibration
-from alphaflops.records import Run
+from alphaflops.fitting import read_calibration
+from alphaflops.runs import Run
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / "workflow"
@@ -77,7 +77,7 @@ def test_profiles_are_sound(name):
 
 
 def test_the_machines_of_the_example_have_safe_names():
-    from alphaflops.artifact.runs import check_slug
+    from alphaflops.share.runs import check_slug
 
     example = yaml.safe_load((WORKFLOW / "machines.yaml").read_text())
     assert [check_slug(name) for name in example["machines"]] == list(example["machines"])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ..artifact.citation import FORMATS
-from ..artifact.citation import cite as citation
+from ..share.citation import FORMATS
+from ..share.citation import cite as citation
 
 name_option = click.option("--id", "run_id", metavar="NAME", help="Another name for the run.")
 
@@ -32,7 +32,7 @@ def pack(folder: Path | None, out: Path | None, html: Path | None, run_id: str |
       alphaflops pack --run my-gpu
       alphaflops pack --out artifact.zip
     """
-    from ..artifact import pack_artifact, pack_run
+    from ..share import pack_artifact, pack_run
 
     if folder is None:
         if run_id:
@@ -62,8 +62,8 @@ def import_(archive: Path, run_id: str | None, allow_implausible: bool, into: Pa
       alphaflops import my-gpu.zip
       alphaflops import my-gpu.zip --id lab-gpu
     """
-    from ..artifact import import_run
-    from ..whole.received import check
+    from ..prediction.received import check
+    from ..share import import_run
 
     done = import_run(archive, run_id, allow_implausible, into, check)
     note = f"; implausible but allowed: {'; '.join(done.implausible)}" if done.implausible else ""

@@ -26,7 +26,7 @@ def book(runs: tuple[str, ...], out: Path | None, jobs: int) -> None:
       alphaflops book
       alphaflops book --run my-gpu
     """
-    from ..pages.publish import build
+    from ..book.publish import build
 
     click.echo(build(list(runs) or None, out, jobs=jobs))
 
@@ -47,7 +47,7 @@ def rerun(device: str, threads: int | None, profile: str, runs: tuple[str, ...],
       alphaflops rerun --device cuda --profile paper
     """
     from .. import bare
-    from ..pages.publish import build, default_out
+    from ..book.publish import build, default_out
 
     folder = (out or default_out()) / "runs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{profile}"
     found = bare.measure_command({"device": device, "threads": threads, "profile": profile, "out": folder})
@@ -64,7 +64,7 @@ def update(jobs: int) -> None:
     Example:
       alphaflops update
     """
-    from ..pages.publish import update as rewrite
+    from ..book.publish import update as rewrite
 
     for path in rewrite(jobs=jobs):
         click.echo(path)

@@ -21,7 +21,7 @@ def claims(runs: tuple[str, ...], as_json: bool) -> None:
       alphaflops claims
       alphaflops claims my-gpu --json
     """
-    from ..datasets import authors, load
+    from ..runs.datasets import authors, load
     from ..study.claims import judge, row
     from ..study.scores import reference_runs
 

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from .. import bare
-from .. import measure as timing
-from ..artifact.verification import verify_archive
+from .. import measuring as timing
 from ..errors import AlphaflopsError
+from ..share.verification import verify_archive
 from .output import print_json
 
 
@@ -64,7 +64,7 @@ def verify(path: Path) -> None:
       alphaflops verify my-gpu.zip
       alphaflops verify _build/html
     """
-    from ..pages import manifest
+    from ..book import manifest
 
     if path.is_file():
         click.echo(verify_archive(path))

@@ -10,7 +10,7 @@ from ..costs import MODEL_NAMES
 from .output import json_option, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from ..calibrate.scoring import CV
+    from ..fitting.scoring import CV
 
 model_option = click.option(
     "--model", required=True, type=click.Choice(MODEL_NAMES), help="Cost formula.", metavar="MODEL"
@@ -55,8 +55,8 @@ def score(run: str, model: str, cv: "CV", quantity: str, seed: int, as_json: boo
       alphaflops score paper-t2000 --model alpha-published
       alphaflops score cpu-1core --model best --cv figure --json
     """
-    from ..calibrate import score as scored
-    from ..datasets import load
+    from ..fitting import score as scored
+    from ..runs.datasets import load
 
     found = scored(load(run), model, cv, quantity=quantity, seed=seed).as_dict()
     if as_json:
@@ -97,10 +97,10 @@ def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_jso
       alphaflops fit my-gpu --model best --out my-gpu.json
       alphaflops fit my-gpu-energy --model best --quantity energy --out my-gpu-joules.json
     """
-    from ..calibrate import calibrate
-    from ..calibrate.calibration import check_written
-    from ..datasets import load
-    from ..whole.energy import ENERGY, calibrate_energy
+    from ..fitting import calibrate
+    from ..fitting.calibration import check_written
+    from ..prediction.energy import ENERGY, calibrate_energy
+    from ..runs.datasets import load
 
     if out is not None:
         check_written(model)
@@ -134,11 +134,11 @@ def calibrate() -> None:
     Example:
       alphaflops calibrate
     """
-    from ..calibrate import rewrite
-    from ..datasets import available, load, names
+    from ..fitting import rewrite
     from ..paths import data_folder
-    from ..whole.energy import calibrate_energy, joules_file
-    from ..whole.machines import refresh_fits
+    from ..prediction.energy import calibrate_energy, joules_file
+    from ..prediction.machines import refresh_fits
+    from ..runs.datasets import available, load, names
 
     folder = data_folder() / "calibrations"
     for run in map(load, filter(available, names())):
@@ -163,13 +163,13 @@ def compare(runs: tuple[str, ...], quantity: str, html: Path | None, as_json: bo
       alphaflops compare paper-t2000 cpu-1core cpu-allcores
       alphaflops compare paper-t2000 my-gpu --html comparison.html
     """
-    from ..datasets import load
+    from ..runs.datasets import load
     from ..study.comparison import compare as compared
 
     loaded = [load(run) for run in runs]
     rows = compared(loaded, quantity)
     if html is not None:
-        from ..pages.report import page, write
+        from ..book.report import page, write
 
         write(page(loaded, rows, quantity), html)
     if as_json:

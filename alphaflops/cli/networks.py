@@ -42,10 +42,10 @@ def estimate(
 
     \b
     Examples:
-      alphaflops estimate alphaflops.whole.zoo:resnet50 --input 1,3,224,224 --calibration cpu-1core
+      alphaflops estimate alphaflops.prediction.zoo:resnet50 --input 1,3,224,224 --calibration cpu-1core
       alphaflops estimate my_models:net --kwargs '{"width": 64}' --input 1,3,64,64 --json
     """
-    from ..whole import estimate_factory
+    from ..prediction import estimate_factory
 
     with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
         report = estimate_factory(factory, inputs, dtypes, kwargs, calibration, training=training, energy=energy)
@@ -85,8 +85,8 @@ def measure_networks(run: str, networks: tuple[str, ...], no_training: bool, pro
       alphaflops measure-networks my-gpu
       alphaflops measure-networks my-cpu --network ResNet-18 --network BERT-base
     """
-    from ..datasets import load
-    from ..whole.machines import choose_networks, measure_machine
+    from ..prediction.machines import choose_networks, measure_machine
+    from ..runs.datasets import load
 
     chosen = choose_networks(networks)
     for path in measure_machine(

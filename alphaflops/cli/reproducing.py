@@ -34,8 +34,8 @@ def reproduce(
       alphaflops reproduce --claim flat-on-cpu
       alphaflops reproduce --all
     """
-    from ..artifact import reproduce as library
-    from ..artifact import reproducible, reproducing_page
+    from ..share import reproduce as library
+    from ..share import reproducible, reproducing_page
 
     if update:
         click.echo(library.update())

@@ -14,7 +14,7 @@ def runs(as_json: bool) -> None:
     Example:
       alphaflops runs --json
     """
-    from ..datasets import inventory
+    from ..runs.datasets import inventory
 
     entries = inventory()
     if as_json:

@@ -10,7 +10,7 @@ from .forms import BEST, FORMS
 from .model import CostModel, Parameter
 
 BOOSTING: Final = "boosting"
-"""Name of the learned model, which has no formula and lives in `alphaflops.calibrate`."""
+"""Name of the learned model, which has no formula and lives in `alphaflops.fitting`."""
 ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*CLASSIC, BEST)}
 MODEL_NAMES: Final = (*ANALYTIC, BOOSTING)
 REFERENCES: Final = ("macs", "macs+t0", "roofline+t0")

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import datasets, experiments, layers
+from .. import experiments, layers
 from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
-from ..records import RUN_FILE, Run, read_json
-from ..upstream import AUTHORS
+from ..runs import RUN_FILE, Run, datasets, read_json
+from ..runs.upstream import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..calibrate.scoring import out_of_fold
 from ..costs import ANALYTIC, BOOSTING, MODEL_NAMES, features
+from ..fitting.scoring import out_of_fold
 from ..layers import flops
 from ..study.conclusions import OWN_CONSTANTS
 from . import style
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..records import Run
+    from ..runs import Run
 
 GOOD, BAD = 5.0, 100.0
 """Ends of the scale of colours: mean errors (%)."""

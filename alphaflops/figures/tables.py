@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from .. import datasets, upstream
+from ..runs import datasets, upstream
 from ..study import findings
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 
 def table(frame: "pd.DataFrame", caption: str, name: str, *, wide: bool = False) -> str:

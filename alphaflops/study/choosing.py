@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibrate import fit_model
-from ..calibrate.fitting import PULL, check_times
-from ..calibrate.scoring import errors, identical
 from ..costs import BEST, FORMS, CostModel, features
-from ..records import Run
+from ..fitting import fit_model
+from ..fitting.fitting import PULL, check_times
+from ..fitting.scoring import errors, identical
+from ..runs import Run
 
 CHOSEN_ON: Final = (
     "paper-t2000",

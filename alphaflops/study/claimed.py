@@ -25,14 +25,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..calibrate import has_folds
 from ..experiments import TABLE_MACS
-from ..upstream import AUTHORS
+from ..fitting import has_folds
+from ..runs.upstream import AUTHORS
 from . import evidence
 from .evidence import ErrorOf
 
 if TYPE_CHECKING:
-    from ..records import Run
+    from ..runs import Run
 
 MISORDERED_HOLDS, MISORDERED_PART = 10.0, 5.0
 SPREAD_HOLDS, SPREAD_PART = 2.0, 1.5

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..upstream import AUTHORS
+from ..runs.upstream import AUTHORS
 from .claimed import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
 from .evidence import ErrorOf
 from .scores import held_out_mape
@@ -13,7 +13,7 @@ from .scores import held_out_mape
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 __all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Claim", "Verdict", "find", "judge", "row", "table"]
 

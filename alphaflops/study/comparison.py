@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..calibrate import score
 from ..errors import AlphaflopsError
+from ..fitting import score
 from ..layers import COLUMNS
 
 if TYPE_CHECKING:
-    from ..records import Run
+    from ..runs import Run
 
 MODELS: Final = ("macs", "macs+t0", "alpha-published", "alpha", "roofline+t0", "best")
 """Formulas that every comparison shows, fitted in sample except the published one."""

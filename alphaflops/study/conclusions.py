@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..costs import BEST, BOOSTING, FORMS, MODEL_NAMES
-from ..upstream import AUTHORS
+from ..runs.upstream import AUTHORS
 from .claimed import FAILS, HOLDS, IN_PART, NOT_MEASURED
 from .findings import between, number
 

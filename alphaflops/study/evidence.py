@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from ..costs.alpha import published_ms
 from ..layers import macs
-from ..upstream import AUTHORS
+from ..runs.upstream import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 ErrorOf: TypeAlias = Callable[["Run", str], float]
 """``(run, model) -> held-out MAPE (%)``."""
@@ -129,8 +129,8 @@ def underestimated(run: "Run") -> float:
     block = pipelined_ms(run)
     if block is None:
         return float("nan")
-    from ..calibrate.scoring import fitted
     from ..costs import features
+    from ..fitting.scoring import fitted
 
     f = features(run.table)
     predict, _ = fitted("alpha", f, block)

@@ -11,7 +11,7 @@ from .findings import between, number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 LARGE = 2.0
 """Least factor between the times before and after a step that is called a large jump."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..calibrate import calibrate
-from ..calibrate.scoring import fitted, identical
 from ..costs import features
-from ..records import Run
+from ..fitting import calibrate
+from ..fitting.scoring import fitted, identical
+from ..runs import Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

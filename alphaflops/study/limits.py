@@ -12,7 +12,7 @@ from .findings import between, number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 STREAMED_BYTES: Final = 40e6
 """Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""
@@ -50,7 +50,7 @@ PEAKS: Final = {
     "NVIDIA A100-PCIE-40GB": Peak(19.5, 1555.0, "NVIDIA A100 data sheet, PCIe 40 GB"),
     "NVIDIA A100 80GB PCIe": Peak(19.5, 1935.0, "NVIDIA A100 data sheet, PCIe 80 GB"),
 }
-"""Data-sheet peaks by machine name, as `alphaflops.records.Run.machine` gives it."""
+"""Data-sheet peaks by machine name, as `alphaflops.runs.Run.machine` gives it."""
 
 
 def rates(run: "Run") -> "pd.DataFrame":

@@ -29,7 +29,7 @@ from .findings import between, number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 Array = NDArray[np.float64]
 START: Final = (0.01, 0.8, 0.3)

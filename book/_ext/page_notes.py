@@ -5,8 +5,8 @@ from pathlib import Path
 
 from docutils import nodes
 
-from alphaflops import __version__, datasets, upstream
-from alphaflops.records import RUN_FILE, read_json
+from alphaflops import __version__
+from alphaflops.runs import RUN_FILE, datasets, read_json, upstream
 
 NOTEBOOKS = "../_sources/notebooks/"
 """Where the built book keeps the notebooks that its chapters were made of."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from alphaflops.pages.provenance import block
+from alphaflops.book.provenance import block
 
 
 def add_block(app, doctree):

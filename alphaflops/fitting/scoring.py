@@ -1,0 +1,230 @@
+"""How well a model predicts a run: errors in sample, on random held-out layers, and on held-out figures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..costs import BOOSTING, CostModel, Features, features, model
+from ..errors import AlphaflopsError
+from ..layers import COLUMNS
+from .boosting import fit_boosting
+from .fitting import Fit, check_times, doubts, fit_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+Array = NDArray[np.float64]
+CV: TypeAlias = Literal["random", "figure"] | None
+FOLDS: Final = 5
+NO_FIT: Final = Fit({}, (), 0.0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors of one model on one run, of predicted against measured time.
+
+    Parameters
+    ----------
+    run, model : str
+        Names.
+    n : int
+        Layers.
+    mape_pct, median_ape_pct : float
+        Mean and median absolute percentage error (%).
+    r2 : float
+        Coefficient of determination in milliseconds; NaN where all times are equal.
+    spearman : float
+        Rank correlation; NaN where a side is constant.
+    within_10_pct, within_20_pct : float
+        Share of layers predicted within 10 % and 20 % (%).
+    per_experiment : dict
+        ``name -> {"n", "mape_pct", "median_ape_pct"}``.
+    cv : str or None
+        None in sample, "random" for 5 folds over layers, "figure" for leaving one experiment out.
+    parameters : dict of str to float
+        Fitted on the whole run, also where the errors are held-out ones; empty where that was not asked for.
+    flags : tuple of str
+        Doubts that this fit raised.
+    """
+
+    run: str
+    model: str
+    n: int
+    mape_pct: float
+    median_ape_pct: float
+    r2: float
+    spearman: float
+    within_10_pct: float
+    within_20_pct: float
+    per_experiment: dict[str, dict[str, float]]
+    cv: str | None
+    parameters: dict[str, float]
+    flags: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the score as plain values that JSON has; what is not finite becomes None."""
+        per = {name: _plain(found) for name, found in self.per_experiment.items()}
+        return _plain(asdict(self)) | {"per_experiment": per, "flags": list(self.flags)}
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in found.items()}
+
+
+def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
+    """Give MAPE and median APE, R², Spearman and the shares within 10 and 20 %.
+
+    Parameters
+    ----------
+    predicted_ms, times_ms : ndarray
+        Predicted and measured times, shape ``(n,)`` (ms).
+    """
+    from scipy.stats import rankdata
+
+    with np.errstate(over="ignore"):
+        ape = 100 * np.abs(predicted_ms / times_ms - 1)
+        ranks = [rankdata(np.round(values, 15)) for values in (predicted_ms, times_ms)]
+    largest = max(float(times_ms.max()), float(predicted_ms.max()))  # squares of what is left cannot overflow
+    measured, given = times_ms / largest, predicted_ms / largest
+    spread = float(np.sum((measured - measured.mean()) ** 2)) if np.ptp(times_ms) > 0 else 0.0
+    varied = all(np.ptp(r) > 0 for r in ranks)
+    return {
+        "mape_pct": float(ape.mean()),
+        "median_ape_pct": float(np.median(ape)),
+        "r2": 1 - float(np.sum((measured - given) ** 2)) / spread if spread > 0 else float("nan"),
+        "spearman": float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if varied else float("nan"),
+        "within_10_pct": float(100 * np.mean(ape <= 10)),
+        "within_20_pct": float(100 * np.mean(ape <= 20)),
+    }
+
+
+def identical(table: "pd.DataFrame") -> NDArray[np.int64]:
+    """Give each distinct layer of a table a number, shape ``(n,)``: layers that occur twice share it."""
+    return np.asarray(table.groupby(list(COLUMNS), sort=False).ngroup(), dtype=np.int64)
+
+
+def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+    """Assign each layer to a fold at random, shape ``(n,)``; identical layers share their fold.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there are fewer distinct layers than folds.
+    """
+    groups = identical(table)
+    distinct = int(groups.max()) + 1
+    if distinct < folds:
+        raise AlphaflopsError(f"{distinct} distinct layers cannot be split into {folds} folds: measure more")
+    return np.asarray(np.random.default_rng(seed).permutation(distinct)[groups] % folds)
+
+
+def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
+    """Give the mask of the layers held out in each round.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the validation is unknown, or leaving a figure out leaves nothing.
+    """
+    if cv == "random":
+        labels = random_folds(table, seed=seed)
+    elif cv == "figure":
+        labels = np.unique(table["experiment"].to_numpy(dtype=str), return_inverse=True)[1]
+        if labels.max() == 0:
+            only = table["experiment"].iloc[0]
+            raise AlphaflopsError(f"all layers belong to experiment {only!r}: cv 'figure' needs two")
+    else:
+        raise AlphaflopsError(f"cv {cv!r} is unknown: choose random or figure")
+    for label in range(int(labels.max()) + 1):
+        yield labels == label
+
+
+def fitted(
+    name: str | CostModel, f: Features, times_ms: Array, *, seed: int = 0, told: bool = True
+) -> tuple[Callable[[Features], Array], Fit]:
+    """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit.
+
+    A learned model takes a while to predict its own layers, which its doubts need: `told` says whether they are wanted.
+    """
+    if name == BOOSTING:
+        learned = fit_boosting(f, times_ms, seed=seed)
+        return learned, Fit({}, doubts(f, times_ms, learned(f)) if told else (), 0.0)
+    formula = model(name) if isinstance(name, str) else name
+    found = fit_model(formula, f, times_ms, seed=seed)
+    vector = formula.vector(found.parameters)
+    return lambda other: formula.formula(other, vector), found
+
+
+def out_of_fold(
+    name: str | CostModel, f: Features, times_ms: Array, table: "pd.DataFrame", cv: CV, *, seed: int = 0
+) -> Array:
+    """Predict each layer by a model that saw neither its fold nor the same layer elsewhere, shape ``(n,)`` (ms).
+
+    Raises
+    ------
+    AlphaflopsError
+        If the validation is unknown, or holding a part out leaves too few layers.
+    """
+    predicted, same = np.full(len(times_ms), np.nan), identical(table)
+    for mask in held_out(table, cv, seed=seed):
+        known = ~np.isin(same, same[mask])
+        if not known.any():
+            raise AlphaflopsError(f"cv {cv!r} holds every layer out at once: the rest has the same layers")
+        predict, _ = fitted(name, f.take(known), times_ms[known], seed=seed, told=False)
+        predicted[mask] = predict(f.take(mask))
+    return predicted
+
+
+def score(
+    run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "latency", seed: int = 0, whole: bool = True
+) -> Score:
+    """Score a model on a run.
+
+    Parameters
+    ----------
+    run : Run
+        Measured layers; rows that failed are left out.
+    name : str or CostModel
+        One of `alphaflops.costs.MODEL_NAMES`, or a formula of one's own.
+    cv : None, "random" or "figure"
+        In sample, on five random folds over distinct layers, or leaving each experiment out in turn.
+    quantity : "latency" or "throughput"
+        Which time.
+    whole : bool
+        Whether held-out errors come with the parameters that the whole run gives, which takes one more fit.
+
+    Raises
+    ------
+    AlphaflopsError
+        For an unknown model or validation, unusable times, or too few layers.
+    """
+    good = run.ok
+    times, f = check_times(good.time_ms(quantity), good.id), features(good.table)
+    formula = None if name == BOOSTING else model(name) if isinstance(name, str) else name
+    in_sample = cv is None or (formula is not None and not formula.parameters)
+    fit = NO_FIT
+    if in_sample or whole:
+        predict, fit = fitted(name, f, times, seed=seed)
+    predicted = predict(f) if in_sample else out_of_fold(name, f, times, good.table, cv, seed=seed)
+    per = {}
+    for experiment in dict.fromkeys(good.table["experiment"]):
+        rows = (good.table["experiment"] == experiment).to_numpy()
+        found = errors(predicted[rows], times[rows])
+        per[str(experiment)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
+    label = name if isinstance(name, str) else name.name
+    overall = errors(predicted, times)
+    return Score(
+        run=good.id,
+        model=label,
+        n=len(times),
+        per_experiment=per,
+        cv=cv,
+        parameters=fit.parameters,
+        flags=fit.flags,
+        **overall,
+    )

@@ -1,0 +1,240 @@
+"""Joules per call of a layer, from a counter or a sampled sensor; where there is neither, None and the reason.
+
+Sensors are slow (an NVML energy counter moves every 100 ms, power sensors see part of the time), so one layer is
+repeated for `WORK_S`, with the idle machine measured before and, after a pause to cool, behind it. Gross is all the
+energy of the window divided by its calls; net leaves out what the idle machine would have used. Nothing is ever
+derived from a rated power.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..host import nvml, nvml_handle
+from ..layers import Layer, bytes_moved, macs
+from .devices import Device
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORK_S = 5.0
+"""Least time for which one layer is repeated (s)."""
+
+IDLE_S, COOL_S = 2.0, 2.0
+"""Length of each idle window, and of the pause between work and the second one (s)."""
+
+LAYERS = 60
+"""Layers in the energy set."""
+
+SAMPLE_S = 0.02
+"""Distance of two readings of a power sensor (s)."""
+
+RAPL = Path("/sys/class/powercap")
+
+
+class Window(Protocol):
+    """Something that can tell the energy between two instants."""
+
+    source: str
+
+    def begin(self) -> None:
+        """Start."""
+
+    def end(self) -> float:
+        """Energy since `begin` (J)."""
+
+
+class Counter:
+    """Cumulative counters that add up.
+
+    Parameters
+    ----------
+    reads : sequence of callable
+        One for each counter; gives its value.
+    unit_j : float
+        What one step of a counter is worth (J).
+    wraps : sequence of float
+        Value at which each counter starts again from 0; empty for counters that never do.
+    """
+
+    source = "counter"
+
+    def __init__(self, reads: Sequence[Callable[[], float]], unit_j: float, wraps: Sequence[float] = ()) -> None:
+        self._reads, self._unit = reads, unit_j
+        self._wraps = wraps or [0.0] * len(reads)
+        self._start = [0.0] * len(reads)
+
+    def begin(self) -> None:
+        """Start."""
+        self._start = [read() for read in self._reads]
+
+    def end(self) -> float:
+        """Energy since `begin` (J)."""
+        passed = 0.0
+        for read, start, wrap in zip(self._reads, self._start, self._wraps, strict=True):
+            now = read()
+            passed += now - start + (wrap if now < start else 0.0)
+        return passed * self._unit
+
+
+class Sampled:
+    """A power sensor read every `SAMPLE_S` by a thread, integrated by the trapezoidal rule."""
+
+    source = "sampled"
+
+    def __init__(self, watts: Callable[[], float]) -> None:
+        self._watts = watts
+        self._readings: list[tuple[float, float]] = []
+        self._stop, self._thread = Event(), Thread()
+
+    def _sample(self) -> None:
+        while True:
+            self._readings.append((time.perf_counter(), self._watts()))
+            if self._stop.wait(SAMPLE_S):
+                return
+
+    def begin(self) -> None:
+        """Start."""
+        self._readings, self._stop = [], Event()
+        self._thread = Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def end(self) -> float:
+        """Energy since `begin` (J)."""
+        self._stop.set()
+        self._thread.join()
+        self._readings.append((time.perf_counter(), self._watts()))
+        seconds, watts = np.asarray(self._readings).T
+        return float(np.sum(np.diff(seconds) * (watts[1:] + watts[:-1]) / 2))
+
+
+class ZeusWindow:
+    """A window of Zeus on one GPU."""
+
+    source = "counter"
+
+    def __init__(self, monitor: Any, index: int) -> None:
+        self._monitor, self._index = monitor, index
+
+    def begin(self) -> None:
+        """Start."""
+        self._monitor.begin_window("alphaflops")
+
+    def end(self) -> float:
+        """Energy since `begin` (J)."""
+        return float(self._monitor.end_window("alphaflops").gpu_energy[self._index])
+
+
+def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
+    """Find the package counters of the processor, or None and why not."""
+    domains = [d for d in sorted(root.glob("intel-rapl:*")) if d.name.count(":") == 1]
+    if not domains:
+        return None, "no RAPL counter on this machine"
+    reads = [partial(_microjoules, d / "energy_uj") for d in domains]
+    try:
+        wraps = [_microjoules(d / "max_energy_range_uj") for d in domains]
+        start = sum(read() for read in reads)
+    except (OSError, ValueError):
+        return None, "the RAPL counter is not readable for this user"
+    if start == 0:
+        return None, "the RAPL counter stays at zero (virtual machine)"
+    return Counter(reads, 1e-6, wraps), ""
+
+
+def _microjoules(file: Path) -> float:
+    return float(file.read_text())
+
+
+def nvml_window(library: Any, handle: Any) -> tuple[Window | None, str]:
+    """Find the GPU's energy counter, else its power sensor, else None and why not."""
+    with suppress(Exception):  # NVML: not supported before Volta
+        library.nvmlDeviceGetTotalEnergyConsumption(handle)
+        return Counter([partial(library.nvmlDeviceGetTotalEnergyConsumption, handle)], 1e-3), ""
+    with suppress(Exception):  # NVML: no power sensor
+        library.nvmlDeviceGetPowerUsage(handle)
+        return Sampled(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000), ""
+    return None, "NVML gives neither energy nor power for this GPU"
+
+
+def _zeus_window(index: int) -> Window | None:
+    try:
+        from zeus.monitor import ZeusMonitor
+
+        return ZeusWindow(ZeusMonitor(gpu_indices=[index], cpu_indices=[]), index)
+    except Exception:  # not installed, or its own errors where it finds no counter: NVML is asked next
+        return None
+
+
+class Meter:
+    """Measures layers one after another through one `Window`."""
+
+    def __init__(
+        self, device: Device, window: Window | None, reason: str = "", sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._device, self._window, self._reason, self._sleep = device, window, reason, sleep
+
+    def _idle_w(self, window: Window) -> float:
+        start = self._device.clock_ns()
+        window.begin()
+        self._sleep(IDLE_S)
+        return window.end() / ((self._device.clock_ns() - start) / 1e9)
+
+    def measure(self, layer: Layer, call_s: float) -> dict[str, Any]:
+        """Energy of one call of a layer that takes about `call_s` seconds.
+
+        Returns
+        -------
+        dict
+            ``energy_j`` (net) and ``energy_gross_j`` per call, None without a source; ``energy_source``: ``counter``,
+            ``sampled``, or ``none: <reason>``.
+        """
+        window = self._window
+        if window is None:
+            return {"energy_j": None, "energy_gross_j": None, "energy_source": f"none: {self._reason}"}
+        call = self._device.prepare(layer)
+        length = max(1, round(0.25 / call_s))
+        idle = [self._idle_w(window)]
+        calls, start = 0, self._device.clock_ns()
+        window.begin()
+        while (passed := (self._device.clock_ns() - start) / 1e9) < WORK_S:
+            self._device.block_ns(call, length)
+            calls += length
+        gross = window.end()
+        self._device.release()
+        self._sleep(COOL_S)
+        idle.append(self._idle_w(window))
+        net = gross - float(np.mean(idle)) * passed
+        return {"energy_j": net / calls, "energy_gross_j": gross / calls, "energy_source": window.source}
+
+
+@contextmanager
+def open_meter(device: Device) -> Iterator[Meter]:
+    """Open the best source of energy for a device: Zeus, else NVML, for a GPU; RAPL for the CPU."""
+    if device.kind == "cpu":
+        yield Meter(device, *rapl_window())
+        return
+    if device.kind != "cuda":
+        yield Meter(device, None, f"no energy counter is known for {device.kind}")
+        return
+    with nvml() as library:
+        index = int(device.name.partition(":")[2] or 0)
+        handle = nvml_handle(library, index) if library else None
+        window, reason = nvml_window(library, handle) if handle else (None, "NVML is not available")
+        yield Meter(device, _zeus_window(index) or window, reason)
+
+
+def choose_rows(grid: "pd.DataFrame", count: int = LAYERS) -> "pd.DataFrame":
+    """Choose up to `count` layers that span the grid: evenly spaced by (experiment, MACs, bytes) after sorting.
+
+    Equal layers are taken once. The choice depends on the grid alone.
+    """
+    sizes = grid.assign(_macs=macs(grid), _bytes=bytes_moved(grid))
+    ordered = sizes.drop_duplicates(["_macs", "_bytes", "k1", "batch"]).sort_values(["experiment", "_macs", "_bytes"])
+    picked = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
+    return grid.loc[ordered.index[picked]].sort_values("row")

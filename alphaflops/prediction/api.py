@@ -1,0 +1,238 @@
+"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..costs.alpha import alpha, kernel_area, spatial_size
+from ..errors import AlphaflopsError
+from ..fitting import Calibration, read_calibration
+from ..layers import macs, to_table
+from ..network import Network, trace
+from ..network.inputs import Inputs, build, parse_shape
+from ..paths import data_folder
+from .energy import check_quantity, default_energy
+from .operators import OperatorTable, operators_folder, read_operators
+from .predict import Predictor, total_interval
+from .report import COLUMNS, Report, notes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Chosen: TypeAlias = Calibration | Path | str | None
+
+
+def calibrations() -> list[str]:
+    """Names of the bundled calibrations."""
+    return sorted(path.stem for path in (data_folder() / "calibrations").glob("*.json"))
+
+
+def find_calibration(chosen: Calibration | Path | str) -> Calibration:
+    """Take a calibration, its file, or the name of a bundled one.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is none; the message lists those present.
+    """
+    if isinstance(chosen, Calibration):
+        return chosen
+    for path in (Path(chosen), data_folder() / "calibrations" / f"{chosen}.json"):
+        if path.is_file():
+            return read_calibration(path)
+    here = ", ".join(calibrations()) or "none; `alphaflops fit RUN --out FILE` makes one"
+    raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
+
+
+def _joules(calibration: Calibration | None, chosen: Chosen) -> Calibration | None:
+    if chosen is None and calibration is not None:
+        chosen = default_energy(data_folder() / "calibrations", calibration)
+    return None if chosen is None else check_quantity(find_calibration(chosen), joules=True)
+
+
+def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
+    if chosen is None:
+        bundled = operators_folder() / f"{calibration.run['id']}.json"
+        return read_operators(bundled) if bundled.is_file() else None
+    return chosen if isinstance(chosen, OperatorTable) else read_operators(chosen)
+
+
+def estimate(
+    model: "torch.nn.Module",
+    inputs: Inputs,
+    calibration: Chosen = None,
+    *,
+    training: bool = False,
+    dtypes: Sequence[str] = (),
+    operators: OperatorTable | Path | str | None = None,
+    energy: Chosen = None,
+    rho: float | None = None,
+) -> Report:
+    """Say what one call of a network costs, without running it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Network, with weights or on the meta device; it is called in its own mode and left as it was.
+    inputs : tensor, shape, or a list or mapping of those
+        What it is called with.
+    calibration : Calibration, path or str, optional
+        Machine to predict for; without one the report counts only.
+    training : bool
+        Forward and backward pass rather than forward alone.
+    dtypes : sequence of str
+        Number types of inputs given as shapes.
+    operators : OperatorTable or path, optional
+        Curves for operators that no formula covers; by default those bundled for the calibration's run.
+    energy : Calibration, path or str, optional
+        A calibration that gives joules, for the column ``energy_j``; by default the bundled one of the same machine.
+    rho : float, optional
+        Share of the error that different layers have in common; by default the operator table's, else 1.
+
+    Returns
+    -------
+    Report
+        Table, totals and notes.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the network cannot be traced with this input, or the calibration is not here.
+    """
+    chosen = _times(calibration)
+    network = trace(model, inputs, backward=training, dtypes=dtypes)
+    joules = _joules(chosen, energy)
+    return report_on(network, chosen, None if chosen is None else _operators(chosen, operators), joules, rho)
+
+
+def _times(calibration: Chosen) -> Calibration | None:
+    return None if calibration is None else check_quantity(find_calibration(calibration), joules=False)
+
+
+def report_on(
+    network: Network,
+    calibration: Calibration | None,
+    operators: OperatorTable | None = None,
+    energy: Calibration | None = None,
+    rho: float | None = None,
+) -> Report:
+    """Predict a traced network; see `estimate`."""
+    frame = network.to_pandas().rename(columns={"name": "operator"})
+    frame["alpha_flops"] = _alpha_flops(network)
+    blank = float("nan")
+    found = [] if calibration is None else Predictor(calibration, operators).network(network)
+    for name in ("ms", "low_ms", "high_ms", "source"):
+        empty: Any = "" if name == "source" else blank
+        column = "predicted_ms" if name == "ms" else name
+        frame[column] = [getattr(guess, name) for guess, _ in found] if found else empty
+    frame["outside"] = [beyond for _, beyond in found] if found else False
+    frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
+    frame["energy_j"] = (
+        blank if energy is None else [guess.ms / 1e3 for guess, _ in Predictor(energy, None).network(network)]
+    )
+    shared = rho if rho is not None else float(operators.run.get("rho", 1.0)) if operators else 1.0
+    name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
+    notes = notes_of(network, frame, calibration is not None)
+    if calibration is not None and energy is None:
+        notes += (f"no energy: nobody measured joules on the machine of {calibration.run['id']}",)
+    return Report(network, frame[list(COLUMNS)], _totals(network, frame, shared), name, notes)
+
+
+def _alpha_flops(network: Network) -> list[float]:
+    """α · FLOPs of each operator with the authors' constants (FLOP), summed over its layers."""
+    flat = [(i, one.count, one.layer) for i, o in enumerate(network.operations) for one in o.layers]
+    out = np.zeros(len(network.operations))
+    if flat:
+        table = to_table(layer for _, _, layer in flat)
+        flops = 2 * macs(table) * alpha(spatial_size(table), kernel_area(table))
+        np.add.at(out, [i for i, _, _ in flat], flops * np.array([count for _, count, _ in flat]))
+    return [float(value) for value in out]
+
+
+def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:
+    groups = [o.layers or (o.name, o.bytes) for o in network.operations]
+    total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
+    predicted = bool(frame["predicted_ms"].notna().any())
+    blank = float("nan")
+    totals = {
+        "params": network.params,
+        "macs": network.macs,
+        "flops": network.flops,
+        "alpha_flops": float(frame["alpha_flops"].sum()),
+        "bytes": int(frame["bytes"].sum()),
+        "predicted_ms": total if predicted else blank,
+        "low_ms": low if predicted else blank,
+        "high_ms": high if predicted else blank,
+        "uncovered_ms": float(frame.loc[frame["family"] != "multiply", "predicted_ms"].sum()) if predicted else blank,
+        "outside_share": float(frame.loc[frame["outside"], "share"].sum()) if predicted else blank,
+        "operators": len(frame),
+        "unknown": list(network.unknown),
+    }
+    totals["energy_j"] = float(frame["energy_j"].sum(min_count=1))
+    return totals
+
+
+def estimate_factory(
+    factory: str,
+    inputs: Sequence[str],
+    dtypes: Sequence[str] = (),
+    kwargs_json: str | None = None,
+    calibration: Chosen = None,
+    *,
+    training: bool = False,
+    energy: Chosen = None,
+) -> Report:
+    """Estimate what a factory builds, in evaluation mode unless `training`.
+
+    Parameters
+    ----------
+    factory : str
+        ``package.module:factory``, also a module in the current folder.
+    inputs : sequence of str
+        Shapes such as ``"1,3,224,224"`` or ``"1,128:int64"``, or ``name=shape`` for keyword inputs.
+    dtypes : sequence of str
+        Number type of each input in order.
+    kwargs_json : str, optional
+        Arguments of the factory as a JSON object.
+    calibration, energy : Calibration, path or str, optional
+        As in `estimate`.
+    training : bool
+        Training mode, forward and backward.
+
+    Raises
+    ------
+    AlphaflopsError
+        For every mistake in the arguments, in one line.
+    """
+    try:
+        kwargs = json.loads(kwargs_json) if kwargs_json else {}
+    except ValueError as error:
+        raise AlphaflopsError(f"arguments {kwargs_json!r} are not valid JSON: {error}") from error
+    if not isinstance(kwargs, dict):
+        raise AlphaflopsError(f"arguments {kwargs_json!r} are no JSON object: give them by name")
+    if not inputs:
+        raise AlphaflopsError("no input is given: add one such as 1,3,224,224")
+    if len(dtypes) > len(inputs):
+        raise AlphaflopsError(f"{len(dtypes)} number types for {len(inputs)} inputs: give at most one for each")
+    named = [text.partition("=") if "=" in text else ("", "", text) for text in inputs]
+    types = [*dtypes, *["float32"] * (len(inputs) - len(dtypes))]
+    shapes = [parse_shape(shape, dtype) for (_, _, shape), dtype in zip(named, types, strict=True)]
+    names = [name for name, _, _ in named]
+    if any(names) and not all(names):
+        raise AlphaflopsError("some inputs have a name and some do not: name all or none")
+    chosen = _times(calibration)
+    joules = _joules(chosen, energy)
+    model, notes = build(factory, kwargs)
+    given: Any = dict(zip(names, shapes, strict=True)) if all(names) else shapes
+
+    def with_data() -> "torch.nn.Module":
+        return build(factory, kwargs, data=True)[0].train(training)
+
+    network = trace(model.train(training), given, backward=training, with_data=with_data)
+    report = report_on(network, chosen, None if chosen is None else _operators(chosen, None), joules)
+    return replace(report, notes=(*report.notes, *notes))

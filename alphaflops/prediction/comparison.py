@@ -1,0 +1,196 @@
+"""Predicted against measured time of the book's networks, and what each difference is made of."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ..errors import AlphaflopsError
+from ..fitting import Calibration, calibrate
+from ..layers import Conv2d, Layer
+from ..paths import data_folder
+from ..runs.datasets import load
+from .api import find_calibration, report_on
+from .measuring import distinct_layers
+from .operators import is_depthwise, operators_folder, read_operators
+from .predict import Predictor
+from .zoo import NETWORKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..network import Network
+
+MEASURES: Final = {
+    "params": "parameters",
+    "macs": "MACs",
+    "alpha_flops": "α-FLOPs",
+    "bytes": "bytes",
+    "predicted_ms": "predicted time",
+}
+"""Columns that are ranked against measured time, and their names in prose."""
+
+
+def measured_networks() -> list[str]:
+    """List the runs for whose machine operators and whole networks were measured too, by run id."""
+    operators = {path.stem for path in operators_folder().glob("*.json")}
+    return sorted(path.stem for path in (data_folder() / "networks").glob("*.csv") if path.stem in operators)
+
+
+def measured(run: str) -> "pd.DataFrame":
+    """Read the times of networks and of their layers on the machine of a run, as `measure_network` gives them.
+
+    Raises
+    ------
+    AlphaflopsError
+        If no networks were measured for that run.
+    """
+    import pandas as pd
+
+    if run not in measured_networks():
+        here = ", ".join(measured_networks()) or f"none; `alphaflops measure-networks {run}` makes them"
+        raise AlphaflopsError(f"no networks were measured for run {run!r}: choose from {here}")
+    return pd.read_csv(data_folder() / "networks" / f"{run}.csv")
+
+
+def traced(*, training: bool = False) -> "dict[str, Network]":
+    """Trace the networks of the book on the meta device, forward alone or with the backward pass of training."""
+    import torch
+
+    from ..network import trace
+
+    with torch.device("meta"):
+        return {
+            name: trace(make().train(training), shape, backward=training) for name, (make, shape) in NETWORKS.items()
+        }
+
+
+def calibrated(run: str) -> Calibration:
+    """Give the bundled calibration of a run with the project's own formula, or fit one."""
+    if (data_folder() / "calibrations" / f"{run}.json").is_file():
+        return find_calibration(run)
+    return calibrate(load(run), "best", draws=2)
+
+
+def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = "network") -> "pd.DataFrame":
+    """Predict every network that was measured on the machine of a run, and put the measured time beside it.
+
+    Parameters
+    ----------
+    networks : dict of str to Network
+        Traced networks by name.
+    runs : sequence of str
+        Runs with measured networks.
+    what : {"network", "training"}
+        Which measured rows: forward alone, or forward and backward.
+
+    Returns
+    -------
+    DataFrame
+        ``run, network``, the totals of a report, ``measured_ms`` (median of the parts), ``spread`` (largest over
+        smallest part, minus 1), ``error`` (predicted over measured, minus 1), and for forward alone the parts of
+        `parts`.
+    """
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        calibration, operators = calibrated(run), read_operators(operators_folder() / f"{run}.json")
+        times = measured(run)
+        for name, network in networks.items():
+            own = times[times["network"] == name]
+            whole = own.loc[own["what"] == what, "latency_ms"]
+            if whole.empty:
+                continue
+            totals, time = report_on(network, calibration, operators).total(), float(whole.median())
+            row = {
+                "run": run,
+                "network": name,
+                **totals,
+                "measured_ms": time,
+                "spread": float(whole.max() / whole.min() - 1),
+            }
+            if what == "network":
+                layers = own[own["what"] == "layer"]
+                row |= parts(network, layers, Predictor(calibration, operators), totals["predicted_ms"], time)
+            rows.append(row)
+    frame = pd.DataFrame(rows)
+    return frame.assign(error=frame["predicted_ms"] / frame["measured_ms"] - 1)
+
+
+def kind_of(layer: Layer) -> str:
+    """Name the kind of a layer in prose."""
+    if not isinstance(layer, Conv2d):
+        return "matrix products"
+    if is_depthwise(layer):
+        return "depthwise convolutions"
+    row = layer.row()
+    return "1×1 convolutions" if row["k1"] == row["k2"] == 1 else "larger convolutions"
+
+
+def parts(
+    network: "Network", alone: "pd.DataFrame", predictor: Predictor, predicted_ms: float, measured_ms: float
+) -> dict[str, float | str]:
+    """Split the time of a network, predicted and measured, into its layers as they are alone, and the rest.
+
+    Parameters
+    ----------
+    network : Network
+        The traced network.
+    alone : DataFrame
+        Measured layers: ``layer`` (as text), ``latency_ms``.
+    predictor : Predictor
+        What predicts the layers.
+    predicted_ms, measured_ms : float
+        Of the whole network (ms).
+
+    Returns
+    -------
+    dict
+        ``layers_ms, turns_ms``: sum of the layers as predicted, and as measured in turns; ``formula_ms, alone_ms``: the
+        same without the correction, and measured call after call; ``rest_ms, remaining_ms``: what the whole takes
+        beyond the layers, predicted and measured (ms); ``kind, kind_error_ms``: kind of layers whose predicted sum is
+        furthest off, and by how much.
+    """
+    times = dict(zip(alone["layer"], alone["turn_ms"], strict=True))
+    uses = distinct_layers(network)
+    guesses = predictor.each(list(uses))
+    off: dict[str, float] = {}
+    predicted = found = 0.0
+    for (layer, (_, count)), guess in zip(uses.items(), guesses, strict=True):
+        predicted += count * guess.ms
+        found += count * times[repr(layer)]
+        off[kind_of(layer)] = off.get(kind_of(layer), 0.0) + count * (guess.ms - times[repr(layer)])
+    plain = None if predictor.operators is None else replace(predictor.operators, layers={})
+    formula = Predictor(predictor.calibration, plain).each(list(uses))
+    counts = [count for _, count in uses.values()]
+    worst = max(off, key=lambda kind: abs(off[kind]))
+    return {
+        "layers_ms": predicted,
+        "turns_ms": found,
+        "formula_ms": sum(count * guess.ms for count, guess in zip(counts, formula, strict=True)),
+        "alone_ms": float((alone["uses"] * alone["latency_ms"]).sum()),
+        "rest_ms": predicted_ms - predicted,
+        "remaining_ms": measured_ms - found,
+        "kind": worst,
+        "kind_error_ms": off[worst],
+    }
+
+
+def correlations(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Spearman rank correlation of each measure with measured time, one row per measure and one column per run."""
+    import pandas as pd
+
+    columns = {
+        run: {label: part[name].corr(part["measured_ms"], method="spearman") for name, label in MEASURES.items()}
+        for run, part in frame.groupby("run", sort=False)
+    }
+    return pd.DataFrame(columns)
+
+
+def counters() -> "pd.DataFrame":
+    """Give the stored comparison of counters: ratio to this library's MACs by network and tool."""
+    import pandas as pd
+
+    rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
+    rows["tool"] = rows["tool"] + " " + rows["version"].fillna("") + " (" + rows["name"] + ")"
+    return rows.pivot_table(index="network", columns="tool", values="ratio_to_macs", sort=False)

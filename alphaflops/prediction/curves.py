@@ -1,0 +1,284 @@
+"""Measure what an `OperatorTable` holds: operators alone on tensors of growing size, and layers no figure contains.
+
+No network takes part. About a minute on one CPU core.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..layers import Conv2d, Dense, Layer, to_table
+from ..measuring.devices import Device
+from ..measuring.opening import choose, opened
+from ..measuring.protocol import Protocol, for_profile
+from ..network import trace
+from .measuring import time_call
+from .operators import DEPTHWISE_TERMS, POOLING_TERMS, OperatorTable, depthwise_terms, family_by_name
+from .turns import ROUNDS, in_turns, layer_case
+
+Array = NDArray[np.float64]
+Shapes = list[tuple[int, ...]]
+Timed = tuple[list[tuple[float, ...]], list[float]]
+"""Terms of each measured case, and its time (ms)."""
+
+SIZES: Final = tuple(4**exponent for exponent in range(5, 13))
+"""Numbers in the operators' inputs: 4 kB to 64 MB of fp32, from the first cache to memory."""
+
+ROTATED_BYTES: Final = 16e6
+"""Inputs of an operator take turns until they fill so much: from the last cache rather than the first (bytes)."""
+
+GRID_LAYERS: Final = 96
+"""Random layers of each kind: matrix products, 1×1 and larger convolutions."""
+
+GRID_MACS: Final = (5e5, 2e9)
+"""Smallest and largest random layer (MAC): what takes a noticeable part of a network's time."""
+
+ROUND_SIZES: Final = tuple(2**k * n // 2 for k in range(4, 15) for n in (2, 3))[:-1]
+"""Channels and features: powers of two and halfway between, as networks have them."""
+
+SIDES: Final = (7, 192)
+"""Least and most side of the random images: any number between, since powers of two are slow on some caches."""
+
+GRID_WEIGHTS: Final = 2**26
+"""Most weights of a random layer (numbers)."""
+
+TOGETHER: Final = 16
+"""Layers that take turns with one another: about as many as a network has different ones."""
+
+PARTS: Final = 4
+"""Parts in which the layers are timed, so that a machine's better and worse minutes even out."""
+
+
+def measure_operators(
+    run_id: str,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    profile: str = "quick",
+    between: Callable[[int], None] = lambda part: None,
+) -> OperatorTable:
+    """Measure the table of one machine.
+
+    Parameters
+    ----------
+    run_id : str
+        Run that the table belongs to.
+    device, threads : str, int or None
+        As in ``alphaflops measure``.
+    profile : str
+        How narrow the intervals must be; ``smoke`` also leaves out large tensors and most layers.
+    between : callable
+        Called with 0, 1, … after each of the `PARTS` in which layers are timed: what it measures sees the same minutes.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the device is absent or the profile unknown.
+    """
+    import torch
+
+    small = profile == "smoke"
+    settings = for_profile(profile)
+    settings = replace(settings, latency_s=min(settings.latency_s, 0.25))
+    with opened(choose(device), settings, threads) as opened_device:
+        micro = _micro(torch, opened_device.name)
+        sizes = SIZES[:3] if small else SIZES
+        curves = {name: _curve(opened_device, torch, *case, sizes, settings) for name, case in micro.items()}
+        pooling = {
+            kind: fit_terms(POOLING_TERMS, *_pooling(opened_device, torch, kind, settings)) for kind in ("max", "avg")
+        }
+        grid, deep = layer_grid(4 if small else GRID_LAYERS), depthwise_grid()[:: 6 if small else 1]
+        parts = []
+        for part in range(PARTS):
+            parts.append(_layers(opened_device, torch, (*grid, *deep), 1 if small else ROUNDS, part))
+            between(part)
+        times = [float(ms) for ms in np.median(parts, axis=0)]
+        used = torch.get_num_threads()
+    run = {
+        "id": run_id,
+        "device": choose(device),
+        "threads": used,
+        "protocol": settings.record(),
+        "turns": {"rounds": ROUNDS, "parts": PARTS, "together": TOGETHER},
+        "versions": {"alphaflops": __version__, "torch": torch.__version__},
+    }
+    families = {name: family_by_name(name) for name in curves}
+    depthwise = fit_terms(DEPTHWISE_TERMS, [depthwise_terms(layer) for layer in deep], times[len(grid) :])
+    layers = {name: np.asarray(values).tolist() for name, values in to_table(grid).items()} | {"ms": times[: len(grid)]}
+    return OperatorTable(run, curves, families, depthwise, pooling, layers)
+
+
+def _micro(torch: Any, device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
+    """Operator → function, and the shapes of its inputs at a given number of elements."""
+    functional = torch.nn.functional
+
+    def image(n: int) -> Shapes:
+        side = max(1, round((n / 64) ** 0.5))
+        return [(1, 64, side, side)]
+
+    def flat(n: int) -> Shapes:
+        return [(n // 256, 256)]
+
+    def pair(n: int) -> Shapes:
+        return flat(n) * 2
+
+    norm, wide = [torch.ones(64, device=device)] * 4, torch.ones(256, device=device)
+    rows = torch.arange(SIZES[-1] // 256, device=device)
+    return {
+        "relu": (torch.relu, flat),
+        "hardtanh": (functional.hardtanh, flat),
+        "gelu": (functional.gelu, flat),
+        "silu": (functional.silu, flat),
+        "sigmoid": (torch.sigmoid, flat),
+        "tanh": (torch.tanh, flat),
+        "hardswish": (functional.hardswish, flat),
+        "add": (torch.add, pair),
+        "mul": (torch.mul, pair),
+        "clone": (lambda x: x.t().contiguous(), flat),
+        "constant_pad_nd": (lambda x: functional.pad(x, (1, 1, 1, 1)), image),
+        "cat": (lambda x, y: torch.cat([x, y]), pair),
+        "batch_norm": (lambda x: functional.batch_norm(x, *norm), image),
+        "layer_norm": (lambda x: functional.layer_norm(x, (256,), wide, wide), flat),
+        "softmax": (lambda x: functional.softmax(x, -1), flat),
+        "max_pool2d": (lambda x: functional.max_pool2d(x, 3, 2, 1), image),
+        "mean": (lambda x: x.mean((2, 3)), image),
+        "sum": (lambda x: x.sum(-1), flat),
+        "embedding": (lambda x: functional.embedding(rows[: x.shape[0]], x), flat),
+    }
+
+
+def _curve(
+    device: Device, torch: Any, function: Callable[..., Any], shapes: Callable[[int], Shapes], sizes: Sequence[int],
+    settings: Protocol,
+) -> dict[str, list[float]]:  # fmt: skip
+    moved, ms = [], []
+    for size in sizes:
+        given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
+        moved.append(float(max(o.bytes for o in trace(_as_module(torch, function), given).operations)))
+        copies = max(1, round(ROTATED_BYTES / sum(t.numel() * t.itemsize for t in given)))
+        inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
+        ms.append(time_call(device, _rotating(function, inputs), settings).median)
+    return {"bytes": moved, "ms": ms}
+
+
+def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
+    """Give a call that takes one of the inputs after another, round and round."""
+    turns = itertools.cycle(inputs)
+    return lambda: function(*next(turns))
+
+
+def _as_module(torch: Any, function: Callable[..., Any]) -> Any:
+    module = torch.nn.Module()
+    module.forward = function
+    return module
+
+
+def depthwise_grid() -> list[Conv2d]:
+    """Depthwise convolutions to fit: kernels 3, 5, 7 over sizes and channels, with both strides."""
+    sizes = ((112, 16), (112, 64), (56, 48), (56, 160), (28, 96), (28, 256), (14, 128), (14, 512), (7, 256), (7, 1024))
+    return [
+        Conv2d(side, side, channels, channels, k, 1, stride, k // 2, groups=channels)
+        for k in (3, 5, 7)
+        for stride in (1, 2)
+        for side, channels in sizes
+    ]
+
+
+def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
+    """Random layers of ordinary sizes, `count` of each kind: round sizes, spread evenly in their logarithm.
+
+    Parameters
+    ----------
+    count : int
+        Layers of each kind.
+    seed : int
+        Of the sizes.
+    """
+    rng = np.random.default_rng(seed)
+
+    def width(low: int, high: int) -> int:
+        return int(rng.choice([size for size in ROUND_SIZES if low <= size <= high]))
+
+    def dense() -> Layer:
+        rows = round(np.exp(rng.uniform(0, np.log(4096))))
+        return Dense(width(64, 16384), width(64, 16384), rows, bool(rng.integers(2)))
+
+    def convolution(kernels: Sequence[int], channels: tuple[int, int]) -> Layer:
+        side = round(np.exp(rng.uniform(*np.log(SIDES))))
+        k, stride = int(rng.choice(kernels)), int(rng.choice((1, 1, 1, 2)))
+        return Conv2d(side, side, width(*channels), width(*channels), k, 1, stride, k // 2)
+
+    def pointwise() -> Layer:
+        return convolution((1,), (16, 2048))
+
+    def larger() -> Layer:
+        return convolution((2, 3, 3, 3, 5, 7), (16, 768))
+
+    def ordinary(layer: Layer) -> bool:
+        return GRID_MACS[0] <= layer.macs <= GRID_MACS[1] and layer.params <= GRID_WEIGHTS
+
+    found: list[Layer] = []
+    for make in (dense, pointwise, larger):
+        wanted = len(found) + count
+        while len(found) < wanted:
+            layer = make()
+            found += [layer] if ordinary(layer) else []
+    return found
+
+
+def _layers(device: Device, torch: Any, layers: Sequence[Layer], rounds: int, seed: int) -> Array:
+    """Time layers in turns, in random groups of `TOGETHER`, shape ``(n,)`` (ms)."""
+    times = np.empty(len(layers))
+    order = np.random.default_rng(seed).permutation(len(layers))
+    for start in range(0, len(layers), TOGETHER):
+        group = order[start : start + TOGETHER]
+        cases = [layer_case(torch, layers[i], device.name) for i in group]
+        times[group] = in_turns(device, cases, rounds=rounds, seed=seed)
+    return times
+
+
+def _pooling(device: Device, torch: Any, kind: str, settings: Protocol) -> Timed:
+    function = getattr(torch.nn.functional, f"{kind}_pool2d")
+    terms: list[tuple[float, ...]] = []
+    times = []
+    for (window, stride), (channels, side) in itertools.product(
+        ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
+    ):
+        image = torch.randn(1, channels, side, side, device=device.name)
+        pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
+        (seen,) = trace(_as_module(torch, pool), [image]).operations
+        terms.append((1.0, seen.bytes / 1e9, seen.taps / 1e9))
+        times.append(time_call(device, partial(pool, image), settings).median)
+    return terms, times
+
+
+def fit_terms(names: Sequence[str], terms: Sequence[Sequence[float]], times_ms: Sequence[float]) -> dict[str, float]:
+    """Fit non-negative numbers to times that are linear in some terms, relative errors weighted alike.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What to call the fitted numbers.
+    terms : sequence of sequence of float
+        Terms of each case, shape ``(n, len(names))``.
+    times_ms : sequence of float
+        Measured times, shape ``(n,)`` (ms).
+
+    Returns
+    -------
+    dict
+        The numbers, and ``low_factor``, ``high_factor``: measured over fitted time, where 90 % of the cases lie.
+    """
+    from scipy.optimize import nnls
+
+    times, columns = np.asarray(times_ms), np.asarray(terms)
+    weights, _ = nnls(columns / times[:, None], np.ones(len(times)))
+    low, high = np.quantile(times / (columns @ weights), (0.05, 0.95))
+    fitted = dict(zip(names, map(float, weights), strict=True))
+    return fitted | {"low_factor": float(low), "high_factor": float(high)}

@@ -1,0 +1,226 @@
+"""From the operators of a network to milliseconds, each with an interval and the name of what it rests on.
+
+Operators with layers take the calibration's formula. Batched products of one call (attention heads, ``bmm``) run as one
+kernel: they are timed as one dense layer over all their vectors, plus the further matrices' bytes at the calibration's
+bandwidth. Products of different calls (the steps of an LSTM, both gradients of a convolution) add up. Depthwise
+convolutions take the fit of an `OperatorTable` where the machine has one, since no figure of the paper contains them;
+all other operators take its curves, or their bytes at the calibration's bandwidth.
+
+A calibration is fitted to layers timed alone, at the paper's sizes. Where the machine has an `OperatorTable`, its
+layers of ordinary sizes, timed in turns, fit the formula anew and correct it; see `alphaflops.prediction.correction`.
+
+**Interval of a total.** Errors of a formula are not independent: a machine on which one 3×3 layer is slower than
+predicted is slow on its neighbours too. Identical layers share their error fully, different ones a share ``rho``:
+
+    d² = rho · (Σ d_i)² + (1 − rho) · Σ d_i²
+
+with ``d_i`` the distance from the prediction of group i to its end. ``rho`` is the intraclass correlation of a run's
+held-out residuals within the lines of its experiments, see `shared_error`; where it is not known it is 1, which gives
+the widest interval.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..costs import model
+from ..layers import COLUMNS, Conv2d, Dense, Layer, to_table
+from ..network import Network, Operation
+from ..network.formulas import Repeated
+from ..network.operations import COUNTED
+from .correction import Predict, Smooth, correct, corrections
+from .operators import Guess, OperatorTable, is_depthwise
+
+if TYPE_CHECKING:
+    from ..fitting import Calibration
+    from ..runs import Run
+
+NOTHING = Guess(float("nan"), float("nan"), float("nan"), "none")
+BANDWIDTH_SPREAD = 2.0
+"""Half-width, as a factor, of a time that rests on bytes over a bandwidth alone."""
+
+
+def is_batched(name: str) -> bool:
+    """Whether an operator multiplies many pairs of matrices, none of which are weights."""
+    return name in ("bmm", "baddbmm") or "attention" in name
+
+
+def timed_as(name: str, one: Repeated) -> tuple[Layer, int]:
+    """Layer to time and how many times to count it: batched products fold into one dense layer."""
+    if is_batched(name) and isinstance(one.layer, Dense):
+        layer = one.layer
+        return Dense(layer.in_features, layer.out_features, layer.batch * one.count, layer.bias, layer.dtype_bytes), 1
+    return one.layer, one.count
+
+
+class Predictor:
+    """Predict operators with one calibration, and one operator table if there is one.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Anything with ``predict(table) -> DataFrame`` of ``predicted_ms, low_ms, high_ms, outside`` and ``values``.
+    operators : OperatorTable or None
+        Curves of the same machine.
+    """
+
+    def __init__(self, calibration: "Calibration", operators: OperatorTable | None) -> None:
+        self.calibration, self.operators = calibration, operators
+        self.bandwidth_gbs = float(calibration.values.get("b", float("nan")))
+        self._known: dict[Layer, tuple[list[float], bool]] = {}
+        self._smooth: dict[str, Smooth] | None = None
+
+    def network(self, network: Network) -> list[tuple[Guess, bool]]:
+        """Time of each operator, and whether one of its layers lies outside the calibrated region."""
+        self._learn({timed_as(o.name, one)[0] for o in network.operations for one in o.layers})
+        return [self._operation(operation) for operation in network.operations]
+
+    def each(self, layers: Sequence[Layer]) -> list[Guess]:
+        """Time of each layer by itself."""
+        self._learn(set(layers))
+        return [self._layer(layer)[0] for layer in layers]
+
+    def _learn(self, layers: set[Layer]) -> None:
+        wanted = [layer for layer in layers if layer not in self._known]
+        if wanted:
+            table = {name: v for name, v in to_table(wanted).items() if name in COLUMNS}
+            found = self.calibration.predict(table)
+            ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
+            if self.operators is not None:
+                base = self._base(self.operators)
+                if self._smooth is None:
+                    self._smooth = corrections(base, self.operators.layers)
+                ends = correct(self._smooth, table, base(table), ends)
+            beyond = [bool(outside) for outside in found["outside"]]
+            self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
+
+    def _base(self, operators: OperatorTable) -> Predict:
+        # The formula of the calibration itself, or the same fitted to the layers in turns.
+        name = operators.formula.get("model")
+        if name is not None and name == getattr(self.calibration, "model", None):
+            return partial(model(name).predict_ms, values=operators.formula["parameters"])
+        return lambda table: self.calibration.predict(table)["predicted_ms"].to_numpy(dtype=np.float64)
+
+    def _layer(self, layer: Layer) -> tuple[Guess, bool]:
+        if self.operators is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
+            return self.operators.depthwise_ms(layer), False
+        (ms, low, high), outside = self._known[layer]
+        return Guess(ms, low, high, "corrected" if self._smooth else "calibrated"), outside
+
+    def _operation(self, operation: Operation) -> tuple[Guess, bool]:
+        if operation.family == COUNTED:
+            return self._layers(operation)
+        if operation.family == "unknown":
+            return NOTHING, False
+        if self.operators is not None:
+            return self.operators.time(operation.name, operation.family, operation.bytes, operation.taps), False
+        if not np.isfinite(self.bandwidth_gbs):
+            return NOTHING, False
+        ms = operation.bytes / self.bandwidth_gbs / 1e6
+        return Guess(ms, ms / BANDWIDTH_SPREAD, ms * BANDWIDTH_SPREAD, "bytes over bandwidth"), False
+
+    def _layers(self, operation: Operation) -> tuple[Guess, bool]:
+        if not operation.layers:  # nothing to multiply, or products of no layer
+            return (NOTHING if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")), False
+        total, outside, source = np.zeros(3), False, "calibrated"
+        for one in operation.layers:
+            layer, count = timed_as(operation.name, one)
+            guess, beyond = self._layer(layer)
+            total += count * guess.ends
+            outside |= beyond
+            folded = count != one.count
+            source = "equivalent layer" if one.proxy or folded else guess.source
+            if folded:
+                total += self._further_matrices_ms(one)
+        ms, low, high = (float(value) for value in total)
+        return Guess(ms, low, high, source), outside
+
+    def _further_matrices_ms(self, one: Repeated) -> float:
+        if not np.isfinite(self.bandwidth_gbs):
+            return 0.0
+        layer = one.layer
+        assert isinstance(layer, Dense)
+        moved = (one.count - 1) * layer.in_features * layer.out_features * layer.dtype_bytes
+        return moved / self.bandwidth_gbs / 1e6
+
+
+def total_interval(
+    ms: ArrayLike, low: ArrayLike, high: ArrayLike, groups: Sequence[Any], rho: float
+) -> tuple[float, float, float]:
+    """Sum of predictions with an interval that respects their correlation.
+
+    Parameters
+    ----------
+    ms, low, high : array_like
+        Prediction and interval of each operator, shape ``(n,)`` (ms); NaN rows count as nothing.
+    groups : sequence
+        Operators with equal entries share their error fully.
+    rho : float
+        Share of the error's variance that different groups have in common, 0 to 1.
+
+    Returns
+    -------
+    total, low, high : float
+        In ms; the low end is never negative.
+    """
+    values = np.nan_to_num(np.array([ms, low, high], dtype=np.float64))
+    _, member = np.unique(np.array([repr(group) for group in groups]), return_inverse=True)
+    total = float(values[0].sum())
+    ends = []
+    for end in values[1:]:
+        distance = np.bincount(member, np.abs(end - values[0])) if len(member) else np.zeros(0)
+        ends.append(float(np.sqrt(rho * distance.sum() ** 2 + (1 - rho) * (distance**2).sum())))
+    return total, max(total - ends[0], 0.0), total + ends[1]
+
+
+def shared_error(log_ratio: ArrayLike, groups: ArrayLike) -> float:
+    """Intraclass correlation of residuals: the share of their variance that layers of one group have in common.
+
+    Parameters
+    ----------
+    log_ratio : array_like
+        Logarithm of measured over predicted time, held out, shape ``(n,)``.
+    groups : array_like
+        Group of each layer, such as the line of its experiment, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        One-way analysis-of-variance estimator (Donner and Koval, 1980, Biometrics 36, 19–25), cut to 0…1.
+    """
+    residuals, names = np.asarray(log_ratio, dtype=np.float64), np.asarray(groups)
+    members: list[NDArray[np.float64]] = [residuals[names == name] for name in np.unique(names)]
+    n, k = len(residuals), len(members)
+    if k < 2 or n <= k:
+        return 1.0
+    sizes = np.array([len(m) for m in members])
+    between = sum(len(m) * (m.mean() - residuals.mean()) ** 2 for m in members) / (k - 1)
+    within = sum(((m - m.mean()) ** 2).sum() for m in members) / (n - k)
+    typical = (n - (sizes**2).sum() / n) / (k - 1)
+    spread = between + (typical - 1) * within
+    return float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
+
+
+def shared_error_of(run: "Run", name: str = "best") -> float:
+    """Share of a model's error that the layers of one line of an experiment have in common on a run.
+
+    Residuals are held out by figure, as new networks are.
+
+    Parameters
+    ----------
+    run : Run
+        Measured layers.
+    name : str
+        Cost model.
+    """
+    from ..costs import features
+    from ..fitting.scoring import out_of_fold
+
+    good = run.ok
+    times = np.asarray(good.time_ms("latency"), dtype=np.float64)
+    predicted = out_of_fold(name, features(good.table), times, good.table, "figure")
+    lines = good.table["experiment"].astype(str) + " " + good.table["line"].astype(str)
+    return shared_error(np.log(times / predicted), lines.to_numpy())

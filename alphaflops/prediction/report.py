@@ -1,0 +1,216 @@
+"""The report on one network: a table per operator, totals, and what a reader must know, in several forms."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AlphaflopsError
+from ..figures import style
+from ..network import Network, unknown_warning
+from ..runs import replace_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLUMNS = (
+    "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
+    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
+)  # fmt: skip
+SORTS = ("order", "predicted", "macs", "bytes")
+SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of a network costs.
+
+    Parameters
+    ----------
+    network : Network
+        Operators in order.
+    table : DataFrame
+        One row per operator: `COLUMNS`; times are NaN without a calibration, ``energy_j`` where nobody measured
+        joules.
+    totals : dict
+        See `total`.
+    calibration : str
+        Run and model behind the predictions, "" without one.
+    notes : tuple of str
+        Warnings, the loudest first.
+    """
+
+    network: Network
+    table: "pd.DataFrame"
+    totals: dict[str, Any] = field(default_factory=dict)
+    calibration: str = ""
+    notes: tuple[str, ...] = ()
+
+    def total(self) -> dict[str, Any]:
+        """Give the sums over the network.
+
+        Returns
+        -------
+        dict
+            ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that
+            rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in
+            layers outside the calibrated region), ``operators, unknown`` and ``energy_j`` (NaN where nobody
+            measured joules).
+        """
+        return dict(self.totals)
+
+    def to_pandas(self, sort: str = "order") -> "pd.DataFrame":
+        """One row per operator.
+
+        Parameters
+        ----------
+        sort : {"order", "predicted", "macs", "bytes"}
+            Order of execution, or largest first.
+
+        Raises
+        ------
+        AlphaflopsError
+            If `sort` is unknown.
+        """
+        if sort not in SORTS:
+            raise AlphaflopsError(f"sort is {sort!r}: choose from {', '.join(SORTS)}")
+        if sort == "order":
+            return self.table.copy()
+        column = "predicted_ms" if sort == "predicted" else sort
+        return self.table.sort_values(column, ascending=False, kind="stable")
+
+    def by_module(self) -> "pd.DataFrame":
+        """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
+        sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
+        return self.table.groupby(["module", "module_type"], sort=False)[sums].sum(min_count=1).reset_index()
+
+    def to_csv(self, path: Path | str | None = None, sort: str = "order") -> str | None:
+        """Write the table as CSV, or give it as text.
+
+        Raises
+        ------
+        AlphaflopsError
+            If the file cannot be written.
+        """
+        text = self.to_pandas(sort).to_csv(index=False)
+        if path is None:
+            return str(text)
+        try:
+            replace_file(Path(path), text.encode())
+        except OSError as error:
+            raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
+        return None
+
+    def to_markdown(self, sort: str = "order", limit: int | None = None) -> str:
+        """Give the main columns as a Markdown table with a line of totals."""
+        frame = self._formatted(sort, limit)
+        lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+        lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in frame.itertuples(index=False)]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Totals, notes and rows as plain values; missing numbers are None."""
+        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        totals = {k: None if v != v else v for k, v in self.totals.items()}
+        return {"network": self.network.name, "calibration": self.calibration, "total": totals,
+                "notes": list(self.notes), "operators": rows}  # fmt: skip
+
+    def _formatted(self, sort: str, limit: int | None) -> "pd.DataFrame":
+        import pandas as pd
+
+        chosen = self.to_pandas(sort)
+        chosen = chosen if limit is None else chosen.head(limit)
+        names = [*SHOWN, "energy_j"] if chosen["energy_j"].notna().any() else SHOWN
+        total = {name: _text(name, self.totals[name]) for name in names if name in self.totals} | {"module": "total"}
+        columns = {name: [*(_text(name, value) for value in chosen[name]), total.get(name, "")] for name in names}
+        return pd.DataFrame(columns)
+
+    def rich_table(self, sort: str = "order", limit: int | None = None) -> Any:
+        """Give a `rich.table.Table` for a terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        frame = self._formatted(sort, limit).map(escape)
+        title, caption = f"{self.network.name}: {self.calibration or 'counts only'}", "\n".join(self.notes)
+        shown = Table(title=escape(title), caption=escape(caption))
+        for name in frame.columns:
+            shown.add_column(name, justify="left" if name in ("module", "operator", "source") else "right")
+        for row in frame.itertuples(index=False):
+            shown.add_row(*row, style="bold" if row[0] == "total" else None)
+        return shown
+
+    def __rich__(self) -> Any:
+        """Show the table in a rich console."""
+        return self.rich_table()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return self._formatted("order", None).to_html(index=False, border=0) + notes
+
+    def __str__(self) -> str:
+        """Say the totals in one line."""
+        t = self.totals
+        known = t["predicted_ms"] == t["predicted_ms"]
+        time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if known else ""
+        return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
+
+    @style.styled
+    def chart(self, largest: int = 15) -> "Figure":
+        """Draw where the time goes: predicted ms per module, largest first; MACs where nothing is predicted."""
+        from matplotlib.figure import Figure
+
+        column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
+        sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
+        shown, rest = sums.head(largest), sums.iloc[largest:]
+        figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * (len(shown) + bool(len(rest)))), layout="constrained")
+        axes = figure.subplots()
+        names = [_end(str(name) or "(network)") for name in shown.index]
+        axes.barh(range(len(shown)), shown.to_numpy(), color=style.BLUE)
+        if len(rest):
+            axes.barh(len(shown), rest.sum(), color=style.GREY)
+            names.append(f"{len(rest)} others")
+        axes.set_yticks(range(len(names)), names, fontsize=9)
+        axes.invert_yaxis()
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(label)
+        whole = float(sums.sum())
+        part = f"{100 * shown.sum() / whole:.0f} % in the first {len(shown)} of {len(sums)} modules" if whole else ""
+        title = f"{self.network.name}: {whole:,.3g} {'ms' if self.calibration else 'MACs'}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        axes.set_title(part, fontsize=8.5, fontweight="normal")
+        return figure
+
+
+def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[str, ...]:
+    """Say what a reader must know about a report, the loudest first."""
+    warning = unknown_warning(network)
+    notes = [f"WARNING: {warning}"] if warning else []
+    notes += network.notes
+    if predicted:
+        time = table["predicted_ms"].sum()
+        outside = table.loc[table["outside"], "predicted_ms"].sum()
+        bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
+        untimed = sorted(set(table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]))
+        if untimed:
+            notes.append(f"the total is a lower bound: no formula of this calibration times {', '.join(untimed)}")
+        if time > 0 and outside > 0:
+            notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
+        if time > 0 and bound > 0:
+            notes.append(f"{bound / time:.0%} of the predicted time is a bandwidth-bound estimate")
+    return tuple(notes)
+
+
+def _end(name: str, most: int = 32) -> str:
+    """Keep the end of a long name: what comes first is the same for many modules."""
+    return name if len(name) <= most else "…" + name[1 - most :].lstrip(".")
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value != value:
+        return "–"
+    return f"{value:.3g}" if name.endswith(("_ms", "_j")) else f"{value:,.0f}"
