@@ -5,11 +5,11 @@ github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .errors import AlphaflopsError
-from .layers import Conv2d, Dense, Layer, to_table
+from .layers import Conv2d, Dense, Layer, as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,10 @@ class Experiment:
     figure : str
         Figures of the paper that show it, or the replication's letter.
     title, x_label : str
-        What is swept, in words, and the axis label.
+        What is swept, in words, and the axis label with its unit.
     lines : tuple of Line
+    log : bool
+        Whether the paper's axes, or a span of more than ten, ask for logarithms.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Experiment:
     title: str
     x_label: str
     lines: tuple[Line, ...]
+    log: bool = False
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Figures by name: ``("2a", "2c", "4a")``."""
+        return tuple(self.figure.split(", "))
 
 
 def _line(label: str, xs: Iterable[int], layer: Callable[[int], Layer]) -> Line:
@@ -68,7 +76,7 @@ PAPER = (
         "conv_fixed_progressive",
         "1, 3",
         "Dense and convolutional layers of equal FLOPs",
-        "width s of the dense layer",
+        "width s of the dense layer (neurons)",
         (
             _line("dense", SIZES, lambda s: Dense(s, s)),
             _line("conv 1×2", SIZES, lambda s: Conv2d(1, 2, s, s // 2)),
@@ -76,59 +84,62 @@ PAPER = (
             _line("conv 2×2, s/2 → s/2", SIZES, lambda s: Conv2d(2, 2, s // 2, s // 2)),
             _line("conv 4×4", SIZES, lambda s: Conv2d(4, 4, s // 4, s // 4)),
         ),
+        log=True,
     ),
     Experiment(
         "conv_K_vs_C",
         "2a, 2c, 4a",
         "The kernel grows, the channels shrink, FLOPs stay",
-        "kernel side K",
+        "kernel side K (pixels)",
         _family(
             "C·K = {0}",
             (1500, 2100, 3000, 4500),
             range(1, 29),
             lambda ck, k: Conv2d(10, 10, ck // k, ck // k, k),
         ),
+        log=True,
     ),
     Experiment(
         "conv_K_vs_S",
         "2b, 2d, 4b",
         "The kernel grows, the input shrinks, FLOPs stay",
-        "kernel side K",
+        "kernel side K (pixels)",
         _family("C = {0}", (50, 70, 100, 150), KERNELS_OVER_SIZE, lambda c, k: Conv2d(300 // k, 300 // k, c, c, k)),
+        log=True,
     ),
     Experiment(
         "increasing_W",
         "5",
         "The input gets wider",
-        "width W",
+        "width W (pixels)",
         _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, w: Conv2d(100, w, c, 100, 3)),
     ),
     Experiment(
         "increasing_Cout",
         "5",
         "More output channels, 3×3 kernel",
-        "output channels",
+        "output channels (number)",
         _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, n: Conv2d(100, 100, c, n, 3)),
     ),
     Experiment(
         "increasing_Cout_with_K1",
         "5",
         "More output channels, 1×1 kernel",
-        "output channels",
+        "output channels (number)",
         _family("input 300×{0}", (100, 200, 300), STEPS, lambda w, n: Conv2d(300, w, 50, n)),
     ),
     Experiment(
         "increasing_Cin",
         "5",
         "More input channels",
-        "input channels",
+        "input channels (number)",
         _family("K = {0}", (1, 3, 5), range(100, 1001, 100), lambda k, c: Conv2d(10, 10, c, 1000, k)),
     ),
     Experiment(
         "increasing_batch",
         "6",
         "Dense layers with a growing batch",
-        "batch",
+        "batch (vectors per call)",
         (
             *_family("{0}×{0}", (6400, 9050, 11085), (1, *range(2, 65, 2)), lambda n, b: Dense(n, n, b)),
             _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
@@ -142,63 +153,66 @@ REPLICATION = (
         "replication_A",
         "A",
         "Convolutional layers of equal FLOPs",
-        "scale",
+        "scale (multiple of 100 channels)",
         (
             _line("1×2", (2**i for i in range(9)), lambda s: Conv2d(1, 2, 100 * s, 50 * s, bias=True)),
             _line("2×2", (2**i for i in range(9)), lambda s: Conv2d(2, 2, 50 * s, 50 * s, bias=True)),
             _line("4×4", (2**i for i in range(9)), lambda s: Conv2d(4, 4, 25 * s, 25 * s, bias=True)),
         ),
+        log=True,
     ),
     Experiment(
         "replication_B",
         "B",
         "The kernel grows, the input shrinks",
-        "kernel side K",
+        "kernel side K (pixels)",
         _family(
             "C = {0}",
             (50, 70, 100, 150),
             range(1, 31),
             lambda c, k: Conv2d(round(300 / k), round(300 / k), c, c, k, bias=True),
         ),
+        log=True,
     ),
     Experiment(
         "replication_C",
         "C",
         "The kernel grows, the channels shrink",
-        "kernel side K",
+        "kernel side K (pixels)",
         _family(
             "C·K = {0}",
             (1500, 2100, 3000, 4500),
             range(1, 31),
             lambda ck, k: Conv2d(10, 10, round(ck / k), round(ck / k), k, bias=True),
         ),
+        log=True,
     ),
     Experiment(
         "replication_D",
         "D",
         "The input gets wider, one column at a time",
-        "width W",
+        "width W (pixels)",
         _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, w: Conv2d(100, w, c, 100, 3, bias=True)),
     ),
     Experiment(
         "replication_E",
         "E",
         "Output channels one by one, 3×3 kernel",
-        "output channels",
+        "output channels (number)",
         _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, n: Conv2d(100, 100, c, n, 3, bias=True)),
     ),
     Experiment(
         "replication_F",
         "F",
         "Output channels one by one, 1×1 kernel",
-        "output channels",
+        "output channels (number)",
         _family("H = {0}", (100, 200, 300), range(1, 650), lambda h, n: Conv2d(h, 100, 50, n, bias=True)),
     ),
     Experiment(
         "replication_G",
         "G",
         "Input channels one by one",
-        "input channels",
+        "input channels (number)",
         _family("K = {0}", (1, 3, 5), range(1, 1000), lambda k, c: Conv2d(10, 10, c, 1000, k, bias=True)),
     ),
 )
@@ -220,41 +234,66 @@ def _thinned(line: Line, profile: str) -> Line:
     return line
 
 
-def select(profile: str) -> tuple[Experiment, ...]:
-    """Give the experiments of a profile, with its points only.
+def select(what: str = "paper", profile: str = "paper") -> tuple[Experiment, ...]:
+    """Give experiments by figure, by name or by profile, with the points of a profile only.
+
+    Parameters
+    ----------
+    what : str
+        A figure of the paper (``"1"`` to ``"6"``, ``"2a"``), a letter of the replication (``"A"`` to ``"G"``), the name
+        of an experiment, or one of `PROFILES` for everything that it measures.
+    profile : str
+        Which points of each line, one of `PROFILES`; ``"fine"`` gives all, as ``"paper"`` does.
 
     Raises
     ------
     AlphaflopsError
-        If the profile is unknown.
+        If there is no such figure, experiment or profile.
     """
+    if what in PROFILES:
+        what, profile = "", what
     if profile not in PROFILES:
         raise AlphaflopsError(f"profile {profile!r} is unknown: choose one of {', '.join(PROFILES)}")
-    chosen = REPLICATION if profile == "fine" else PAPER
-    return tuple(
-        Experiment(e.name, e.figure, e.title, e.x_label, tuple(_thinned(line, profile) for line in e.lines))
-        for e in chosen
-    )
+    chosen = (REPLICATION if profile == "fine" else PAPER) if not what else _named(what)
+    return tuple(replace(e, lines=tuple(_thinned(line, profile) for line in e.lines)) for e in chosen)
+
+
+def _named(what: str) -> tuple[Experiment, ...]:
+    everything = (*PAPER, *REPLICATION)
+    found = tuple(e for e in everything if what == e.name or any(_shows(figure, what) for figure in e.figures))
+    if not found:
+        names = dict.fromkeys(figure for e in everything for figure in e.figures)
+        known = ", ".join((*sorted(names), *PROFILES))
+        raise AlphaflopsError(f"figure or profile {what!r} is unknown: choose one of {known}")
+    return found
+
+
+def _shows(figure: str, what: str) -> bool:
+    return figure == what or (what.isdigit() and figure.rstrip("abcd") == what)
 
 
 def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
     """Lay experiments out as one table: `row, experiment, figure, line, x` and the layer's columns."""
     import pandas as pd
 
-    keys: list[tuple[int, str, str, str, int]] = []
-    layers: list[Layer] = []
-    for experiment in experiments:
-        for line in experiment.lines:
-            for x, layer in line.points:
-                keys.append((len(keys), experiment.name, experiment.figure, line.label, x))
-                layers.append(layer)
-    head = pd.DataFrame(keys, columns=["row", "experiment", "figure", "line", "x"])
-    return head.join(pd.DataFrame(to_table(layers)))
+    keys = [(e.name, e.figure, line.label, x) for e in experiments for line in e.lines for x, _ in line.points]
+    layers = [layer for e in experiments for line in e.lines for _, layer in line.points]
+    head = pd.DataFrame(keys, columns=["experiment", "figure", "line", "x"])
+    head.insert(0, "row", range(len(keys)))
+    return head.join(as_table(layers))
 
 
-def grid(profile: str) -> "pd.DataFrame":
-    """Table of a profile's layers in the order of the figures; see `table` and `select`."""
-    return table(select(profile))
+def grid(what: str = "paper", profile: str = "paper") -> "pd.DataFrame":
+    """Give the layers of a figure or of a whole profile as a table, in the order of the figures.
+
+    Parameters are those of `select`; the columns those of `table`.
+
+    Examples
+    --------
+    >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper"))
+    (112, 8, 721)
+    """
+    return table(select(what, profile))
 
 
 def find(name: str) -> Experiment:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the core
 
 from alphaflops import cli, experiments
 from alphaflops.book import publish
+from alphaflops.layers import as_table, macs
 from alphaflops.runs import FORMAT_VERSION, Run, datasets
 
 
@@ -39,13 +40,29 @@ def meta() -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def run(meta: dict[str, Any]) -> Run:
-    """A small run whose times are one millisecond per million MAC."""
-    grid = experiments.grid("smoke")
-    from alphaflops.layers import macs
+def made_up_ms(table: Any) -> Any:
+    """One millisecond per million MAC."""
+    return macs(table) / 1e6
 
-    return Run(meta, grid.assign(latency_ms=macs(grid) / 1e6))
+
+@pytest.fixture
+def make_run(meta: dict[str, Any]) -> Callable[..., Run]:
+    """Make a run up: ``make_run(layers="smoke", ms=made_up_ms, **metadata)``.
+
+    `layers` is what `grid` or `as_table` take, `ms` a law from table to milliseconds.
+    """
+
+    def make(layers: Any = "smoke", ms: Callable[[Any], Any] = made_up_ms, **metadata: Any) -> Run:
+        table = experiments.grid(layers) if isinstance(layers, str) else as_table(layers)
+        return Run({**meta, **metadata}, table.assign(latency_ms=ms(table)))
+
+    return make
+
+
+@pytest.fixture
+def run(make_run: Callable[..., Run]) -> Run:
+    """A small run whose times are one millisecond per million MAC."""
+    return make_run()
 
 
 @pytest.fixture

@@ -150,6 +150,29 @@ def test_rows_rebuild_their_layers():
 
 def test_unknown_names():
     with pytest.raises(AlphaflopsError, match="profile 'slow' is unknown"):
+        experiments.grid("2a", "slow")
+    with pytest.raises(AlphaflopsError, match="figure or profile 'slow' is unknown"):
         experiments.grid("slow")
     with pytest.raises(AlphaflopsError, match="experiment 'Fig9' is unknown"):
         experiments.find("Fig9")
+
+
+@pytest.mark.parametrize(
+    ("figure", "names"),
+    [
+        ("1", {"conv_fixed_progressive"}),
+        ("2", {"conv_K_vs_C", "conv_K_vs_S"}),
+        ("2a", {"conv_K_vs_C"}),
+        ("4b", {"conv_K_vs_S"}),
+        ("5", {"increasing_W", "increasing_Cout", "increasing_Cout_with_K1", "increasing_Cin"}),
+        ("6", {"increasing_batch"}),
+        ("C", {"replication_C"}),
+    ],
+)
+def test_a_figure_gives_its_layers(figure, names):
+    assert set(experiments.grid(figure)["experiment"]) == names
+
+
+def test_a_profile_thins_a_figure():
+    # four lines: all 28 points, six of them, the two cheapest
+    assert [len(experiments.grid("2a", profile)) for profile in ("paper", "quick", "smoke")] == [112, 24, 8]

@@ -4,11 +4,13 @@ Counting convention: ``macs`` counts multiply–accumulate pairs and includes th
 ``flops = 2 * macs``. Bias additions are not counted.
 
 Every count exists twice: as a property of a frozen spec (`Conv2d`, `Dense`) and as a function over a table of layers
-(`macs`, `params`, …), which takes any mapping from the names in `COLUMNS` to arrays, such as a pandas DataFrame.
+(`macs`, `params`, …), which takes any mapping from the names in `COLUMNS` to arrays. `as_table` makes such a table of
+whatever describes layers.
 """
 
 from .counts import COLUMNS, Table, bytes_moved, flops, macs, output_size, params, valid_macs
 from .specs import Conv2d, Dense, Layer, Padding, Pair, from_row, to_table
+from .table import as_table
 
 __all__ = [
     "COLUMNS",
@@ -18,6 +20,7 @@ __all__ = [
     "Padding",
     "Pair",
     "Table",
+    "as_table",
     "bytes_moved",
     "flops",
     "from_row",
