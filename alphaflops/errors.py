@@ -7,3 +7,7 @@ class AlphaflopsError(Exception):
     The command line prints the message after ``error:`` and exits with 2. A message names the thing, the value
     found and what to do about it.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the one line in a notebook too, where IPython asks for it."""
+        return [f"error: {self}"]

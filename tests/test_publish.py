@@ -1,10 +1,12 @@
 """Building: what is refused, what is left untouched, what a page says when its data are missing."""
 
+import subprocess
+
 import nbformat
 import pytest
 
 from alphaflops import paths
-from alphaflops.book import contents, publish, running
+from alphaflops.book import contents, execute, manifest, publish
 from alphaflops.errors import AlphaflopsError
 from alphaflops.runs import datasets
 
@@ -41,45 +43,110 @@ def test_file_in_place_of_the_folder_is_an_error(tmp_path):
 
 
 def test_runs_are_copied_into_the_stage_without_their_path(folder, tmp_path):
-    given = publish._staged_runs([folder, "paper-t2000"] if datasets.available("paper-t2000") else [folder], tmp_path)
+    given = publish.stage_runs([folder, "paper-t2000"] if datasets.available("paper-t2000") else [folder], tmp_path)
     assert given[0] == "../runs/made-up"
     assert (tmp_path / "runs" / "made-up" / "run.json").read_bytes() == (folder / "run.json").read_bytes()
 
 
 def test_same_run_twice_is_refused(folder, tmp_path):
     with pytest.raises(AlphaflopsError, match="'made-up' is given twice"):
-        publish._staged_runs([folder, folder], tmp_path)
+        publish.stage_runs([folder, folder], tmp_path)
 
 
-def test_chapter_without_its_data_shows_the_committed_results_and_says_so(tmp_path):
-    chapter = next(chapter for chapter in contents.chapters() if chapter.needs)
-    running._write_committed(chapter, tmp_path / "out.ipynb", "the file is not there")
-    written, committed = nbformat.read(tmp_path / "out.ipynb", 4), nbformat.read(chapter.committed, 4)
-    assert written.cells[1].source.startswith(":::{note}\nThis chapter was not run just now: the file is not there.")
+@pytest.fixture
+def chapter(tmp_path, monkeypatch):
+    """A book of one chapter that has the usual parameters, its code as given."""
+
+    def write(code, needs=()):
+        text = tmp_path / "notebooks" / "01_x.md"
+        text.parent.mkdir()
+        header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Why?\n\n"
+        values = 'n: int = 2  # how many\nruns: list = []\ndevice = ""\nprofile = "quick"\nout = "mine"'
+        parameters = f"```{{code-cell}} ipython3\n:tags: [parameters]\n\n{values}\n```\n\n"
+        text.write_text(f"{header}{parameters}```{{code-cell}} ipython3\n{code}\n```\n", encoding="utf-8")
+        names = frozenset(contents.parameters_of(contents.read_text(text)))
+        found = contents.Chapter(text, needs, names)
+        monkeypatch.setattr(publish, "chapters", lambda: [found])
+        return found
+
+    return write
+
+
+def outputs(folder):
+    """What the last cell of the one notebook in a folder printed."""
+    cell = nbformat.read(folder / "01_x.ipynb", 4).cells[-1]
+    return "".join(one.text for one in cell.outputs)
+
+
+def test_chapter_without_its_data_shows_the_committed_results_and_says_so(chapter, tmp_path):
+    wanted = chapter("print(n)")
+    publish.notebooks()
+    lacking = contents.Chapter(wanted.text, ("no-such-data",), wanted.parameters)
+    assert execute.run_all([lacking], tmp_path / "out", {}) == []
+    written, committed = nbformat.read(tmp_path / "out" / "01_x.ipynb", 4), nbformat.read(wanted.committed, 4)
+    assert "was not run just now" in written.cells[1].source
+    assert "run 'no-such-data' is unknown" in written.cells[1].source
     assert [c.source for c in written.cells if c.id != "not-run"] == [c.source for c in committed.cells]
-    assert [c.get("outputs") for c in written.cells if c.id != "not-run"] == [c.get("outputs") for c in committed.cells]
+    assert outputs(tmp_path / "out") == "2\n"
+
+
+def test_a_run_that_a_chapter_cannot_show_is_left_out_and_the_page_says_why(chapter, tmp_path):
+    wanted = chapter('if runs:\n    raise ValueError("no such layer ``` in <b>it</b>")\nprint("shown")')
+    (line,) = execute.run_all([wanted], tmp_path / "out", {"runs": ["bad"]})
+    assert line.startswith("01_x leaves the given runs out: notebook 01_x failed: ValueError: no such layer")
+    assert outputs(tmp_path / "out") == "shown\n"
+    note = nbformat.read(tmp_path / "out" / "01_x.ipynb", 4).cells[1].source
+    assert "````text\nnotebook 01_x failed: ValueError: no such layer ``` in <b>it</b>\n````" in note
+
+
+def test_with_a_device_chapters_get_it_and_the_shared_run_folder(chapter, tmp_path):
+    wanted = chapter("print(device, profile, out, runs)")
+    given = {"device": "cpu", "profile": "smoke", "out": "../measured/cpu", "runs": ["a"]}
+    execute.run_all([wanted], tmp_path / "out", given)
+    assert outputs(tmp_path / "out") == "cpu smoke ../measured/cpu ['a']\n"
+
+
+def test_chapters_that_do_not_measure_come_later_and_show_the_measured_run(chapter, tmp_path):
+    measuring = chapter("from pathlib import Path\nPath('measured').write_text('by now')\nprint(out)")
+    reading = contents.Chapter(measuring.text.with_name("00_y.md"), (), frozenset({"runs"}))
+    text = (
+        measuring.text.read_text()
+        .replace("print(out)", "")
+        .replace(".write_text('by now')", ".read_text(); print(runs)")
+    )
+    reading.text.write_text(text)
+    execute.run_all([reading, measuring], tmp_path / "out", {"device": "cpu", "out": "here", "runs": ["a"]})
+    cell = nbformat.read(tmp_path / "out" / "00_y.ipynb", 4).cells[-1]
+    assert cell.outputs[0].text == "['a', 'here']\n"
+
+
+def test_a_failing_measurement_stops_at_once(chapter, tmp_path):
+    wanted = chapter("if device:\n    raise ValueError('no such device')")
+    with pytest.raises(AlphaflopsError, match="no such device"):
+        execute.run_all([wanted], tmp_path / "out", {"device": "cuda:9", "out": "x"})
+
+
+def test_progress_bars_reach_the_terminal_and_not_the_notebook(chapter, tmp_path, capfd):
+    code = (
+        "import sys\nfor i in range(3):\n    print(f'\\r{i} of 3', end='', file=sys.stderr, flush=True)\nprint('done')"
+    )
+    execute.run_all([chapter(code)], tmp_path / "out", {"device": "cpu", "out": "x"})
+    assert outputs(tmp_path / "out") == "done\n"
+    assert "2 of 3" in capfd.readouterr().err
 
 
 def test_missing_data_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load", lambda name: (_ for _ in ()).throw(AlphaflopsError(f"{name} is far away")))
-    assert running.missing(["paper-t2000"]) == "paper-t2000 is far away"
-    assert running.missing([]) is None
+    assert execute.missing(["paper-t2000"]) == "paper-t2000 is far away"
+    assert execute.missing([]) is None
 
 
 def test_update_changes_nothing_when_data_are_missing(monkeypatch):
     before = {chapter.committed: chapter.committed.read_bytes() for chapter in contents.chapters()}
     monkeypatch.setattr(publish, "missing", lambda needs: "no network" if needs else None)
     with pytest.raises(AlphaflopsError, match="cannot be run: no network"):
-        publish.update()
+        publish.notebooks()
     assert {path: path.read_bytes() for path in before} == before
-
-
-def test_failing_notebook_is_one_line_that_names_it(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise ValueError('as planned')")])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "bad.bare.ipynb")
-    with pytest.raises(AlphaflopsError, match=r"^notebook bad failed: ValueError: as planned$"):
-        running._execute(tmp_path / "bad.bare.ipynb", tmp_path / "bad.ipynb", {}, 1)
 
 
 def test_outside_a_checkout_there_is_nothing_to_build(monkeypatch, tmp_path):
@@ -88,39 +155,22 @@ def test_outside_a_checkout_there_is_nothing_to_build(monkeypatch, tmp_path):
         publish.build(None, tmp_path / "out")
 
 
-@pytest.fixture
-def chapter(tmp_path, monkeypatch):
-    """A book of one chapter, its text as given."""
-
-    def write(code):
-        text = tmp_path / "notebooks" / "01_x.md"
-        text.parent.mkdir()
-        header = "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n  language: python\n---\n\n# Why?\n\n"
-        parameters = "```{code-cell} ipython3\n:tags: [parameters]\n\nn: int = 2  # how many\n```\n\n"
-        text.write_text(f"{header}{parameters}```{{code-cell}} ipython3\n{code}\n```\n", encoding="utf-8")
-        found = contents.Chapter(text, ())
-        monkeypatch.setattr(publish, "chapters", lambda: [found])
-        return found
-
-    return write
-
-
 def test_updated_notebooks_hold_outputs_and_nothing_of_this_moment(chapter):
     wanted = chapter('print("twice", 2 * n)')
-    assert publish.update() == [wanted.committed]
+    assert publish.notebooks() == [wanted.committed]
     first = wanted.committed.read_bytes()
     read = nbformat.read(wanted.committed, 4)
     assert read.cells[-1].outputs[0].text == "twice 4\n"
     assert "papermill" not in read.metadata
     assert "version" not in read.metadata.language_info
-    publish.update(jobs=1)
+    publish.notebooks(jobs=1)
     assert wanted.committed.read_bytes() == first
 
 
 def test_a_notebook_that_fails_is_named_and_nothing_is_changed(chapter):
     wanted = chapter("1 / 0")
     with pytest.raises(AlphaflopsError, match="notebook 01_x failed: ZeroDivisionError: division by zero"):
-        publish.update()
+        publish.notebooks()
     assert not wanted.committed.exists()
 
 
@@ -146,12 +196,12 @@ def test_a_folder_that_cannot_be_written_keeps_its_book(folder, tmp_path, monkey
     def full(stage):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publish, "run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "run_all", lambda *given: [])
     monkeypatch.setattr(publish, "build_pages", full)
     old = tmp_path / "out" / "html" / "index.html"
     old.parent.mkdir(parents=True)
     old.write_text("the last book", encoding="utf-8")
-    (old.parent / ".buildinfo").write_text("", encoding="utf-8")
+    manifest.write(old.parent)
     with pytest.raises(AlphaflopsError, match=r"out cannot be written: No space left on device"):
         publish.build([folder], tmp_path / "out")
     assert old.read_text(encoding="utf-8") == "the last book"
@@ -163,15 +213,51 @@ def test_a_new_book_takes_the_place_of_the_last(tmp_path, monkeypatch):
         (stage / "_build" / "html").mkdir(parents=True)
         (stage / "_build" / "html" / "index.html").write_text("the new book", encoding="utf-8")
 
-    monkeypatch.setattr(publish, "run_all", lambda *given: None)
+    monkeypatch.setattr(publish, "run_all", lambda *given: [])
     monkeypatch.setattr(publish, "build_pages", pages)
     for _ in range(2):
         assert publish.build(None, tmp_path).read_text(encoding="utf-8") == "the new book"
-        (tmp_path / "html" / ".buildinfo").write_text("", encoding="utf-8")
+        manifest.write(tmp_path / "html")
     assert [path.name for path in tmp_path.iterdir()] == ["html"]
 
 
-def test_chapters_without_committed_notebook_say_how_to_make_it(tmp_path):
-    gone = contents.Chapter(tmp_path / "03_z.md", ("nowhere",))
-    with pytest.raises(AlphaflopsError, match=r"03_z\.ipynb cannot be read: run `alphaflops update`"):
-        running._write_committed(gone, tmp_path / "out.ipynb", "the file is not there")
+def test_chapters_without_committed_notebook_say_how_to_make_it(chapter, tmp_path):
+    wanted = chapter("print(n)", needs=("no-such-data",))
+    with pytest.raises(AlphaflopsError, match=r"01_x\.ipynb cannot be read: run `alphaflops refresh notebooks`"):
+        execute.run_all([wanted], tmp_path / "out", {})
+
+
+def test_rerun_gives_the_notebooks_device_profile_and_a_lasting_run_folder(chapter, tmp_path, monkeypatch):
+    wanted = chapter("from pathlib import Path\nPath(out).mkdir(exist_ok=True)\nprint(device, profile, out)")
+
+    def pages(stage):
+        (stage / "_build" / "html").mkdir(parents=True)
+        (stage / "_build" / "html" / "index.html").write_text(outputs(stage / "notebooks"), encoding="utf-8")
+
+    monkeypatch.setattr(publish, "build_pages", pages)
+    index = publish.rerun("cpu", "smoke", folder=tmp_path / "book")
+    assert index.read_text(encoding="utf-8") == "cpu smoke ../measured/cpu-smoke\n"
+    assert (tmp_path / "book" / "runs" / "cpu-smoke").is_dir()
+    assert wanted.measures
+
+
+def test_a_manifest_finds_every_byte_that_changed(tmp_path):
+    page = tmp_path / "book" / "page.html"
+    page.parent.mkdir()
+    page.write_text("a page")
+    manifest.write(tmp_path)
+    subprocess.run(["sha256sum", "--check", "--strict", manifest.MANIFEST], cwd=tmp_path, check=True)
+    assert manifest.check(tmp_path) == 1
+    (tmp_path / "more").write_text("")
+    with pytest.raises(AlphaflopsError, match=r"more is not listed: build the book again"):
+        manifest.check(tmp_path)
+    (tmp_path / "more").unlink()
+    page.write_text("A page")
+    with pytest.raises(AlphaflopsError, match=r"book/page\.html has changed"):
+        manifest.check(tmp_path)
+    page.unlink()
+    with pytest.raises(AlphaflopsError, match=r"book/page\.html is missing"):
+        manifest.check(tmp_path)
+    (tmp_path / manifest.MANIFEST).unlink()
+    with pytest.raises(AlphaflopsError, match="cannot be read"):
+        manifest.check(tmp_path)

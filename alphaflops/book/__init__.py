@@ -1,1 +1,6 @@
-"""From notebooks and runs to pages: the book, its PDF, a machine beside the paper's, a page for a colleague."""
+"""The book: notebooks run by papermill, pages built by Jupyter Book."""
+
+from .parameters import given
+from .publish import build, notebooks, rerun
+
+__all__ = ["build", "given", "notebooks", "rerun"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import paths
 from ..errors import AlphaflopsError
+from .parameters import assigned
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,13 @@ class Chapter:
         The MyST source.
     needs : tuple of str
         Data sets without which it cannot run.
+    parameters : frozenset of str
+        Names that its cell tagged ``parameters`` sets.
     """
 
     text: Path
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    parameters: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -33,6 +37,11 @@ class Chapter:
     def committed(self) -> Path:
         """The notebook with the outputs of its default run."""
         return self.text.with_suffix(".ipynb")
+
+    @property
+    def measures(self) -> bool:
+        """Whether it times its layers where it is given a device."""
+        return "device" in self.parameters
 
 
 def checkout() -> Path:
@@ -60,8 +69,19 @@ def chapters() -> list[Chapter]:
 
     root = checkout()
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    texts = [root / f"{name}.md" for name in files(toc) if name.startswith("notebooks/")]
-    return [Chapter(text, tuple(read_text(text).metadata.get("alphaflops", {}).get("needs", ()))) for text in texts]
+    return [_chapter(root / f"{name}.md") for name in files(toc) if name.startswith("notebooks/")]
+
+
+def _chapter(text: Path) -> Chapter:
+    notebook = read_text(text)
+    needs = notebook.metadata.get("alphaflops", {}).get("needs", ())
+    return Chapter(text, tuple(needs), frozenset(parameters_of(notebook)))
+
+
+def parameters_of(notebook: Any) -> list[str]:
+    """Names that a notebook's cell of parameters sets, in their order."""
+    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    return assigned("\n".join(cells))
 
 
 def files(node: Any) -> list[str]:

@@ -1,9 +1,9 @@
 """From text to book: notebooks are run in a stage outside the sources, then Jupyter Book builds pages from the stage.
 
 A chapter is ``notebooks/NN_name.md`` (MyST text with a ``parameters`` cell) and beside it the same notebook run with
-default parameters, ``NN_name.ipynb``, which only `update` rewrites. To add one: write the text with the header of an
-existing chapter, name the data sets it needs under ``alphaflops: needs:``, list it in ``_toc.yml``, run
-``alphaflops update``, and commit both files.
+default parameters, ``NN_name.ipynb``, which only `notebooks` rewrites. To add one: write the text with the header of
+an existing chapter, name the data sets it needs under ``alphaflops: needs:``, list it in ``_toc.yml``, run
+``alphaflops refresh notebooks``, and commit both files.
 """
 
 import os
@@ -14,15 +14,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import AlphaflopsError
 from ..runs import datasets, replace_file
 from . import manifest
 from .contents import chapters, checkout
-from .running import missing, run_all
+from .execute import missing, run_all
 
-SOURCES = (
+SOURCES: Final = (
     "book",
     "_config.yml",
     "_toc.yml",
@@ -30,29 +30,25 @@ SOURCES = (
     ".github/workflows/ci.yml",
     "CITATION.cff",
     "CONTRIBUTING.md",
-    "Dockerfile",
     "LICENSE",
     "LICENSE-data",
     "README.md",
     "REPRODUCING.md",
     "codemeta.json",
-    "constraints.txt",
     "data/upstream.json",
-    "environment.yml",
     "tests",
-    "workflow",
 )
 """What a book is made of beside its notebooks, and what its pages offer as a download."""
 
 
-def default_out() -> Path:
+def default_folder() -> Path:
     """Folder of the book where none is named: ``_build`` in the checkout."""
     return checkout() / "_build"
 
 
 def build(
     runs: Sequence[str | Path] | None = None,
-    out: Path | None = None,
+    folder: Path | None = None,
     *,
     jobs: int = 2,
     parameters: Mapping[str, Any] | None = None,
@@ -63,12 +59,12 @@ def build(
     ----------
     runs : sequence of str or Path, optional
         Names, folders or CSV files of runs to show beside the authors' data and the bundled reference runs.
-    out : Path, optional
-        Folder that gets ``html/``; `default_out` by default. An older book in it stays until the new one is complete.
+    folder : Path, optional
+        Gets ``html/``; `default_folder` by default. An older book in it stays until the new one is complete.
     jobs : int
         Notebooks run at a time.
     parameters : mapping, optional
-        Further parameters, given to each notebook that has them.
+        Further parameters, given to each notebook that has them. ``out`` is the folder of a run to be measured.
 
     Returns
     -------
@@ -78,30 +74,66 @@ def build(
     Raises
     ------
     AlphaflopsError
-        If a run or parameter is unknown, a notebook fails, the book has a warning, or `out` cannot be used.
+        If a run or parameter is unknown, a notebook fails, the book has a warning, or `folder` cannot be used.
     """
-    root, out = checkout(), Path(out or default_out()).resolve()
-    html = out / "html"
-    if html.exists() and not (html / ".buildinfo").is_file():
+    root, folder, given = checkout(), Path(folder or default_folder()).resolve(), dict(parameters or {})
+    html = folder / "html"
+    if html.exists() and not (html / manifest.MANIFEST).is_file():
         raise AlphaflopsError(f"{html} exists and holds no book: choose another folder or remove it")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="stage-", dir=out) as folder:
-            stage = Path(folder)
-            for name in SOURCES:
-                _copy(root / name, stage / name)
-            given = {**(parameters or {}), **({"runs": _staged_runs(runs, stage)} if runs else {})}
-            run_all(chapters(), stage / "notebooks", given, jobs)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as name:
+            stage = Path(name)
+            for source in SOURCES:
+                _copy(root / source, stage / source)
+            if runs:
+                given["runs"] = stage_runs(runs, stage)
+            if "out" in given:
+                given["out"] = _link(Path(given["out"]).resolve(), stage)
+            for line in run_all(chapters(), stage / "notebooks", given, jobs):
+                print(line, file=sys.stderr)  # noqa: T201 - the book is built all the same
             build_pages(stage)
             if html.exists():
                 html.rename(stage / "replaced")
             (stage / "_build" / "html").rename(html)
     except OSError as error:
-        raise AlphaflopsError(f"{out} cannot be written: {error.strerror}") from error
+        raise AlphaflopsError(f"{folder} cannot be written: {error.strerror}") from error
     return html / "index.html"
 
 
-def update(*, jobs: int = 2) -> list[Path]:
+def rerun(
+    device: str = "auto",
+    profile: str = "quick",
+    runs: Sequence[str | Path] | None = None,
+    folder: Path | None = None,
+    *,
+    out: Path | None = None,
+) -> Path:
+    """Measure every chapter's layers on this machine and build the book with it beside the paper's.
+
+    The notebooks measure; this gives them their parameters.
+
+    Parameters
+    ----------
+    device, profile : str
+        As for `alphaflops.measure`.
+    runs, folder
+        As for `build`.
+    out : Path, optional
+        Run folder that all chapters share; layers that it holds already are not measured again. By default one for
+        the device and profile beside the book.
+
+    Returns
+    -------
+    Path
+        The book's ``index.html``.
+    """
+    folder = Path(folder or default_folder())
+    out = out or folder / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
+    return build(runs, folder, parameters={"device": device, "profile": profile, "out": out})
+
+
+def notebooks(*, jobs: int = 2) -> list[Path]:
     """Rewrite the committed notebooks from their text, run with default parameters.
 
     Returns
@@ -141,25 +173,36 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _staged_runs(runs: Sequence[str | Path], stage: Path) -> list[str]:
+def stage_runs(runs: Sequence[str | Path], stage: Path) -> list[str]:
+    """Copy runs into a stage, so that no path of this computer gets into a page; names of data sets stay.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a run is unknown, damaged or given twice.
+    """
     given = []
     for run in runs:
-        run_id = datasets.load(run).id  # an unknown or damaged run is refused before anything is run
+        run_id = datasets.load(run).id
         if str(run) in datasets.names():
             given.append(str(run))
             continue
-        # copied, so that no path of this computer gets into a page
         name = re.sub(r"[^\w.-]", "-", run_id) + Path(run).suffix * Path(run).is_file()
         if (stage / "runs" / name).exists():
             raise AlphaflopsError(f"run {run_id!r} is given twice: name each run once")
-        (stage / "runs").mkdir(exist_ok=True)
         _copy(Path(run), stage / "runs" / name)
         given.append(f"../runs/{name}")
     return given
 
 
+def _link(run: Path, stage: Path) -> str:
+    run.parent.mkdir(parents=True, exist_ok=True)
+    (stage / "measured").symlink_to(run.parent)
+    return f"../measured/{run.name}"
+
+
 def build_pages(stage: Path) -> None:
-    """Build the pages from a stage, warnings as errors, and write their manifest beside them.
+    """Build the pages from a stage, warnings as errors, and write their checksums beside them.
 
     Raises
     ------
@@ -176,4 +219,7 @@ def build_pages(stage: Path) -> None:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(f"{stage}{os.sep}", "")
         lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
         raise AlphaflopsError(f"the book was not built: {lines[0] if lines else 'jupyter-book gave no message'}")
-    manifest.write(stage / "_build" / "html", stage / "notebooks")
+    html = stage / "_build" / "html"
+    # a hash of the configuration, which names folders of the virtual environment
+    (html / ".buildinfo").unlink(missing_ok=True)
+    manifest.write(html)

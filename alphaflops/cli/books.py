@@ -1,6 +1,6 @@
 """``alphaflops book``, ``rerun`` and ``update``: notebooks run, pages built."""
 
-from datetime import UTC, datetime
+import os
 from pathlib import Path
 
 import click
@@ -37,8 +37,7 @@ def book(runs: tuple[str, ...], out: Path | None, jobs: int) -> None:
 @click.option("--profile", default="quick", show_default=True, help="smoke, quick, paper or fine.")
 @run_option
 @out_option
-@jobs_option
-def rerun(device: str, threads: int | None, profile: str, runs: tuple[str, ...], out: Path | None, jobs: int) -> None:
+def rerun(device: str, threads: int | None, profile: str, runs: tuple[str, ...], out: Path | None) -> None:
     """Measure this machine, then build the book with it beside the paper's.
 
     \b
@@ -46,13 +45,11 @@ def rerun(device: str, threads: int | None, profile: str, runs: tuple[str, ...],
       alphaflops rerun --profile quick
       alphaflops rerun --device cuda --profile paper
     """
-    from .. import bare
-    from ..book.publish import build, default_out
+    from ..book.publish import rerun as measured_book
 
-    folder = (out or default_out()) / "runs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{profile}"
-    found = bare.measure_command({"device": device, "threads": threads, "profile": profile, "out": folder})
-    click.echo(bare.closing_line(found, folder))
-    click.echo(build([*runs, str(folder)], out, jobs=jobs))
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    click.echo(measured_book(device, profile, runs=runs, folder=out))
 
 
 @click.command()
@@ -64,7 +61,7 @@ def update(jobs: int) -> None:
     Example:
       alphaflops update
     """
-    from ..book.publish import update as rewrite
+    from ..book.publish import notebooks as rewrite
 
     for path in rewrite(jobs=jobs):
         click.echo(path)

@@ -169,9 +169,9 @@ def compare(runs: tuple[str, ...], quantity: str, html: Path | None, as_json: bo
     loaded = [load(run) for run in runs]
     rows = compared(loaded, quantity)
     if html is not None:
-        from ..book.report import page, write
+        from ..book.publish import page
 
-        write(page(loaded, rows, quantity), html)
+        page(runs, html)
     if as_json:
         print_json(rows)
         return

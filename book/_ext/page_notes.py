@@ -1,77 +1,36 @@
-"""Notes on pages: when it was last run, under every title; how to take a chapter along and run it, at its end."""
+"""How to take a chapter along and run it, at its end."""
 
-import json
 from pathlib import Path
 
 from docutils import nodes
 
-from alphaflops import __version__
-from alphaflops.runs import RUN_FILE, datasets, read_json, upstream
+from alphaflops.book.contents import parameters_of
 
 NOTEBOOKS = "../_sources/notebooks/"
 """Where the built book keeps the notebooks that its chapters were made of."""
-LONG = 60
-"""Characters of a command that fit into a line."""
-NO_DEVICE = "It measures nothing, so a GPU changes nothing."
+COMMAND = "papermill {name} mine.ipynb -p device cuda -p profile paper -p out my-gpu"
 
 
-def measured(run_ids, given):
-    """Date on which each measured run among the ids was finished, by id; published data have none."""
-    folders = {name: given / name if (given / name).is_dir() else datasets.runs_folder() / name for name in run_ids}
-    told = {name: read_json(folder / RUN_FILE) for name, folder in folders.items() if folder.is_dir()}
-    return {name: str(meta["finished"])[:10] for name, meta in told.items() if meta.get("finished")}
+def add_note(app, doctree):
+    """Put the note at the end of a chapter."""
+    import nbformat
 
-
-def last_run(record, given):
-    """Say which code and data a page shows, from a chapter's record or, where there is none, from all bundled runs."""
-    ids = record["data"] if record else datasets.bundled()
-    dates = measured(ids, given)
-    version = record["version"] if record else __version__
-    published = [name for name in ids if name in upstream.sources()]
-    what = [f"measurements of {', '.join(sorted(set(dates.values())))}"] if dates else []
-    what += ["published data"] if published else []
-    what += ["recorded data"] if ids and not what else []
-    return f"Last run: alphaflops {version}, {' and '.join(what) if what else 'no measurements'}"
-
-
-def _metadata(path):
-    if path.suffix != ".ipynb":
-        return {}
-    return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("alphaflops", {})
-
-
-def add_notes(app, doctree):
-    """Put the line under the title, and the note of a chapter at its end."""
     path = Path(app.env.doc2path(app.env.docname))
-    told = _metadata(path)
     first = next(iter(doctree.findall(nodes.section)), None)
-    if first is None:
+    if path.suffix != ".ipynb" or first is None:
         return
-    line = last_run(told.get("provenance"), Path(app.srcdir) / "runs")
-    first.insert(1, nodes.paragraph("", line, classes=["last-run"]))
-    if path.suffix == ".ipynb" and "gpu" in told:
-        last = doctree.children[-1]
-        (last if isinstance(last, nodes.section) else first).extend(_take_along(path.name, told["gpu"]))
-
-
-def _take_along(name, commands):
-    download = nodes.raw("", f'<a href="{NOTEBOOKS}{name}" download>Download this notebook</a>', format="html")
-    words = "Run this chapter on your GPU:" if commands else NO_DEVICE
+    link = nodes.raw("", f'<a href="{NOTEBOOKS}{path.name}" download>Download this notebook</a>', format="html")
     box = nodes.container(classes=["take-along"])
-    box += nodes.paragraph("", "", download, classes=["download"])
-    box += nodes.paragraph("", words)
-    if commands:
-        text = "\n".join(map(_wrapped, commands))
+    box += nodes.paragraph("", "", link, classes=["download"])
+    if "device" in parameters_of(nbformat.read(path, 4)):
+        text = COMMAND.format(name=path.name)
+        box += nodes.paragraph("", "It measures its layers on your machine, in Jupyter or as a command:")
         box += nodes.literal_block(text, text, language="sh")
-    return [box]
-
-
-def _wrapped(command):
-    """Put each option of a long command on a line of its own."""
-    return command.replace(" --", " \\\n  --") if len(command) > LONG else command
+    last = doctree.children[-1]
+    (last if isinstance(last, nodes.section) else first).append(box)
 
 
 def setup(app):
-    """Register with Sphinx, before the block of provenance is put last."""
-    app.connect("doctree-read", add_notes, priority=400)
+    """Register with Sphinx."""
+    app.connect("doctree-read", add_note, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
