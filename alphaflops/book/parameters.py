@@ -43,7 +43,7 @@ def given(
 
 
 def _history() -> list[str]:
-    """Sources of the cell of parameters and of the one that papermill put after it, where there is one."""
+    """Give the source of the cell of parameters and of the one that papermill put after it, where there is one."""
     from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()
