@@ -1,9 +1,14 @@
 """Commands as a user types them: output, exit codes, and one line for every mistake."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from alphaflops import Run
 from alphaflops.cli import COMMANDS
+from alphaflops.cli.output import show_table
 from alphaflops.runs import datasets
 
 
@@ -40,8 +45,8 @@ def test_layer_for_people(command):
     [
         (("layer", "dense", "--in", "0", "--out", "4"), "in_features is 0: must be at least 1"),
         (("layer", "dense", "--in", "-4", "--out", "4"), "in_features is -4"),
-        (("layer", "dense", "--in", "x", "--out", "4"), "'x' is not a valid integer"),
-        (("layer", "dense", "--out", "4"), "Missing option '--in'"),
+        (("layer", "dense", "--in", "x", "--out", "4"), "argument --in: invalid int value: 'x'"),
+        (("layer", "dense", "--out", "4"), "required: --in"),
         (
             ("layer", "conv2d", "--height", "4", "--width", "4", "--cin", "3", "--cout", "3", "--kernel", "a"),
             "kernel is 'a': give one integer",
@@ -54,14 +59,17 @@ def test_layer_for_people(command):
             ("layer", "conv2d", "--height=4", "--width=4", "--cin=3", "--cout=3", "--kernel=9", "--padding=1"),
             "padded height is 6",
         ),
-        (("nonsense",), "No such command 'nonsense'"),
+        (("nonsense",), "command 'nonsense' is unknown: choose one of layer"),
         (("score", "nonsense", "--model", "macs"), "run 'nonsense' is unknown"),
         (
             ("measure", "--device", "cuda:7", "--profile", "smoke", "--out", "x"),
             "device 'cuda:7' is not on this machine",
         ),
-        (("measure", "--profile", "slow", "--out", "x"), "'slow' is not one of"),
+        (("measure", "--profile", "slow", "--out", "x"), "invalid choice: 'slow'"),
         (("measure",), "give either --out DIR"),
+        (("cite",), "command 'cite' is gone: use `cat CITATION.cff"),
+        (("measure-networks", "my-gpu"), "use `measure --networks RUN`"),
+        (("scorecard", "--update"), "use `refresh scores`"),
         (("verify", "/nowhere"), "holds no run"),
     ],
 )
@@ -131,9 +139,10 @@ def test_env_tells_versions_and_nothing_personal(command):
 
 
 def test_every_command_explains_itself_with_an_example(command):
+    assert len(COMMANDS) <= 15
     for name in COMMANDS:
-        text = command(name, "--help").out
-        assert "Example" in text or name == "layer", name
+        assert f"alphaflops {name}" in command(name, "--help").out.partition("Example")[2]
+        assert name in command("--help").out
 
 
 def test_measure_a_little_and_verify(command, refused, tmp_path):
@@ -185,7 +194,7 @@ def test_doubts_about_a_score_are_told(command, folder):
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32)])
 def test_seeds_that_do_not_exist_are_refused(refused, folder, seed):
-    assert "is not in the range" in refused("fit", folder, "--model", "macs", "--seed", seed)
+    assert "is not between 0 and 4294967295" in refused("fit", folder, "--model", "macs", "--seed", seed)
 
 
 def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_path, monkeypatch):
@@ -195,7 +204,7 @@ def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_pat
 
 
 def test_comparisons_are_told_to_people(command, folder, monkeypatch):
-    monkeypatch.setattr("alphaflops.study.comparison.MODELS", ("macs", "macs+t0"))
+    monkeypatch.setattr("alphaflops.fitting.comparison.MODELS", ("macs", "macs+t0"))
     told = command("compare", folder, folder).out
     assert "latency beside" in told
     assert "time_ratio" in told
@@ -210,79 +219,11 @@ def test_claims_are_told_to_people(command, folder, monkeypatch):
     assert told.count("not") > 3
 
 
-def test_scorecard_is_shown_or_computed_anew(command, monkeypatch, tmp_path):
-    import pandas as pd
-
-    from alphaflops.study import scores
-
-    row = {"run": "a", "model": "macs", "cv": "random", "n": 5, "mape_pct": 12.5, "median_ape_pct": None}
-    frame = pd.DataFrame([row | {"within_20_pct": float("nan")}])
-    monkeypatch.setattr(scores, "scored_runs", list)
-    monkeypatch.setattr(scores, "of", lambda runs: frame)
-    monkeypatch.setattr(scores, "refresh", lambda jobs: tmp_path / f"{jobs}.json")
-    assert command("scorecard", "--json").json[0]["within_20_pct"] is None
-    assert "12.5" in command("scorecard").out
-    assert command("scorecard", "--update", "--jobs", 1).out.strip() == str(tmp_path / "1.json")
-
-
-def test_calibrate_fits_every_run_that_is_here(command, run, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphaflops.fitting.bundled.BUNDLED_MODELS", ("macs",))
-    monkeypatch.setattr("alphaflops.paths.data_folder", lambda: tmp_path)
-    monkeypatch.setattr(datasets, "names", lambda: ["made-up", "far-away"])
-    monkeypatch.setattr(datasets, "available", lambda name: name == "made-up")
-    monkeypatch.setattr(datasets, "load", lambda name: run)
-    assert command("calibrate").out.split() == [str(tmp_path / "calibrations" / "made-up.json")]
-    assert (tmp_path / "calibrations" / "made-up.json").is_file()
-
-
-def test_books_are_built_from_the_runs_that_are_named(command, monkeypatch, tmp_path):
-    from alphaflops import bare
-    from alphaflops.book import publish
-
-    built, summary = [], {"status": {"ok": 3}, "layers": 3, "seconds": 1.0, "machine": "m", "unconverged": 0}
-    summary |= {"throttled": 0, "foreign_load": 0, "sentinel": {"moved": 0.01, "verdict": "steady"}}
-    monkeypatch.setattr(publish, "build", lambda runs, out, jobs: built.append((runs, out, jobs)) or "index.html")
-    monkeypatch.setattr(publish, "update", lambda jobs: ["a.ipynb", "b.ipynb"])
-    monkeypatch.setattr(bare, "measure_command", lambda values: summary)
-    assert command("book", "--run", "mine", "--out", tmp_path).out == "index.html\n"
-    told = command("rerun", "--profile", "smoke", "--out", tmp_path, "--run", "other", "--jobs", 1).out
-    assert "3 of 3 layers timed in 1 s on m" in told
-    assert built[0] == (["mine"], tmp_path, 2)
-    (other, own), out, jobs = built[1]
-    assert (other, out, jobs) == ("other", tmp_path, 1)
-    assert own.startswith(str(tmp_path / "runs"))
-    assert own.endswith("-smoke")
-    assert command("update").out == "a.ipynb\nb.ipynb\n"
-
-
-def test_an_interrupted_measurement_says_how_to_go_on(command, monkeypatch):
-    from alphaflops import bare
-    from alphaflops import measuring as measure
-
-    def stop(values):
-        raise measure.Interrupted("stopped after 3 of 9 layers")
-
-    monkeypatch.setattr(bare, "measure_command", stop)
-    found = command("measure", "--out", "x")
-    assert (found.code, found.out, found.err) == (130, "", "stopped after 3 of 9 layers\n")
-    assert bare.main(["measure", "--out", "x"]) == 130
-
-
-def test_an_abort_is_one_line(command, monkeypatch):
-    import click
-
-    def abort(**_):
-        raise click.Abort
-
-    monkeypatch.setattr("alphaflops.runs.datasets.inventory", abort)
-    assert (command("runs").code, command("runs").err) == (130, "error: interrupted\n")
-
-
 def test_a_reader_that_goes_away_gets_no_traceback():
     import subprocess
     import sys
 
-    code = "import sys, alphaflops.cli as c; sys.exit(c.main(['cite', '--format', 'bibtex']))"
+    code = "import sys, alphaflops.cli as c; sys.exit(c.main(['env']))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -294,4 +235,36 @@ def test_environment_for_people(command):
     assert told.code == 0
     for line, (key, value) in zip(told.out.splitlines(), found.items(), strict=True):
         assert line.split()[0] == key
-        assert line.endswith(str("none" if value is None else value))
+        assert line.endswith("-" if value is None else str(value))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_terminals_without_utf8_get_all_that_they_can_show(encoding):
+    for arguments in (["--help"], ["layer", "conv2d", "--help"], ["runs"], ["score", "--help"]):
+        done = run_as_program(*arguments, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout
+
+
+def run_as_program(*args, **environment):
+    command = [sys.executable, "-m", "alphaflops", *args]
+    return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+def test_closed_and_full_outputs_are_one_line():
+    closed = subprocess.run(f"{sys.executable} -m alphaflops env >&-", shell=True, capture_output=True, check=False)
+    assert (closed.returncode, closed.stderr.count(b"\n")) == (2, 1)
+    assert b"standard output is closed" in closed.stderr
+    full = subprocess.run(
+        f"{sys.executable} -m alphaflops env >/dev/full", shell=True, capture_output=True, check=False
+    )
+    assert (full.returncode, full.stderr.count(b"\n")) == (2, 1)
+    assert b"No space left" in full.stderr
+
+
+def test_no_number_of_a_table_is_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    show_table("Sizes", ("a long name of a column", "macs"), [["x" * 60, 123_456_789_012], ["y", 1.25]])
+    told = capsys.readouterr().out
+    assert "x" * 60 + "  123,456,789,012" in told
+    assert told.splitlines()[-1] == "y" + " " * 72 + "1.25"

@@ -1,92 +1,148 @@
-"""The command line: reads options, calls the library, prints. No logic of its own."""
+"""The command line: reads options, calls the library, prints. Standard library only, so that a bare GPU host has it."""
 
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
-
-import click
+from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import AlphaflopsError
 
+EPILOG = """\
+Examples:
+  alphaflops layer conv2d --height 10 --width 10 --cin 100 --cout 50 --kernel 3
+  alphaflops score paper-t2000 --model alpha-published
+  alphaflops rerun --device cuda --profile paper
+
+`alphaflops COMMAND --help` explains a command."""
+
+
+class Command(NamedTuple):
+    """Where a command is defined, and what it does in one line."""
+
+    module: str
+    help: str
+
+
 COMMANDS = {
-    "layer": "layer",
-    "runs": "runs",
-    "env": "runs",
-    "score": "models",
-    "fit": "models",
-    "calibrate": "models",
-    "compare": "models",
-    "estimate": "networks",
-    "measure-networks": "networks",
-    "claims": "claiming",
-    "scorecard": "claiming",
-    "measure": "measuring",
-    "verify": "measuring",
-    "book": "books",
-    "rerun": "books",
-    "update": "books",
-    "pack": "archives",
-    "import": "archives",
-    "cite": "archives",
-    "reproduce": "reproducing",
+    "layer": Command("layer", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
+    "runs": Command("runs", "List the runs and data sets that can be used by name."),
+    "env": Command("runs", "Show what a bug report needs: versions, processor, devices. Nothing personal."),
+    "measure": Command("measuring", "Time layers on this machine, or finish an interrupted run."),
+    "verify": Command("runs", "Check every byte of a run, an archive or a built book against its checksums."),
+    "score": Command("models", "Score a cost formula on a run: errors of predicted against measured times."),
+    "fit": Command("models", "Fit a cost formula to a run and keep it as a calibration."),
+    "compare": Command("models", "Compare runs: speed on shared layers, call overhead, errors of each formula."),
+    "claims": Command("models", "Judge the claims of the paper and of its replication on runs."),
+    "estimate": Command("networks", "Count a network and predict its time per layer, without running it."),
+    "rerun": Command("books", "Run the notebooks on this machine, then build the book with it beside the paper's."),
+    "book": Command("books", "Run the notebooks and build the book; nothing is measured."),
+    "refresh": Command("books", "Make recorded results anew where data or code changed, or check them."),
+    "pack": Command("runs", "Pack a run to be sent to others; nothing private goes in."),
+    "import": Command("runs", "Check the archive of a run that somebody sent, and add it to the book's runs."),
 }
-"""Command → module of this package that defines it."""
+"""Command → its module of this package, which has ``NAME_options(parser)`` and ``NAME(args)``."""
+
+RENAMED = {
+    "calibrate": "refresh calibrations",
+    "cite": "cat CITATION.cff (BibTeX stands on the book's front page)",
+    "measure-networks": "measure --networks RUN",
+    "reproduce": "refresh --check",
+    "scorecard": "refresh scores",
+    "update": "refresh notebooks",
+}
+"""Commands of version 0.1 → what to type now."""
 
 
-class Commands(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+class Parser(argparse.ArgumentParser):
+    """Tells mistakes by an exception, so that they end as every other error does; examples keep their lines."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands, in the order of `COMMANDS`."""
-        return list(COMMANDS)
+    def __init__(self, **settings: Any) -> None:
+        settings |= {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**settings)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and give one command, or None if there is none of that name."""
-        if name not in COMMANDS:
-            return None
-        attribute = f"{name}_" if iskeyword(name) else name.replace("-", "_")
-        command: click.Command = getattr(import_module(f"alphaflops.cli.{COMMANDS[name]}"), attribute)
-        return command
+    def error(self, message: str) -> Any:
+        """Raise the message.
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with its whole first sentence, which click would cut."""
-        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, command.get_short_help_str(limit=200)) for name, command in found.items() if command]
-            )
+        Raises
+        ------
+        AlphaflopsError
+            Always.
+        """
+        raise AlphaflopsError(f"{message}: see {self.prog} --help")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="alphaflops")
-def alphaflops() -> None:
-    """Which measure predicts the time of a neural-network layer?
-
-    Count a layer, measure a machine, score cost formulas, build the book.
-
-    \b
-    Examples:
-      alphaflops layer conv2d --height 10 --width 10 --cin 100 --cout 50 --kernel 3
-      alphaflops score paper-t2000 --model alpha-published
-      alphaflops rerun --profile quick
-    """
-
-
-def main(args: list[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; every foreseeable error is one line on stderr and exit code 2."""
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()  # closed by the caller: there is nobody to tell
+    if sys.stdout is None:
+        return fail("standard output is closed: redirect it to a file or to /dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for what it lacks
     try:
-        result: Any = alphaflops.main(args=args, prog_name="alphaflops", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        return fail(error.format_message())
+        code = _run(list(sys.argv[1:] if args is None else args))
+        sys.stdout.flush()
     except AlphaflopsError as error:
         return fail(str(error))
-    except click.Abort:
+    except KeyboardInterrupt:
         return fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        return 1
+    except OSError as error:
+        return fail(f"{error.filename or 'output'} cannot be used: {error.strerror or error}")
+    return code
+
+
+def _run(args: list[str]) -> int:
+    if not args:
+        overview().print_help()
+        return 2
+    if args[0].startswith("-"):
+        return _parsed(overview(), args)
+    name = args[0]
+    if name in RENAMED:
+        raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
+    if name not in COMMANDS:
+        raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(COMMANDS)}")
+    return _parsed(parser(name), args[1:])
+
+
+def _parsed(parser: Parser, args: list[str]) -> int:
+    try:
+        given = parser.parse_args(args)
+    except SystemExit as asked:  # --help or --version has been printed
+        return int(asked.code or 0)
+    return int(given.function(given) or 0)
+
+
+def overview() -> Parser:
+    """Give the parser of the program itself, which lists the commands."""
+    about = "Which measure predicts the time of a neural-network layer?\n\nCommands:\n"
+    about += "\n".join(f"  {name:<9} {command.help}" for name, command in COMMANDS.items())
+    whole = Parser(prog="alphaflops", usage="alphaflops COMMAND [OPTION ...]", description=about, epilog=EPILOG)
+    whole.set_defaults(function=lambda _: whole.print_help())
+    whole.add_argument("--version", action="version", version=f"alphaflops {__version__}")
+    return whole
+
+
+def parser(name: str) -> Parser:
+    """Give the parser of a command; only its own module is imported."""
+    home = import_module(f"alphaflops.cli.{COMMANDS[name].module}")
+    options: Callable[[Parser], None] = getattr(home, f"{name}_options")
+    command = Parser(prog=f"alphaflops {name}", description=COMMANDS[name].help)
+    command.set_defaults(function=getattr(home, f"{name}_" if iskeyword(name) else name))
+    options(command)
+    return command
 
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line on stderr and give the exit code."""
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return code

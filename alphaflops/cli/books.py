@@ -1,67 +1,78 @@
-"""``alphaflops book``, ``rerun`` and ``update``: notebooks run, pages built."""
+"""``alphaflops rerun``, ``book`` and ``refresh``: notebooks run, pages built, results made anew."""
 
+import argparse
 import os
 from pathlib import Path
 
-import click
-
-run_option = click.option(
-    "--run", "runs", multiple=True, metavar="RUN", help="Show this run beside the paper's (repeatable): name or folder."
-)
-out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=None, metavar="DIR", help="Folder of the book [_build]."
-)
-jobs_option = click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Notebooks at a time.")
+from .output import examples, show
 
 
-@click.command()
-@run_option
-@out_option
-@jobs_option
-def book(runs: tuple[str, ...], out: Path | None, jobs: int) -> None:
-    """Run the notebooks and build the book; nothing is measured.
+def _shared(parser: argparse.ArgumentParser) -> None:
+    text = "show this run beside the paper's (repeatable): name or folder"
+    parser.add_argument("--run", dest="runs", action="append", default=[], metavar="RUN", help=text)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the book [_build]")
+    _jobs(parser)
 
-    \b
-    Examples:
-      alphaflops book
-      alphaflops book --run my-gpu
-    """
+
+def _jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, choices=range(1, 65), default=2, metavar="N", help="processes [2]")
+
+
+def book_options(parser: argparse.ArgumentParser) -> None:
+    """Add runs and folder."""
+    _shared(parser)
+    examples(parser, "book", "book --run my-gpu")
+
+
+def book(args: argparse.Namespace) -> None:
+    """Build the book."""
     from ..book.publish import build
 
-    click.echo(build(list(runs) or None, out, jobs=jobs))
+    show(build(args.runs or None, args.out, jobs=args.jobs))
 
 
-@click.command()
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--threads", type=int, default=None, help="Threads on the CPU; all usable cores by default.")
-@click.option("--profile", default="quick", show_default=True, help="smoke, quick, paper or fine.")
-@run_option
-@out_option
-def rerun(device: str, threads: int | None, profile: str, runs: tuple[str, ...], out: Path | None) -> None:
-    """Measure this machine, then build the book with it beside the paper's.
-
-    \b
-    Examples:
-      alphaflops rerun --profile quick
-      alphaflops rerun --device cuda --profile paper
-    """
-    from ..book.publish import rerun as measured_book
-
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    click.echo(measured_book(device, profile, runs=runs, folder=out))
+def rerun_options(parser: argparse.ArgumentParser) -> None:
+    """Add the parameters of the notebooks."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps [auto]")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU; all usable cores by default")
+    parser.add_argument("--profile", default="quick", help="smoke, quick or paper [quick]")
+    _shared(parser)
+    examples(parser, "rerun", "rerun --device cuda --profile paper")
 
 
-@click.command()
-@jobs_option
-def update(jobs: int) -> None:
-    """Rewrite the committed notebooks from their text, with default parameters.
+def rerun(args: argparse.Namespace) -> None:
+    """Run the notebooks with a device, so that they measure it, and build the book."""
+    from ..book.publish import rerun as run_again
 
-    \b
-    Example:
-      alphaflops update
-    """
-    from ..book.publish import notebooks as rewrite
+    if args.threads:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # what the notebooks' kernels obey
+    show(run_again(args.device, args.profile, args.runs, args.out))
 
-    for path in rewrite(jobs=jobs):
-        click.echo(path)
+
+def refresh_options(parser: argparse.ArgumentParser) -> None:
+    """Add what to refresh."""
+    parser.add_argument("what", nargs="*", help="results by name, `notebooks` [all that are stale]")
+    text = "compute again and compare with what is recorded; nothing is written"
+    parser.add_argument("--check", action="store_true", help=text)
+    _jobs(parser)
+    examples(parser, "refresh", "refresh scores", "refresh --check figures")
+
+
+def refresh(args: argparse.Namespace) -> int:
+    """Make results anew, or check them; 1 if something differs."""
+    if "notebooks" in args.what:
+        from ..book.publish import notebooks
+
+        for path in notebooks(jobs=args.jobs):
+            show(path)
+        return 0
+    from .. import results
+
+    if args.check:
+        differences = results.check(args.what, jobs=args.jobs)
+        for line in differences or ("everything is as recorded",):
+            show(line)
+        return 1 if differences else 0
+    for line in results.refresh(args.what, jobs=args.jobs):
+        show(line)
+    return 0

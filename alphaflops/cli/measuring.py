@@ -1,78 +1,77 @@
-"""``alphaflops measure`` and ``verify``: times of layers, and whether a run is as it was written."""
+"""``alphaflops measure``: times of layers on this machine."""
 
-from collections.abc import Callable
+import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-import click
-
-from .. import bare
-from .. import measuring as timing
 from ..errors import AlphaflopsError
-from ..share.verification import verify_archive
-from .output import print_json
+from .output import examples, show, show_json
 
 
-def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command every option that the bare command line has."""
-    for option in reversed(timing.OPTIONS):
-        kind: Any = click.Choice(option.choices) if option.choices else option.type
-        settings: dict[str, Any] = {"is_flag": True} if option.type is bool else {"type": kind}
-        if option.metavar:
-            settings["metavar"] = option.metavar
+def measure_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option of `alphaflops.measuring.OPTIONS`."""
+    from ..measuring import OPTIONS
+
+    for option in OPTIONS:
         text = option.help if option.default in (None, (), False) else f"{option.help} [{option.default}]"
-        function = click.option(
-            option.flag, option.name, default=None, multiple=option.multiple, help=text, **settings
-        )(function)
-    return function
+        if option.type is bool:
+            parser.add_argument(option.flag, dest=option.name, action="store_true", default=None, help=text)
+            continue
+        parser.add_argument(
+            option.flag,
+            dest=option.name,
+            type=option.type,
+            choices=option.choices or None,
+            action="append" if option.multiple else "store",
+            metavar=option.metavar or None,
+            help=text.replace("%", "%%"),
+        )
+    examples(
+        parser,
+        "measure --device cpu --threads 1 --profile quick --out my-cpu",
+        "measure --device cuda --profile paper --out my-gpu",
+        "measure --resume my-gpu",
+    )
 
 
-@click.command()
-@with_options
-def measure(**values: Any) -> int:
-    """Time the layers of a profile on this machine, or finish an interrupted run.
+def measure(args: argparse.Namespace) -> int:
+    """Measure or resume; each finished layer is on disk before the next begins.
 
-    Each finished layer is on disk before the next begins; Ctrl-C leaves a run that --resume finishes.
-
-    \b
-    Examples:
-      alphaflops measure --device cpu --threads 1 --profile quick --out my-cpu
-      alphaflops measure --device cuda --profile paper --out my-gpu
-      alphaflops measure --resume my-gpu
+    Raises
+    ------
+    AlphaflopsError
+        If neither or both of ``--out`` and ``--resume`` are given, or whatever measuring raises.
     """
+    from .. import experiments, measuring
+
+    values = {name: value for name, value in vars(args).items() if name != "function"}
+    progress = measuring.for_stream(sys.stderr)
+    if (args.out is None) == (args.resume is None):
+        raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
     try:
-        given = {name: None if value is False or value == () else value for name, value in values.items()}
-        found = bare.measure_command(given)
-    except timing.Interrupted as interrupted:
-        click.echo(str(interrupted), err=True)
+        if args.resume is not None:
+            run = measuring.resume(args.resume, measuring.changes_from(values), progress)
+        else:
+            options = measuring.from_values(values)
+            run = measuring.run(experiments.grid(options.profile), options, args.out, progress)
+    except measuring.Interrupted as stopped:
+        sys.stderr.write(f"{stopped}\n")
         return 130
-    if values["json"]:
-        print_json(found)
+    found = measuring.summary(run)
+    if args.json:
+        show_json(found)
     else:
-        click.echo(bare.closing_line(found, values["out"] or values["resume"]))
+        show(closing_line(found, args.out or args.resume))
     return 0
 
 
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-def verify(path: Path) -> None:
-    """Check every byte of a run, an archive or a built book against its checksums.
-
-    \b
-    Examples:
-      alphaflops verify data/runs/cpu-1core
-      alphaflops verify my-gpu.zip
-      alphaflops verify _build/html
-    """
-    from ..book import manifest
-
-    if path.is_file():
-        click.echo(verify_archive(path))
-        return
-    if (path / manifest.MANIFEST).is_file():
-        click.echo(f"{path}: book of {manifest.check(path)} files, every byte as written")
-        return
-    found = timing.verify(path)
-    if found.problems:
-        raise AlphaflopsError(f"{path}: {'; '.join(found.problems)}")
-    click.echo(f"{path}: {found.state}, {found.rows} of {found.total} layers, every byte as written")
+def closing_line(found: dict[str, Any], folder: Path) -> str:
+    """Summarise a finished run in one line for people."""
+    ok, sentinel = found["status"]["ok"], found["sentinel"]
+    moved = "" if sentinel["moved"] is None else f", sentinel moved {100 * sentinel['moved']:+.1f} %"
+    return (
+        f"{ok} of {found['layers']} layers timed in {found['seconds']:.0f} s on {found['machine']}: "
+        f"{found['unconverged']} not converged, {found['throttled']} throttled, "
+        f"{found['foreign_load']} under foreign load{moved} ({sentinel['verdict']}). Written to {folder}"
+    )

@@ -1,180 +1,152 @@
-"""``alphaflops score``, ``fit`` and ``compare``: how well a cost formula predicts a run."""
+"""``alphaflops score``, ``fit``, ``compare`` and ``claims``: what formulas and claims are worth on a run."""
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import click
+from .output import cell, examples, json_option, show, show_json, show_pairs, show_table
 
-from ..costs import MODEL_NAMES
-from .output import json_option, print_json, print_pairs, print_table
-
-if TYPE_CHECKING:
-    from ..fitting.scoring import CV
-
-model_option = click.option(
-    "--model", required=True, type=click.Choice(MODEL_NAMES), help="Cost formula.", metavar="MODEL"
-)
-quantity_option = click.option(
-    "--quantity",
-    type=click.Choice(["latency", "throughput"]),
-    default="latency",
-    show_default=True,
-    help="Which time: one synchronised call, or a pipelined block divided by its length.",
-)
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of folds and starts."
-)
+QUANTITIES = ("latency", "throughput")
+SEEDS = 2**32
 
 
-def _print_doubts(flags: Sequence[str]) -> None:
-    for flag in flags:
-        click.echo(f"note: {flag}")
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < SEEDS:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and {SEEDS - 1}")
+    return value
 
 
-@click.command()
-@click.argument("run")
-@model_option
-@click.option(
-    "--cv",
-    type=click.Choice(["random", "figure"]),
-    default=None,
-    help="Score on held-out layers: 5 random folds, or one figure at a time.",
-)
-@quantity_option
-@seed_option
-@json_option
-def score(run: str, model: str, cv: "CV", quantity: str, seed: int, as_json: bool) -> None:
-    """Score a cost formula on a run: errors of predicted against measured times.
+def _model(parser: argparse.ArgumentParser) -> None:
+    from ..costs import MODEL_NAMES, OURS
 
-    MODEL is one of params, macs, macs+t0, alpha-published, alpha-rtx4090, alpha, alpha+t0, roofline+t0,
-    alpha+t0+bytes, best, boosting.
+    names = ", ".join(MODEL_NAMES)
+    text = f"cost formula: {names} [{OURS.name}]"
+    parser.add_argument("--model", choices=MODEL_NAMES, default=OURS.name, metavar="MODEL", help=text)
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of folds and starts [0]")
 
-    \b
-    Examples:
-      alphaflops score paper-t2000 --model alpha-published
-      alphaflops score cpu-1core --model best --cv figure --json
-    """
+
+def score_options(parser: argparse.ArgumentParser) -> None:
+    """Add the run, the formula and how layers are held out."""
+    parser.add_argument("run", help="name, folder or CSV file")
+    _model(parser)
+    text = "held-out layers: random folds, one figure at a time, or a fifth of the range of MACs or of rows"
+    parser.add_argument("--cv", choices=("random", "figure", "macs", "rows"), help=text)
+    parser.add_argument("--quantity", choices=QUANTITIES, default="latency", help="which time [latency]")
+    json_option(parser)
+    examples(parser, "score paper-t2000 --model alpha-published", "score cpu-1core --cv figure --json")
+
+
+def score(args: argparse.Namespace) -> None:
+    """Score a formula."""
     from ..fitting import score as scored
     from ..runs.datasets import load
 
-    found = scored(load(run), model, cv, quantity=quantity, seed=seed).as_dict()
-    if as_json:
-        print_json(found)
+    found = scored(load(args.run), args.model, args.cv, quantity=args.quantity, seed=args.seed).as_dict()
+    if args.json:
+        show_json(found)
         return
-    per = found.pop("per_experiment")
-    parameters, flags = found.pop("parameters"), found.pop("flags")
-    print_pairs({name: "in sample" if value is None and name == "cv" else value for name, value in found.items()})
-    print_table(
-        "By experiment", ("experiment", "layers", "MAPE %", "median APE %"), [[k, *v.values()] for k, v in per.items()]
-    )
+    per, parameters, flags = (found.pop(name) for name in ("per_experiment", "parameters", "flags"))
+    show_pairs({name: "in sample" if name == "cv" and value is None else value for name, value in found.items()})
+    columns = ("experiment", "layers", "MAPE %", "median APE %")
+    show_table("By experiment", columns, [[k, *v.values()] for k, v in per.items()])
     if parameters:
-        print_table("Parameters", ("name", "value"), list(parameters.items()))
-    _print_doubts(flags)
+        show_table("Parameters", ("name", "value"), list(parameters.items()))
+    for flag in flags:
+        show(f"note: {flag}")
 
 
-@click.command()
-@click.argument("run")
-@model_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write the calibration here."
-)
-@click.option(
-    "--quantity",
-    type=click.Choice(["latency", "throughput", "energy"]),
-    default="latency",
-    show_default=True,
-    help="Which time, or the joules of an energy run.",
-)
-@seed_option
-@json_option
-def fit(run: str, model: str, out: Path | None, quantity: str, seed: int, as_json: bool) -> None:
-    """Fit a cost formula to a run and keep it as a calibration.
+def fit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the run, the formula and the file."""
+    parser.add_argument("run", help="name, folder or CSV file")
+    _model(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the calibration here")
+    quantities = (*QUANTITIES, "energy")
+    parser.add_argument("--quantity", choices=quantities, default="latency", help="which time, or joules [latency]")
+    json_option(parser)
+    examples(parser, "fit cpu-1core", "fit my-gpu --out my-gpu.json")
 
-    \b
-    Examples:
-      alphaflops fit cpu-1core --model best
-      alphaflops fit my-gpu --model best --out my-gpu.json
-      alphaflops fit my-gpu-energy --model best --quantity energy --out my-gpu-joules.json
-    """
+
+def fit(args: argparse.Namespace) -> None:
+    """Fit a formula."""
     from ..fitting import calibrate
     from ..fitting.calibration import check_written
     from ..prediction.energy import ENERGY, calibrate_energy
     from ..runs.datasets import load
 
-    if out is not None:
-        check_written(model)
-    loaded = load(run)
-    if quantity == ENERGY:
-        found = calibrate_energy(loaded, model, seed=seed)
+    if args.out is not None:
+        check_written(args.model)
+    run = load(args.run)
+    if args.quantity == ENERGY:
+        found = calibrate_energy(run, args.model, seed=args.seed)
     else:
-        found = calibrate(loaded, model, quantity=quantity, seed=seed)
-    if out is not None:
-        found.write(out)
+        found = calibrate(run, args.model, quantity=args.quantity, seed=args.seed)
+    if args.out is not None:
+        found.write(args.out)
     content = found.as_dict()
-    if as_json:
-        print_json(content)
+    if args.json:
+        show_json(content)
         return
-    rows = [
-        [n, *(p[key] for key in ("value", "low", "high", "unit", "meaning"))] for n, p in content["parameters"].items()
-    ]
-    print_table(f"{model} on {run}", ("parameter", "value", "low", "high", "unit", "meaning"), rows)
-    _print_doubts(content["flags"])
+    columns = ("value", "low", "high", "unit", "meaning")
+    rows = [[name, *(p[key] for key in columns)] for name, p in content["parameters"].items()]
+    show_table(f"{args.model} on {args.run}", ("parameter", *columns), rows)
+    for flag in content["flags"]:
+        show(f"note: {flag}")
     for kind, errors in content["scores"].items():
-        print_table(f"Errors, {kind}", ("measure", "value"), [[k, v] for k, v in errors.items() if v is not None])
+        known = [[k, v] for k, v in errors.items() if v is not None]
+        show_table(f"Errors, {kind.replace('_', ' ')}", ("measure", "value"), known)
 
 
-@click.command()
-def calibrate() -> None:
-    """Fit the calibrations in data/calibrations anew, from every run and data set that is here.
-
-    Runs with joules also get a calibration of those, and tables in data/operators their fits of the new formula.
-
-    \b
-    Example:
-      alphaflops calibrate
-    """
-    from ..fitting import rewrite
-    from ..paths import data_folder
-    from ..prediction.energy import calibrate_energy, joules_file
-    from ..prediction.machines import refresh_fits
-    from ..runs.datasets import available, load, names
-
-    folder = data_folder() / "calibrations"
-    for run in map(load, filter(available, names())):
-        for path in rewrite(run, folder):
-            click.echo(path)
-        if run.meta.get("energy"):
-            click.echo(calibrate_energy(run).write(folder / joules_file(run.id)))
-        if table := refresh_fits(run, data_folder() / "operators"):
-            click.echo(table)
+def compare_options(parser: argparse.ArgumentParser) -> None:
+    """Add the runs."""
+    parser.add_argument("runs", nargs="+", help="two or more names, folders or CSV files")
+    parser.add_argument("--quantity", choices=QUANTITIES, default="latency", help="which time [latency]")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page to send")
+    json_option(parser)
+    examples(parser, "compare paper-t2000 cpu-1core cpu-allcores", "compare paper-t2000 my-gpu --html comparison.html")
 
 
-@click.command()
-@click.argument("runs", nargs=-1, required=True)
-@quantity_option
-@click.option("--html", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write one page to send.")
-@json_option
-def compare(runs: tuple[str, ...], quantity: str, html: Path | None, as_json: bool) -> None:
-    """Compare runs: speed on the layers they share, call overhead, and how each formula fares on each.
-
-    \b
-    Examples:
-      alphaflops compare paper-t2000 cpu-1core cpu-allcores
-      alphaflops compare paper-t2000 my-gpu --html comparison.html
-    """
+def compare(args: argparse.Namespace) -> None:
+    """Compare runs with the first."""
+    from ..fitting.comparison import compare as compared
     from ..runs.datasets import load
-    from ..study.comparison import compare as compared
 
-    loaded = [load(run) for run in runs]
-    rows = compared(loaded, quantity)
-    if html is not None:
+    rows = compared([load(run) for run in args.runs], args.quantity)
+    if args.html is not None:
         from ..book.publish import page
 
-        page(runs, html)
-    if as_json:
-        print_json(rows)
+        page(args.runs, args.html)
+    if args.json:
+        show_json(rows)
         return
-    measures = [name for name in rows[0] if name != "run"]
-    cells = [[name, *("-" if row[name] is None else row[name] for row in rows)] for name in measures]
-    print_table(f"{quantity} beside {runs[0]}", ("", *(row["run"] for row in rows)), cells)
+    cells = [[name, *(row[name] for row in rows)] for name in rows[0] if name != "run"]
+    show_table(f"{args.quantity} beside {args.runs[0]}", ("", *(row["run"] for row in rows)), cells)
+
+
+def claims_options(parser: argparse.ArgumentParser) -> None:
+    """Add the runs."""
+    parser.add_argument("runs", nargs="*", help="names, folders or CSV files [the book's]")
+    json_option(parser)
+    examples(parser, "claims", "claims my-gpu --json")
+
+
+def claims(args: argparse.Namespace) -> None:
+    """Judge the claims; thresholds were fixed beforehand and are in the JSON output."""
+    from ..runs.datasets import authors, load
+    from ..study.claims import judge, row
+    from ..study.scores import reference_runs
+
+    loaded = [load(run) for run in args.runs] if args.runs else reference_runs()
+    theirs = authors()
+    rows = [row(verdict) for run in loaded for verdict in judge(run, authors=theirs)]
+    if args.json:
+        show_json(rows)
+        return
+    for run in dict.fromkeys(entry["run"] for entry in rows):
+        own = [entry for entry in rows if entry["run"] == run]
+        cells = [[entry["text"], entry["statistic"], _value(entry), entry["verdict"]] for entry in own]
+        show_table(f"{own[0]['machine']} ({run})", ("claim", "statistic", "value", "verdict"), cells)
+
+
+def _value(row: dict[str, Any]) -> str:
+    return str(row["reason"]) if row["value"] is None else f"{cell(float(row['value']))} {row['unit']}".rstrip()

@@ -1,38 +1,55 @@
-"""Printing shared by the commands: JSON for programs, a plain table for people."""
+"""Printing shared by the commands: JSON for programs, plain tables for people, in which nothing is ever cut."""
 
+import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON; numbers that do not exist become null."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
 
 
-def number(value: float) -> str:
-    """Write a number for people: integers in full, others with five significant digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+def examples(parser: argparse.ArgumentParser, *lines: str) -> None:
+    """Add examples below the help of a command."""
+    parser.epilog = "\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  alphaflops {x}" for x in lines)))
 
 
-def print_pairs(pairs: Mapping[str, Any]) -> None:
+def show(text: object = "") -> None:
+    """Print one or more lines."""
+    sys.stdout.write(f"{text}\n")
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON; numbers that do not exist are an error."""
+    show(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def cell(value: Any) -> str:
+    """Write a value for people: integers in full, other numbers with five significant digits, nothing as a dash."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return str(value)
+    return f"{value:,}" if float(value).is_integer() and abs(value) >= 1 and isinstance(value, int) else f"{value:.5g}"
+
+
+def show_pairs(pairs: Mapping[str, Any]) -> None:
     """Print names and values in two columns."""
     width = max(map(len, pairs))
     for name, value in pairs.items():
-        click.echo(f"{name:<{width}}  {number(value) if isinstance(value, int | float) else value}")
+        show(f"{name:<{width}}  {cell(value)}")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table as wide as the terminal."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title, title_justify="left", box=SIMPLE)
-    for row in rows:
-        table.add_row(*(number(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v) for v in row))
-    Console().print(table)
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table as wide as it must be, numbers to the right."""
+    lines = [tuple(map(cell, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+    right = [all(hasattr(v, "__float__") or v is None for v in column) for column in zip(*rows, strict=True)]
+    right = right or [False] * len(columns)
+    show(f"\n{title}")
+    for line in (tuple(columns), tuple("-" * width for width in widths), *lines):
+        cells = (f"{v:>{w}}" if r else f"{v:<{w}}" for v, w, r in zip(line, widths, right, strict=True))
+        show("  ".join(cells).rstrip())

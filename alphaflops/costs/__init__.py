@@ -9,6 +9,8 @@ from .features import Features, features
 from .forms import BEST, FORMS
 from .model import CostModel, Parameter
 
+OURS: Final = BEST
+"""The project's own formula."""
 BOOSTING: Final = "boosting"
 """Name of the learned model, which has no formula and lives in `alphaflops.fitting`."""
 ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*CLASSIC, BEST)}
@@ -39,6 +41,7 @@ __all__ = [
     "CLASSIC",
     "FORMS",
     "MODEL_NAMES",
+    "OURS",
     "REFERENCES",
     "CostModel",
     "Features",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import AlphaflopsError
-from ..fitting import score
 from ..layers import COLUMNS
+from .scoring import score
 
 if TYPE_CHECKING:
     from ..runs import Run
