@@ -211,7 +211,7 @@ def test_comparisons_are_told_to_people(command, folder, monkeypatch):
 
 
 def test_claims_are_told_to_people(command, folder, monkeypatch):
-    from alphaflops.study import claims
+    from alphaflops import claims
 
     monkeypatch.setitem(claims.judge.__kwdefaults__, "error_of", lambda run, model: 20.0)
     told = command("claims", folder).out

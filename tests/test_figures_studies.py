@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from alphaflops import experiments, figures
+from alphaflops import claims, experiments, figures
 from alphaflops.costs import BOOSTING, FORMS, MODEL_NAMES
 from alphaflops.costs.alpha import REPLICATION_RTX4090, published_ms
 from alphaflops.errors import AlphaflopsError
@@ -17,7 +17,7 @@ from alphaflops.figures import studies as tables
 from alphaflops.figures import verdicts as drawn_verdicts
 from alphaflops.layers import bytes_moved, flops
 from alphaflops.runs import Run
-from alphaflops.study import claims, conclusions, findings, limits, replication
+from alphaflops.study import conclusions, findings, limits, replication
 
 mpl.use("Agg")
 pytestmark = pytest.mark.usefixtures("closed_figures")

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from alphaflops import __version__, figures
+from alphaflops import __version__, claims, figures
 from alphaflops.figures.front import MEASURES, draw_front, layer_name
 from alphaflops.share.citation import cite
-from alphaflops.study import claims, summary
+from alphaflops.study import summary
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from alphaflops import experiments
+from alphaflops import claims, experiments
 from alphaflops.errors import AlphaflopsError
 from alphaflops.runs import datasets
 from alphaflops.share import reproduce, reproducible, reproducing_page
-from alphaflops.study import claims, scores
+from alphaflops.study import scores
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import figures
+from .. import claims, figures
 from ..costs import BEST, features
 from ..errors import AlphaflopsError
 from ..fitting import fit_model, score
 from ..fitting.fitting import check_times
 from ..prediction.comparison import comparison, measured_networks, traced
-from ..study import claims, scores
+from ..study import scores
 
 if TYPE_CHECKING:
     from ..runs import Run

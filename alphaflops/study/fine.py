@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import evidence
+from ..claims import statistics as evidence
 from .findings import between, number
 
 if TYPE_CHECKING:

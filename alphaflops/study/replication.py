@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import experiments
+from ..claims.statistics import pipelined_ms
 from ..costs.alpha import (
     PAPER_T2000,
     REPLICATION_RTX4090,
@@ -23,7 +24,6 @@ from ..costs.alpha import (
 )
 from ..errors import AlphaflopsError
 from ..layers import Conv2d, macs, to_table
-from .evidence import pipelined_ms
 from .findings import between, number
 
 if TYPE_CHECKING:

@@ -1,13 +1,16 @@
-"""Statistics behind the claims: each takes a run and gives one number, computed from measured times alone."""
+"""Statistics behind the claims: each takes a run and gives one number, computed from its measured times."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..costs.alpha import published_ms
-from ..layers import macs
+from ..costs.alpha import kernel_area, published_ms, spatial_size
+from ..errors import AlphaflopsError
+from ..layers import bytes_moved, macs
 from ..runs.upstream import AUTHORS
 
 if TYPE_CHECKING:
@@ -29,12 +32,21 @@ CLEAR: Final = 1.1
 """Factor beyond which two FLOP counts or two times count as different; layers measured twice differ by less."""
 PAIRED_LAYERS: Final = 1500
 """Layers that are compared in pairs; of more, a seeded sample is taken."""
+LEAST_AREAS: Final = 3
+"""Kernel areas that a run must have for an exponent of its own."""
+FITTED_LAYERS: Final = 2000
 SMALL_STEP: Final = 1.02
 """Largest growth of FLOPs along one step of a fine grid for which a growth in time is called a jump."""
 SIDE: Final = 3
 """Points on each side of a step whose medians are compared, so that one noisy point is no jump."""
 LEAST_STEPS: Final = 30
 JUMPS_PER_LINE: Final = 3
+SHUFFLES: Final = 99
+"""Series with a line's noise and no jump."""
+OWN_AND_MEDIAN: Final = (1 + np.pi / (4 * SIDE)) ** 0.5
+"""How much wider the distance of a point from the median of `2 * SIDE` others is than its own noise."""
+NEARBY: Final = 40
+"""Points of a line among which noise is shuffled: where layers get large, noise changes."""
 
 
 def lines(run: "Run", names: tuple[str, ...]) -> "Iterator[pd.DataFrame]":
@@ -112,6 +124,65 @@ def kernel_slope(run: "Run") -> float:
     return float(np.median(slopes)) if slopes else float("nan")
 
 
+def distinguishable(run: "Run") -> bool:
+    """Whether the run's layers have enough kernel areas for an exponent of their own."""
+    return len(np.unique(kernel_area(run.table))) >= LEAST_AREAS
+
+
+def kernel_minus_space(run: "Run") -> float:
+    """Exponent of time in the kernel's area minus that in positions; see `exponents`."""
+    found = exponents(run)
+    return found["k"] - found["s"]
+
+
+def exponents(run: "Run") -> dict[str, float]:
+    """Fit ``t = t0 + bytes/b + c·S^s·K^k·Cin^i·Cout^o`` and give s, k, i and o (no unit).
+
+    Soft-L1 on log residuals, on at most `FITTED_LAYERS` layers, by seed. With exponents of 1 the product is FLOPs.
+    """
+    from scipy.optimize import least_squares
+
+    table = run.table
+    if len(table) > FITTED_LAYERS:
+        table = table.sample(FITTED_LAYERS, random_state=0)
+    sizes = [spatial_size(table), kernel_area(table), table["in_channels"] / table["groups"], table["out_channels"]]
+    logs = np.log(np.array(sizes, dtype=float))
+    logs -= logs.mean(axis=1, keepdims=True)
+    moved, times = bytes_moved(table) / 1e6, table["latency_ms"].to_numpy(dtype=float)
+
+    def residuals(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.log((np.exp(p[0]) + np.exp(p[1]) * moved + np.exp(p[2] + p[3:] @ logs)) / times))
+
+    start = [np.log(times.min()), np.log(np.median(times / moved) / 10), np.log(np.median(times)), 1, 1, 1, 1]
+    low, high = [-16, -16, -16, 0, 0, 0, 0], [9, 9, 9, 3, 3, 3, 3]
+    start = np.clip(start, np.array(low) + 1e-3, np.array(high) - 1e-3)
+    found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.1)
+    return dict(zip("skio", map(float, found.x[3:]), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _held_out(held: "_Held", model: str) -> float:
+    from ..fitting import score
+
+    return score(held.run, model, "random", whole=False).mape_pct
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A run as the key of a cache: its content decides."""
+
+    run: "Run" = field(compare=False)
+    sha256: str
+
+
+def held_out_mape(run: "Run", model: str) -> float:
+    """Mean error (%) of a model on five held-out folds of a run; NaN where it has too few layers."""
+    try:
+        return _held_out(_Held(run, run.sha256), model)
+    except AlphaflopsError:
+        return float("nan")
+
+
 def error_ratio(run: "Run", error_of: ErrorOf, model: str, against: str) -> float:
     """Held-out error of a model over that of another (no unit)."""
     return error_of(run, model) / error_of(run, against)
@@ -145,19 +216,61 @@ def pipelined_ms(run: "Run") -> NDArray[np.float64] | None:
 
 
 def jumping_lines(run: "Run") -> float:
-    """Share of the lines of the replication's fine grids that jump (%).
+    """Share of the lines of the replication's fine grids that jump more than noise would (%).
 
-    A line jumps where time changes by more than `CLEAR` over at least `JUMPS_PER_LINE` steps that change FLOPs by less
-    than `SMALL_STEP`. NaN where no line has `LEAST_STEPS` such steps.
+    NaN where no line has `LEAST_STEPS` small steps; see `jumping`.
     """
-    found = [count >= JUMPS_PER_LINE for count in map(jumps, lines(run, FINE)) if count is not None]
+    found = [result.more_than_noise for part in lines(run, FINE) if (result := jumping(part)) is not None]
     return float(100 * np.mean(found)) if found else float("nan")
 
 
-def jumps(line: "pd.DataFrame") -> int | None:
-    """Count the jumps of one line; None where it has too few small steps."""
+@dataclass(frozen=True)
+class Jumping:
+    """Lasting jumps of one line, beside those of series that have its noise and no jump.
+
+    Parameters
+    ----------
+    count : int
+        Jumps of the line.
+    noise : ndarray
+        Jumps of each of `SHUFFLES` series without any.
+    """
+
+    count: int
+    noise: NDArray[np.int64]
+
+    @property
+    def more_than_noise(self) -> bool:
+        """Whether the line has at least `JUMPS_PER_LINE`, and more than 19 in 20 of the series."""
+        return self.count >= JUMPS_PER_LINE and self.count > float(np.quantile(self.noise, 0.95))
+
+
+def jumping(line: "pd.DataFrame") -> Jumping | None:
+    """Count the jumps of one line and of series with its noise; None where it has too few small steps.
+
+    The noise of a point is its distance from the median of its neighbours, which a lasting step leaves alone. The
+    distances are shuffled among points that are near each other and put on a smooth curve through the line.
+    """
     factors = step_factors(line)
-    return None if factors is None else int(jump_starts(factors).sum())
+    if factors is None:
+        return None
+    count, times = (np.log(line[name].to_numpy(dtype=float)) for name in ("macs", "time_ms"))
+    distance, smooth = (times - _neighbours(times)) / OWN_AND_MEDIAN, np.polyval(np.polyfit(count, times, 3), count)
+    random = np.random.default_rng(0)
+    series = np.array([smooth + distance[_shuffled_nearby(len(times), random)] for _ in range(SHUFFLES)])
+    noise = [jump_starts(row).sum() for row in np.where(_small_steps(line), _factors(np.exp(series)), 1)]
+    return Jumping(int(jump_starts(factors).sum()), np.array(noise))
+
+
+def _neighbours(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of the `SIDE` points before and after each one, itself left out."""
+    padded = np.pad(values, SIDE, mode="reflect")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * SIDE + 1)
+    return np.asarray(np.median(np.delete(around, SIDE, axis=1), axis=1))
+
+
+def _shuffled_nearby(n: int, random: np.random.Generator) -> NDArray[np.int64]:
+    return np.concatenate([random.permutation(block) for block in np.array_split(np.arange(n), max(1, n // NEARBY))])
 
 
 def jump_starts(factors: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -171,13 +284,22 @@ def step_factors(line: "pd.DataFrame") -> NDArray[np.float64] | None:
 
     Medians of `SIDE` points on each side; 1 at steps that are not small. None where the line has too few small steps.
     """
-    count, times = line["macs"].to_numpy(), line["time_ms"].to_numpy()
-    inner = range(SIDE, len(line) - SIDE + 1)
-    small = [i for i in inner if count[i] / count[i - 1] <= SMALL_STEP]
-    if len(small) < LEAST_STEPS:
+    small = _small_steps(line)
+    if small.sum() < LEAST_STEPS:
         return None
-    factors = np.ones(len(line))
-    for i in small:
-        ratio = float(np.median(times[i : i + SIDE]) / np.median(times[i - SIDE : i]))
-        factors[i] = max(ratio, 1 / ratio)
-    return factors
+    return np.where(small, _factors(line["time_ms"].to_numpy(dtype=float)[None])[0], 1)
+
+
+def _small_steps(line: "pd.DataFrame") -> NDArray[np.bool_]:
+    count = line["macs"].to_numpy(dtype=float)
+    small = np.zeros(len(count), dtype=bool)
+    small[SIDE : len(count) - SIDE + 1] = (count[1:] / count[:-1] <= SMALL_STEP)[SIDE - 1 : len(count) - SIDE]
+    return small
+
+
+def _factors(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factor between the medians of `SIDE` points after and before each place, shape as `times`: ``(series, n)``."""
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(times, SIDE, axis=1), axis=2)
+    ratio = np.ones_like(times)
+    ratio[:, SIDE : times.shape[1] - SIDE + 1] = medians[:, SIDE:] / medians[:, :-SIDE]
+    return np.maximum(ratio, 1 / ratio)

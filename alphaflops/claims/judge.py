@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..runs.upstream import AUTHORS
-from .claimed import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
-from .evidence import ErrorOf
-from .scores import held_out_mape
+from .definitions import CLAIMS, NOT_MEASURED, Claim
+from .statistics import ErrorOf, held_out_mape
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..runs import Run
-
-__all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Claim", "Verdict", "find", "judge", "row", "table"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def judge(run: "Run", *, authors: "Run | None" = None, error_of: ErrorOf = held_
 def _judged(claim: Claim, run: "Run", authors: "Run | None", error_of: ErrorOf) -> Verdict:
     reason = next((why for need in claim.needs if (why := need(run)) is not None), None)
     value = math.nan if reason else claim.value(run, error_of, authors)
-    verdict = claim.verdict(value)
+    verdict = claim.threshold.verdict(value)
     if verdict == NOT_MEASURED:
         return Verdict(claim.id, run.id, run.machine, verdict, None, reason or "too few layers to tell")
     return Verdict(claim.id, run.id, run.machine, verdict, value, "")
@@ -71,7 +68,7 @@ def table(runs: Iterable["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.Da
     Returns
     -------
     DataFrame
-        One row per claim and run: ``claim, by, text, test, statistic, unit, rule, run, machine, verdict, value,
+        One row per claim and run: ``claim, label, by, text, test, statistic, unit, rule, run, machine, verdict, value,
         reason``.
     """
     import pandas as pd
@@ -85,6 +82,6 @@ def table(runs: Iterable["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.Da
 def row(verdict: Verdict) -> dict[str, Any]:
     """Give a verdict with the claim that it is about, as plain values."""
     claim = find(verdict.claim)
-    about = {name: getattr(claim, name) for name in ("by", "text", "test", "statistic", "unit", "rule")}
+    about = {name: getattr(claim, name) for name in ("label", "by", "text", "test", "statistic", "unit", "rule")}
     outcome = {name: getattr(verdict, name) for name in ("run", "machine", "verdict", "value", "reason")}
     return {"claim": claim.id, **about, **outcome}

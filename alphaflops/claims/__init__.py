@@ -1,0 +1,19 @@
+"""What the paper and its replication claim, each judged on a run by a test with thresholds fixed beforehand."""
+
+from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim, Threshold
+from .judge import Verdict, find, judge, row, table
+
+__all__ = [
+    "CLAIMS",
+    "FAILS",
+    "HOLDS",
+    "IN_PART",
+    "NOT_MEASURED",
+    "Claim",
+    "Threshold",
+    "Verdict",
+    "find",
+    "judge",
+    "row",
+    "table",
+]
