@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ..claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
 from ..costs import BEST, BOOSTING, FORMS, MODEL_NAMES
 from ..runs.upstream import AUTHORS
-from .claimed import FAILS, HOLDS, IN_PART, NOT_MEASURED
 from .findings import between, number
 
 if TYPE_CHECKING:

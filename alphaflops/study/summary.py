@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .. import __version__, experiments
+from .. import __version__, claims, experiments
 from ..costs.alpha import published_ms
 from ..layers import macs
-from . import claims, conclusions
+from . import conclusions
 from .findings import between, extremes, number
 
 if TYPE_CHECKING:
