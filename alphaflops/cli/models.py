@@ -132,8 +132,8 @@ def claims_options(parser: argparse.ArgumentParser) -> None:
 
 def claims(args: argparse.Namespace) -> None:
     """Judge the claims; thresholds were fixed beforehand and are in the JSON output."""
+    from ..claims import judge, row
     from ..runs.datasets import authors, load
-    from ..study.claims import judge, row
     from ..study.scores import reference_runs
 
     loaded = [load(run) for run in args.runs] if args.runs else reference_runs()
