@@ -70,6 +70,7 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/lines.py
 
 clean:
 	rm -rf _build build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

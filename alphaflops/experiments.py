@@ -91,12 +91,7 @@ PAPER = (
         "2a, 2c, 4a",
         "The kernel grows, the channels shrink, FLOPs stay",
         "kernel side K (pixels)",
-        _family(
-            "C·K = {0}",
-            (1500, 2100, 3000, 4500),
-            range(1, 29),
-            lambda ck, k: Conv2d(10, 10, ck // k, ck // k, k),
-        ),
+        _family("C·K = {0}", (1500, 2100, 3000, 4500), range(1, 29), lambda ck, k: Conv2d(10, 10, ck // k, ck // k, k)),
         log=True,
     ),
     Experiment(
@@ -218,6 +213,8 @@ REPLICATION = (
 )
 """The replication's experiments A to G, with the bias that its layers carry: 25 lines, 9105 points."""
 
+BY_NAME = {experiment.name: experiment for experiment in (*PAPER, *REPLICATION)}
+
 TABLE_MACS = 163_840_000
 """Size of the layers in the table of the paper's Figure 1a (MAC): 327.68 million FLOPs."""
 
@@ -259,17 +256,12 @@ def select(what: str = "paper", profile: str = "paper") -> tuple[Experiment, ...
 
 
 def _named(what: str) -> tuple[Experiment, ...]:
-    everything = (*PAPER, *REPLICATION)
-    found = tuple(e for e in everything if what == e.name or any(_shows(figure, what) for figure in e.figures))
+    everything = BY_NAME.values()
+    found = tuple(e for e in everything if what in (e.name, *e.figures, *(f.rstrip("abcd") for f in e.figures)))
     if not found:
-        names = dict.fromkeys(figure for e in everything for figure in e.figures)
-        known = ", ".join((*sorted(names), *PROFILES))
+        known = ", ".join((*sorted({figure for e in everything for figure in e.figures}), *PROFILES))
         raise AlphaflopsError(f"figure or profile {what!r} is unknown: choose one of {known}")
     return found
-
-
-def _shows(figure: str, what: str) -> bool:
-    return figure == what or (what.isdigit() and figure.rstrip("abcd") == what)
 
 
 def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
@@ -304,7 +296,6 @@ def find(name: str) -> Experiment:
     AlphaflopsError
         If there is none of that name.
     """
-    by_name = {e.name: e for e in (*PAPER, *REPLICATION)}
-    if name not in by_name:
-        raise AlphaflopsError(f"experiment {name!r} is unknown: choose one of {', '.join(by_name)}")
-    return by_name[name]
+    if name not in BY_NAME:
+        raise AlphaflopsError(f"experiment {name!r} is unknown: choose one of {', '.join(BY_NAME)}")
+    return BY_NAME[name]

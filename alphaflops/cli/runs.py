@@ -67,7 +67,7 @@ def verify(args: argparse.Namespace) -> None:
 
     if args.path.is_file():
         show(verify_archive(args.path))
-    elif (args.path / ".buildinfo").is_file():
+    elif (args.path / "index.html").is_file():
         show(f"{args.path}: book of {manifest.check(args.path)} files, every byte as written")
     else:
         found = verify_run(args.path)
