@@ -8,9 +8,9 @@ CHECKOUT = PACKAGE.parent
 
 def in_checkout() -> bool:
     """Whether the package is used from a checkout, with notebooks, book and data beside it."""
-    return (CHECKOUT / "data" / "upstream.json").is_file()
+    return (CHECKOUT / "data" / "datasets.json").is_file()
 
 
 def data_folder() -> Path:
-    """Folder with ``upstream.json``, ``runs/`` and ``calibrations/``."""
+    """Folder with ``datasets.json``, ``runs/`` and ``calibrations/``."""
     return CHECKOUT / "data" if in_checkout() else PACKAGE / "data"

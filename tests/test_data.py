@@ -8,7 +8,7 @@ from alphaflops import read_calibration
 from alphaflops.fitting.bundled import BUNDLED_MODELS, file_name, has_folds
 from alphaflops.paths import data_folder
 from alphaflops.prediction import comparison
-from alphaflops.runs import KNOWN_COLUMNS, datasets, upstream
+from alphaflops.runs import KNOWN_COLUMNS, datasets
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
 README = (data_folder() / "README.md").read_text(encoding="utf-8")
@@ -57,8 +57,9 @@ def test_every_column_is_described():
 
 
 def test_every_data_set_is_described():
-    for name in upstream.sources():
-        assert f"`{name}`" in README or f"`{name.rsplit('-', 1)[0]}-*`" in README
+    for name in datasets.names():
+        collection = "-".join(name.split("-")[: 1 if name.startswith("miopen") else 2])
+        assert f"`{name}`" in README or f"`{collection}-*`" in README
 
 
 def test_counters_are_compared_on_every_network():

@@ -200,7 +200,7 @@ def call(installed, *args):
 def test_the_wheel_holds_package_and_data_only(installed):
     tops = {path.name for path in installed.iterdir()}
     assert tops == {"alphaflops", f"alphaflops-{alphaflops.__version__}.dist-info"}
-    assert (installed / "alphaflops/data/upstream.json").is_file()
+    assert (installed / "alphaflops/data/datasets.json").is_file()
     for name in alphaflops.load.__globals__["bundled"]():
         assert (installed / "alphaflops/data/runs" / name / "SHA256SUMS").is_file()
 

@@ -35,7 +35,7 @@ SOURCES: Final = (
     "README.md",
     "REPRODUCING.md",
     "codemeta.json",
-    "data/upstream.json",
+    "data/datasets.json",
     "tests",
 )
 """What a book is made of beside its notebooks, and what its pages offer as a download."""

@@ -1,12 +1,13 @@
-"""Data sets by name: those that others published, and the bundled runs."""
+"""Data sets by name: those that others published, and the runs that come with the project."""
 
 from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
 from ..paths import data_folder
-from . import FORMAT_VERSION, RUN_FILE, Run, read_table
-from .upstream import AUTHORS, local, read, sources
+from . import FORMAT_VERSION, RUN_FILE, Run, read_json, read_table
+from .readers import READERS
+from .sources import AUTHORS, OWN, DataSet, fetch, local, registered
 
 
 def runs_folder() -> Path:
@@ -20,9 +21,31 @@ def bundled() -> list[str]:
     return sorted(p.parent.name for p in folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []
 
 
+def entries() -> dict[str, DataSet]:
+    """Describe every data set by name: those of ``datasets.json``, then other runs in `runs_folder`."""
+    here, known = bundled(), registered()
+    listed = {name: entry for name, entry in known.items() if entry.reader != OWN or name in here}
+    return listed | {name: _described(name) for name in here if name not in known}
+
+
+def _described(name: str) -> DataSet:
+    meta = read_json(runs_folder() / name / RUN_FILE)
+    device, machine = str(meta.get("device")), str(dict(meta.get("machine") or {}).get("name"))
+    vendor = "CPU" if device == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
+    return DataSet(name, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
+
+
 def names() -> list[str]:
-    """Names that `load` knows: upstream data sets, then bundled runs."""
-    return [*sources(), *bundled()]
+    """Names that `load` knows; those of a find-db also take a variant, such as ``miopen-mi100:fp16``."""
+    return list(entries())
+
+
+def groups() -> dict[str, list[DataSet]]:
+    """Group the data sets by vendor."""
+    found: dict[str, list[DataSet]] = {}
+    for entry in entries().values():
+        found.setdefault(entry.vendor, []).append(entry)
+    return found
 
 
 def load(name: str | Path) -> Run:
@@ -31,16 +54,20 @@ def load(name: str | Path) -> Run:
     Parameters
     ----------
     name : str or Path
-        A name from `names`, a run folder, or a CSV file with the layer columns and ``latency_ms``.
+        A name from `names`, a run folder, or a CSV file with the layer columns and ``latency_ms``. A find-db gives fp32
+        and the forward direction unless its name is followed by ``:fp16``, ``:backward-data``, ``:backward-weights``,
+        or a number type and a direction (``miopen-mi100:fp16:backward-data``).
 
     Raises
     ------
     AlphaflopsError
         If nothing of that name exists, the file cannot be had, or its content is not what it should be.
     """
-    known = sources()
-    if str(name) in known:
-        return read(known[str(name)])
+    base, _, variant = str(name).partition(":")
+    known = registered()
+    if base in known and known[base].reader != OWN and (not variant or known[base].reader == "miopen"):
+        source = known[base]
+        return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
     if str(name) in bundled():
         return Run.read(runs_folder() / str(name))
     path = Path(name)
@@ -53,8 +80,10 @@ def load(name: str | Path) -> Run:
 
 def available(name: str) -> bool:
     """Whether a data set can be loaded now without the network: bundled, mirrored or downloaded before."""
-    known = sources()
-    return name in bundled() or (name in known and local(known[name]) is not None)
+    source = registered().get(name.partition(":")[0])
+    if source is None or source.reader == OWN:
+        return name in bundled()
+    return local(source) is not None
 
 
 def authors() -> Run | None:
@@ -63,20 +92,23 @@ def authors() -> Run | None:
 
 
 def inventory() -> list[dict[str, Any]]:
-    """Describe each of `names`: name, machine, origin, points (None until it is here), where it is."""
-    entries: list[dict[str, Any]] = []
-    for name, source in sources().items():
-        here = local(source)
-        points = len(load(name).table) if here else None
-        where = str(here) if here else "downloaded on first use"
-        entries.append({"name": name, "machine": source.device, "origin": "upstream", "points": points, "where": where})
-    for name in bundled():
-        run = load(name)
-        where = str(runs_folder() / name)
-        entries.append(
-            {"name": name, "machine": run.machine, "origin": "measured", "points": len(run.table), "where": where}
+    """Describe each of `names`: name, vendor, machine, role, origin, points (None until it is here), where it is."""
+    told: list[dict[str, Any]] = []
+    for name, entry in entries().items():
+        own = entry.reader == OWN
+        here = runs_folder() / name if own else local(entry)
+        told.append(
+            {
+                "name": name,
+                "vendor": entry.vendor,
+                "machine": entry.device,
+                "role": entry.role,
+                "origin": "measured" if own else "upstream",
+                "points": len(load(name).table) if here else None,
+                "where": str(here) if here else "downloaded on first use",
+            }
         )
-    return entries
+    return told
 
 
 def _from_csv(path: Path) -> Run:

@@ -1,0 +1,201 @@
+"""AMD's find-db of MIOpen: the time of every solver that ran for each convolution of real networks, one line a layer.
+
+A line is ``C-H-W-RxS-K-Ho-Wo-N-pad-stride-dilation-bias-LAYOUT-TYPE-DIRECTION[_gG]=entries``; three-dimensional layers
+have two more sizes. Entries are separated by ``;`` and read ``solver:time,workspace,algorithm`` in new files and
+``algorithm:solver,time,workspace,…`` in old ones, times in ms. For the backward directions the first sizes are those of
+the layer's output.
+"""
+
+import bz2
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import AlphaflopsError
+from .files import replace_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPES: Final = {"fp32": 4, "fp16": 2}
+"""Bytes of a number by the name of its type."""
+DIRECTIONS: Final = {"forward": "F", "backward-data": "B", "backward-weights": "W"}
+RULES: Final = (
+    "kept",
+    "three-dimensional, or not in the order NCHW",
+    "output size does not follow from the input",
+    "a solver with time 0",
+    "the naive fallback is the fastest solver",
+)
+"""What became of a line: the first rule that applies drops it."""
+LARGEST: Final = 2**28
+"""Most bytes that a file may unpack to."""
+SIZES: Final = ("C", "H", "W", "R", "S", "K", "Ho", "Wo", "N", "pad1", "pad2", "str1", "str2", "dil1", "dil2")
+"""Sizes of a two-dimensional line, in its order."""
+LAYOUTS: Final = ("NCHW", "NHWC", "NCDHW", "NDHWC")
+_KEY: Final = re.compile(r"([0-9x-]+)-([A-Z]+(?:-[A-Z]+)*)-([A-Z]+[0-9]+)-([FBW])(?:_g([1-9][0-9]*))?")
+_SIZES: Final = re.compile(
+    r"(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-[01]"
+)
+_SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+)+){3}-[01]")
+_CACHE: Final = 1
+
+
+def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
+    """Read a find-db, or the table that an earlier reading kept.
+
+    Parameters
+    ----------
+    path : Path
+        File packed by bzip2.
+    sha256 : str
+        Its hash, which names the kept table.
+    kept_in : Path
+        Folder of kept tables.
+
+    Returns
+    -------
+    DataFrame
+        One row a line: ``type`` (one of `TYPES` or "other"), ``direction`` ("F", "B", "W"), ``rule`` (index of `RULES`),
+        the `SIZES`, ``groups`` and ``time_ms`` (least of the solvers), all 0 where the first rule dropped the line.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming file and line, for a file that is truncated, too large, or not of this format.
+    """
+    import pandas as pd
+
+    kept = kept_in / f"{sha256[:16]}-find-db-{_CACHE}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}
+            return pd.DataFrame(columns)
+    except (OSError, ValueError, EOFError, BadZipFile):
+        columns = _parse(path)
+    with io.BytesIO() as buffer:
+        np.savez(buffer, allow_pickle=False, **columns)
+        try:
+            kept_in.mkdir(parents=True, exist_ok=True)
+            replace_file(kept, buffer.getvalue())
+        except OSError:  # a cache that cannot be written is read again next time
+            pass
+    return pd.DataFrame(columns)
+
+
+def _unpack(path: Path) -> str:
+    decompressor = bz2.BZ2Decompressor()
+    try:
+        data = decompressor.decompress(path.read_bytes(), LARGEST)
+        if not decompressor.eof:
+            what = f"unpacks to more than {LARGEST >> 20} MiB" if len(data) == LARGEST else "is truncated"
+            raise AlphaflopsError(f"{path} {what}: not read")
+        return data.decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AlphaflopsError(f"{path} is no find-db packed by bzip2: {error}") from error
+
+
+def _parse(path: Path) -> dict[str, NDArray[Any]]:
+    types: list[str] = []
+    directions: list[str] = []
+    numbers: list[tuple[int, ...]] = []
+    times: list[float] = []
+    for number, line in enumerate(_unpack(path).splitlines(), start=1):
+        try:
+            kind, direction, sizes, time = _line(line)
+        except ValueError as error:
+            raise AlphaflopsError(f"{path}, line {number}: {error}") from error
+        types.append(kind)
+        directions.append(direction)
+        numbers.append(sizes)
+        times.append(time)
+    if not numbers:
+        raise AlphaflopsError(f"{path} holds no line")
+    table = np.array(numbers, dtype=np.int32).T
+    found = dict(zip(("rule", "groups", *SIZES), table, strict=True))
+    follows = np.full(len(times), True)
+    for size, kernel, axis, out in (("H", "R", 1, "Ho"), ("W", "S", 2, "Wo")):
+        length, side, pad, stride, dilation = (
+            found[name].astype(np.int64) for name in (size, kernel, f"pad{axis}", f"str{axis}", f"dil{axis}")
+        )
+        computed = (length + 2 * pad - dilation * (side - 1) - 1) // np.maximum(stride, 1) + 1
+        follows &= computed == found[out]
+    found["rule"] = np.where((found["rule"] != 1) & ~follows, 2, found["rule"])
+    small = {name: column.astype(np.min_scalar_type(int(column.max()))) for name, column in found.items()}
+    return {"type": np.array(types), "direction": np.array(directions), "time_ms": np.array(times), **small}
+
+
+_NOTHING: Final = (1, *[0] * (len(SIZES) + 1))
+
+
+def _line(line: str) -> tuple[str, str, tuple[int, ...], float]:
+    key, _, value = line.partition("=")
+    if (parts := _KEY.fullmatch(key)) is None:
+        message = f"{key[:60]!r} is no layer: expected sizes, a layout, a number type and F, B or W"
+        raise ValueError(message)
+    sizes, layout, kind, direction, groups = parts.groups()
+    kind = kind.lower() if kind.lower() in TYPES else "other"
+    if layout != "NCHW" and not set(layout.split("-")) <= set(LAYOUTS):
+        message = f"layout {layout[:40]!r} is unknown: expected {', '.join(LAYOUTS)}"
+        raise ValueError(message)
+    flat = _SIZES.fullmatch(sizes)
+    if flat is None and not _SOLID.fullmatch(sizes):
+        message = f"sizes {sizes[:60]!r} are not C-H-W-RxS-K-Ho-Wo-N-pad-stride-dilation-bias"
+        raise ValueError(message)
+    if layout != "NCHW" or flat is None or kind == "other":
+        return kind, direction, _NOTHING, 0.0
+    c, h, w, r, s, k, ho, wo, n, *rest = map(int, flat.groups())
+    if direction != "F":  # there the first sizes are the output's
+        c, h, w, k, ho, wo = k, ho, wo, c, h, w
+    g = int(groups or 1)
+    every = (c, h, w, r, s, k, ho, wo, n, *rest)
+    if min(every[:9]) < 1 or min(rest[2:]) < 1 or max(*every, g) >= 2**31 or c % g or k % g:
+        message = f"sizes {sizes[:60]!r} in {g} groups are no layer"
+        raise ValueError(message)
+    time, rule = _fastest(value)
+    return kind, direction, (rule, g, *every), time
+
+
+def _fastest(value: str) -> tuple[float, int]:
+    least, name = float("inf"), ""
+    for solver, time in _solvers(value):
+        if time < least:
+            least, name = time, solver
+    return least, 3 if least == 0 else 4 if "Naive" in name else 0
+
+
+def _solvers(value: str) -> Iterator[tuple[str, float]]:
+    for entry in value.split(";"):
+        solver, _, rest = entry.partition(":")
+        fields = rest.split(",")
+        if len(fields) > 3:  # an older file: the algorithm comes first
+            solver, fields = fields[0], fields[1:]
+        try:
+            time = float(fields[0])
+        except ValueError:
+            time = -1.0
+        if not 0 <= time < float("inf") or len(fields) < 3:
+            message = f"solver {solver[:40]!r} has no time"
+            raise ValueError(message)
+        yield solver, time
+
+
+def layers_of(lines: "pd.DataFrame", dtype_bytes: int) -> "pd.DataFrame":
+    """Give the kept lines of `read` as the columns of `alphaflops.layers.COLUMNS`, and ``latency_ms``."""
+    import pandas as pd
+
+    kept = lines[lines["rule"] == 0]
+    names = {
+        "batch": "N", "height": "H", "width": "W", "in_channels": "C", "out_channels": "K", "k1": "R", "k2": "S",
+        "stride1": "str1", "stride2": "str2", "pad_top": "pad1", "pad_bottom": "pad1", "pad_left": "pad2",
+        "pad_right": "pad2", "dilation1": "dil1", "dilation2": "dil2", "groups": "groups",
+    }  # fmt: skip
+    columns = {name: kept[column].astype("int64").to_numpy() for name, column in names.items()}
+    table = pd.DataFrame({**columns, "latency_ms": kept["time_ms"].to_numpy()})
+    return table.assign(kind="conv2d", bias=False, dtype_bytes=dtype_bytes)

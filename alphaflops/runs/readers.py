@@ -1,0 +1,213 @@
+"""Files of others as runs: read without trusting them, with the right meaning of each axis."""
+
+import io
+import pickle
+import pickletools
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .. import experiments
+from ..errors import AlphaflopsError
+from ..layers import Conv2d, Dense, Layer, to_table
+from . import FORMAT_VERSION, Run, exact_floats, miopen
+from .sources import DataSet, cache_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLOT_NAMES: Final = {"increasing_Cin": "incresing_Cin_100-1000"}
+"""Plots whose name in the authors' file carries a typo."""
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickler that can rebuild NumPy arrays and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("numpy.core.numeric", "_frombuffer"):
+            return getattr(import_module("numpy._core.numeric"), name)
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        wanted = f"{module}.{name}"[:80]
+        raise AlphaflopsError(f"the pickle asks for {wanted!r}: only NumPy arrays are allowed")
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Refuse a pickle that has the unpickler reserve more memory than the file is long; `genops` reserves none.
+
+    A number of a memo, for one, makes room for as many entries, whatever the file holds.
+    """
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("FRAME", "PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
+            raise AlphaflopsError(f"the pickle asks for {opcode.name} {argument} in {len(data)} bytes: it is damaged")
+
+
+def _read_plots(path: Path) -> dict[str, list[Any]]:
+    try:
+        data = path.read_bytes()
+        _check_opcodes(data)
+        content = _ArraysOnly(io.BytesIO(data)).load()
+        return {
+            plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in content["plots"]
+        }
+    except AlphaflopsError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise AlphaflopsError(f"{path} is no data set of the authors: {type(error).__name__}") from error
+
+
+def read_paper(source: DataSet, path: Path) -> Run:
+    """Read the authors' pickle as a run.
+
+    Each point is ``[c0, c1, Cin, Cout, K1, K2, T]``. The file's first two columns mean different things: height and
+    width in most plots, width and height in ``increasing_W``, and the batch in ``increasing_batch``. The layers are
+    therefore taken from `experiments` and the file must agree with them in every size.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the pickle holds anything but arrays, or layers other than the paper's.
+    """
+    plots = _read_plots(path)
+    times: list[Any] = []
+    for experiment in experiments.PAPER:
+        plot = plots.get(PLOT_NAMES.get(experiment.name, experiment.name), [])
+        if len(plot) != len(experiment.lines):
+            raise AlphaflopsError(f"{path}: plot {experiment.name!r} is missing or has another number of lines")
+        for line, points in zip(experiment.lines, plot, strict=True):
+            wanted = np.array([_file_order(experiment.name, layer) for _, layer in line.points])
+            if points.shape != (len(line.points), 7) or not np.array_equal(points[:, :6], wanted):
+                raise AlphaflopsError(
+                    f"{path}: line {line.label!r} of {experiment.name} has other layers than the paper"
+                )
+            times.extend(points[:, 6])
+    return Run(_meta(source), experiments.grid("paper").assign(latency_ms=times))
+
+
+def _file_order(experiment: str, layer: Layer) -> tuple[int, ...]:
+    if isinstance(layer, Dense):
+        return layer.batch, 1, layer.in_features, layer.out_features, 1, 1
+    plane = (layer.width, layer.height) if experiment == "increasing_W" else (layer.height, layer.width)
+    return *plane, layer.in_channels, layer.out_channels, *layer.sides
+
+
+def read_neusight_conv(source: DataSet, path: Path) -> Run:
+    """Read a table of NeuSight's 3×3 convolutions as a run.
+
+    Raises
+    ------
+    AlphaflopsError
+        If columns or values are not what they should be.
+    """
+    sizes = ["Input_Size", "Input_Channel", "Output_Channel", "Kernel_Szie", "B", "Stride", "Padding"]
+    raw = _read_columns(source, path, sizes)
+    specs = (
+        Conv2d(n, n, cin, cout, k, b, stride, pad)
+        for n, cin, cout, k, b, stride, pad in raw[sizes].itertuples(index=False)
+    )
+    return _neusight(source, raw, specs)
+
+
+def read_neusight_dense(source: DataSet, path: Path) -> Run:
+    """Read a table of NeuSight's dense layers as a run: M rows, K inputs, N outputs, B times.
+
+    Raises
+    ------
+    AlphaflopsError
+        If columns or values are not what they should be.
+    """
+    raw = _read_columns(source, path, ["B", "M", "N", "K"])
+    specs = (Dense(k, n, b * m) for k, n, b, m in raw[["K", "N", "B", "M"]].itertuples(index=False))
+    return _neusight(source, raw, specs)
+
+
+def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        raw: pd.DataFrame = pd.read_csv(path, usecols=["Latency", *columns, *source.where], **exact_floats())
+        for name, value in source.where.items():
+            raw = raw[raw[name] == value]
+        numbers: pd.DataFrame = raw[["Latency", *columns]].apply(pd.to_numeric, errors="coerce").astype(float)
+    except (ValueError, OverflowError, OSError) as error:
+        raise AlphaflopsError(f"{path} is no NeuSight table: {' '.join(str(error).split())}") from error
+    if numbers.empty:
+        raise AlphaflopsError(f"{path} holds no row of {', '.join(source.where.values()) or 'any layer'}")
+    for name in columns:
+        least = 0 if name == "Padding" else 1
+        good = (numbers[name] >= least) & (numbers[name] < 2**31) & (numbers[name] % 1 == 0)
+        if not good.all():
+            at = int(np.flatnonzero(~good)[0])
+            value, line = str(raw[name].iloc[at])[:40], int(numbers.index[at]) + 2
+            raise AlphaflopsError(f"{path}, line {line}: {name} is {value!r}: expected an integer from {least} up")
+    return numbers.astype(dict.fromkeys(columns, "int64")).reset_index(drop=True)
+
+
+def _neusight(source: DataSet, raw: "pd.DataFrame", specs: Iterable[Layer]) -> Run:
+    import pandas as pd
+
+    table = pd.DataFrame(to_table(specs)).assign(latency_ms=raw["Latency"].to_numpy(), experiment=source.reader)
+    untimed = ~(np.isfinite(table["latency_ms"]) & (table["latency_ms"] > 0))
+    if untimed.any():
+        words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
+        table = table.assign(latency_ms=table["latency_ms"].mask(untimed), **words)
+    return Run(_meta(source), table)
+
+
+def read_miopen(source: DataSet, path: Path, variant: str = "") -> Run:
+    """Read one number type and direction of a find-db as a run.
+
+    Parameters
+    ----------
+    variant : str
+        Number type and direction joined by ``:``, such as ``fp16``, ``backward-data`` or ``fp16:backward-weights``;
+        what is left out is fp32 and forward.
+
+    Raises
+    ------
+    AlphaflopsError
+        For an unknown variant, or a file that is not of this format.
+    """
+    kind, direction = "fp32", "forward"
+    for part in variant.split(":") if variant else ():
+        if part in miopen.TYPES:
+            kind = part
+        elif part in miopen.DIRECTIONS:
+            direction = part
+        else:
+            known = ", ".join((*miopen.TYPES, *miopen.DIRECTIONS))
+            raise AlphaflopsError(f"{source.name} has no variant {part!r}: choose from {known}")
+    found = miopen.read(path, source.sha256, cache_folder())
+    lines = found[(found["type"] == kind) & (found["direction"] == miopen.DIRECTIONS[direction])]
+    table = miopen.layers_of(lines, miopen.TYPES[kind])
+    if table.empty:
+        raise AlphaflopsError(f"{path} holds no layer of {kind}, {direction}")
+    meta = _meta(source, variant)
+    dropped = {rule: int((lines["rule"] == i).sum()) for i, rule in enumerate(miopen.RULES) if i}
+    meta["source"] |= {"number_type": kind, "direction": direction, "lines": len(lines), "dropped": dropped}
+    return Run(meta, table.assign(experiment=source.reader))
+
+
+def _meta(source: DataSet, variant: str = "") -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "run_id": f"{source.name}:{variant}" if variant else source.name,
+        "origin": "upstream",
+        "title": f"{source.device}, {source.citation}",
+        "device": "cuda",
+        "machine": {"name": source.device},
+        "protocol": {"name": source.protocol},
+        "source": {"url": source.url, "commit": source.commit, "sha256": source.sha256, "licence": source.licence},
+    }
+
+
+READERS: Final[dict[str, Callable[..., Run]]] = {
+    "paper": read_paper,
+    "neusight-conv": read_neusight_conv,
+    "neusight-dense": read_neusight_dense,
+    "miopen": read_miopen,
+}
+"""Functions ``(source, path) -> Run`` by the name of a reader; that of a find-db also takes a variant."""
