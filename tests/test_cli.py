@@ -120,7 +120,7 @@ def test_runs(command):
     entries = command("runs", "--json").json
     assert [e["name"] for e in entries] == datasets.names()
     for entry in entries:
-        assert set(entry) == {"name", "machine", "origin", "points", "where"}
+        assert set(entry) == {"name", "vendor", "machine", "role", "origin", "points", "where"}
         if entry["origin"] == "measured":
             assert entry["points"] == len(datasets.load(entry["name"]).table)
     assert "paper-t2000" in command("runs").out

@@ -3,6 +3,7 @@
 Seeded; a few hundred inputs for each parser by default, 10,000 with ``FUZZ=full`` (``make fuzz``), or any number.
 """
 
+import bz2
 import hashlib
 import io
 import json
@@ -26,7 +27,7 @@ from alphaflops.layers import macs
 from alphaflops.network import trace
 from alphaflops.prediction import received
 from alphaflops.prediction.zoo import NETWORKS
-from alphaflops.runs import Run, datasets, upstream
+from alphaflops.runs import Run, datasets, miopen, readers
 
 COUNT = {"": 120, "full": 10_000}.get(os.environ.get("FUZZ", ""), 0) or int(os.environ["FUZZ"])
 SECONDS = 10.0
@@ -366,18 +367,35 @@ def test_tables_of_neusight(sandbox):
     conv = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
     conv += b"1.5,1,64,64,3,56,1,1\n0.2,8,3,32,3,9,2,0\n"
     dense = b"Latency,B,M,N,K\n0.5,1,64,128,256\n0.7,4,64,128,256\n"
-    source = next(entry for entry in upstream.sources().values() if entry.reader == "neusight-conv")
+    source = next(entry for entry in datasets.entries().values() if entry.reader == "neusight-conv")
 
     def neusight(damaged):
         path = sandbox / "in" / "x.csv"
         path.write_bytes(damaged[1])
-        (upstream.read_neusight_conv if damaged[0] else upstream.read_neusight_dense)(source, path)
+        (readers.read_neusight_conv if damaged[0] else readers.read_neusight_dense)(source, path)
 
     def seeds(rng):
         first = rng.random() < 0.5
         return first, mutated(conv if first else dense, rng)
 
     fuzz(sandbox, seeds, neusight)
+
+
+def test_find_dbs(sandbox, monkeypatch):
+    lines = b"64-56-28-1x3-32-56-28-16-0x1-1x1-1x1-0-NCHW-FP32-F=Fast:0.5,0,algorithm;Slow:1.5,0,algorithm\n"
+    lines += b"64-56-28-1x3-32-28-14-16-0x1-2x2-1x1-0-NCHW-FP32-F_g2=algo:Slow,2.5,0,algo,<unused>\n"
+    source = datasets.entries()["miopen-mi100"]
+    monkeypatch.setattr(miopen, "replace_file", lambda path, data: None)
+
+    def find_db(damaged):
+        path = sandbox / "in" / "x.bz2"
+        path.write_bytes(damaged)
+        readers.read_miopen(source, path)
+
+    def seeds(rng):
+        return bz2.compress(mutated(lines, rng)) if rng.random() < 0.7 else mutated(bz2.compress(lines), rng)
+
+    fuzz(sandbox, seeds, find_db)
 
 
 def authors_pickle():
@@ -388,9 +406,9 @@ def authors_pickle():
 
     plots = []
     for experiment in experiments.PAPER:
-        name = upstream.PLOT_NAMES.get(experiment.name, experiment.name)
+        name = readers.PLOT_NAMES.get(experiment.name, experiment.name)
         lines = [
-            np.array([[*upstream._file_order(experiment.name, layer), 1.0] for _, layer in line.points])
+            np.array([[*readers._file_order(experiment.name, layer), 1.0] for _, layer in line.points])
             for line in experiment.lines
         ]
         plots.append({"name": name, "lines": lines})
@@ -401,24 +419,24 @@ def authors_pickle():
 
 
 def test_the_authors_pickle(sandbox):
-    source = upstream.sources()["paper-t2000"]
+    source = datasets.entries()["paper-t2000"]
     # frames carry their length, which renaming a module changes: pickle them again without frames
     whole = bytes(authors_pickle())
     whole = re.sub(rb"^\x80\x05\x95.{8}", b"\x80\x05", whole, flags=re.S)
     path = sandbox / "in" / "x.pickle"
     path.write_bytes(whole)
-    assert len(upstream.read_paper(source, path).table) == 721
+    assert len(readers.read_paper(source, path).table) == 721
 
     for bomb in (b"\x80\x04]r\xff\xff\xff\x7f.", b"\x80\x04\x95" + b"\xff" * 5 + b"\0\0\0].", b"]p2000000000\n."):
         before = peak_mib()
         path.write_bytes(bomb)
         with pytest.raises(AlphaflopsError, match="it is damaged"):
-            upstream.read_paper(source, path)
+            readers.read_paper(source, path)
         assert peak_mib() - before < 50
 
     def paper_pickle(damaged):
         path.write_bytes(damaged)
-        upstream.read_paper(source, path)
+        readers.read_paper(source, path)
 
     def seeds(rng):
         # damage near the beginning reaches the structure, elsewhere mostly numbers

@@ -22,7 +22,7 @@ def runs(args: argparse.Namespace) -> None:
     if args.json:
         show_json(entries)
         return
-    columns = ("name", "machine", "points", "where")
+    columns = ("vendor", "name", "machine", "role", "points", "where")
     show_table("Runs and data sets", columns, [[entry[name] for name in columns] for entry in entries])
 
 
