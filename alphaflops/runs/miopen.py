@@ -62,8 +62,8 @@ def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        One row a line: ``type`` (one of `TYPES` or "other"), ``direction`` ("F", "B", "W"), ``rule`` (index of `RULES`),
-        the `SIZES`, ``groups`` and ``time_ms`` (least of the solvers), all 0 where the first rule dropped the line.
+        One row a line: ``type`` (one of `TYPES` or "other"), ``direction`` ("F", "B", "W"), ``rule`` (of `RULES`), the
+        `SIZES`, ``groups`` and ``time_ms`` (least of the solvers), all 0 where the first rule dropped the line.
 
     Raises
     ------

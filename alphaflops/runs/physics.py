@@ -28,11 +28,11 @@ def reach(run: "Run") -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        One row a layer of the run's table: ``tflops`` (10¹² FLOP/s, 2 per MAC, padding counted), ``gbs`` (10⁹ bytes/s of
-        least traffic; input that a stride steps over is not read), ``of_peak`` (over the highest fp32 peak, matrix units
-        included), ``of_bandwidth`` (NaN for layers that a cache may hold), ``beyond`` (either exceeds the hardware by
-        more than a tenth) and ``impossible`` (beyond, and no fast algorithm explains it: such a time is no complete
-        execution). Nothing is beyond a peak that is not known, nor one of layers in other numbers than fp32.
+        One row a layer of the run's table: ``tflops`` (10¹² FLOP/s, 2 per MAC, padding counted), ``gbs`` (10⁹ bytes/s
+        of least traffic; input that a stride steps over is not read), ``of_peak`` (over the highest fp32 peak, matrix
+        units included), ``of_bandwidth`` (NaN for layers that a cache may hold), ``beyond`` (either exceeds the
+        hardware by more than a tenth) and ``impossible`` (beyond, and no fast algorithm explains it: such a time is no
+        complete execution). Nothing is beyond a peak that is not known, nor one of layers in other numbers than fp32.
     """
     import pandas as pd
 
