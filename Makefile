@@ -4,7 +4,7 @@ DEVICE  ?= auto
 PROFILE ?= quick
 EXTRAS  ?= book,test
 BIN     := .venv/bin
-EVERY   := book,test,learned,energy,archive,workflow,browser,dev
+EVERY   := book,test,learned,energy,lab,archive,workflow,browser,dev
 PIP     := -m pip --disable-pip-version-check --quiet install
 
 rerun: .venv/.installed
@@ -17,13 +17,18 @@ book: .venv/.installed
 	$(BIN)/alphaflops book $(ARGS)
 
 notebooks: .venv/.installed
-	$(BIN)/alphaflops update
+	$(BIN)/alphaflops refresh notebooks
+
+# The notebooks in JupyterLab; each text and its .ipynb are saved together.
+lab: .venv/.installed
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[lab]"
+	$(BIN)/jupyter lab notebooks
 
 pdf: .venv/.installed
 	$(BIN)/python -c "from pathlib import Path; from alphaflops.book.pdf import print_book; print(print_book(Path('_build/book.pdf')))"
 
-calibrations: .venv/.installed
-	$(BIN)/alphaflops calibrate
+results: .venv/.installed
+	$(BIN)/alphaflops refresh
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/bench.py $(ARGS)
@@ -81,4 +86,4 @@ clean:
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: rerun test book pdf notebooks calibrations bench fuzz coverage minimum pins audit repeat trial lint clean
+.PHONY: rerun test book lab pdf notebooks results bench fuzz coverage minimum pins audit repeat trial lint clean
