@@ -236,7 +236,7 @@ def test_no_markup_is_left_unrendered(written):
 def test_readme_shows_the_front_page_and_a_chapter_on_desktop_and_phone():
     text = (paths.CHECKOUT / "README.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]+)"', text))
-    files = {path.relative_to(paths.CHECKOUT).as_posix() for path in paths.CHECKOUT.glob("book/_static/screenshots/*")}
+    files = {path.relative_to(paths.CHECKOUT).as_posix() for path in paths.CHECKOUT.glob("book/screenshots/*")}
     assert set(shown) == files
     assert {Path(name).stem for name in shown} == {"front-desktop", "front-phone", "chapter-desktop", "chapter-phone"}
     assert all(len(alt) > 20 for alt in shown.values())

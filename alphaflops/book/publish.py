@@ -22,23 +22,8 @@ from . import manifest
 from .contents import chapters, checkout
 from .execute import missing, run_all
 
-SOURCES: Final = (
-    "book",
-    "_config.yml",
-    "_toc.yml",
-    ".ci/run",
-    ".github/workflows/ci.yml",
-    "CITATION.cff",
-    "CONTRIBUTING.md",
-    "LICENSE",
-    "LICENSE-data",
-    "README.md",
-    "REPRODUCING.md",
-    "codemeta.json",
-    "data/datasets.json",
-    "tests",
-)
-"""What a book is made of beside its notebooks, and what its pages offer as a download."""
+SOURCES: Final = ("book", "_config.yml", "_toc.yml")
+"""What a book is made of beside its notebooks."""
 
 
 def default_folder() -> Path:

@@ -17,6 +17,8 @@ class CommandReference(Directive):
 
     def run(self):
         """Give the sections."""
+        if not hasattr(cli, "overview"):
+            return []
         helps = {"alphaflops": cli.overview().format_help()}
         helps |= {f"alphaflops {name}": cli.parser(name).format_help() for name in cli.COMMANDS}
         return [self._section(title, text) for title, text in helps.items()]
