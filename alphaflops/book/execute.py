@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
+from ..files import markdown
 from ..runs import datasets
 from .contents import Chapter, read_text
 
@@ -172,11 +173,10 @@ def _show_committed(chapter: Chapter, out: Path, reason: str) -> None:
 
 
 def _note(path: Path, words: str, reason: str) -> None:
-    """Put a note under the title of a notebook; the reason may hold anything, so it stands as code."""
+    """Put a note under the title of a notebook."""
     import nbformat
 
     notebook = nbformat.read(path, 4)
-    fence = "`" * (1 + max(map(len, re.findall("`+", reason)), default=2))
-    text = f":::::{{note}}\n{words}\n\n{fence}text\n{' '.join(reason.split())}\n{fence}\n:::::"
+    text = f":::::{{note}}\n{words} {markdown(reason)}.\n:::::"
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(text, id="not-run"))
     nbformat.write(notebook, path)

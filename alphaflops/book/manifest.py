@@ -1,10 +1,10 @@
 """The list of a built book: every file with its sha256, as ``sha256sum --check`` reads it."""
 
-import hashlib
 from pathlib import Path
 from typing import Final
 
 from ..errors import AlphaflopsError
+from ..files import sha256
 
 MANIFEST: Final = "SHA256SUMS"
 
@@ -12,7 +12,7 @@ MANIFEST: Final = "SHA256SUMS"
 def hashes(html: Path) -> dict[str, str]:
     """Hash every file of a built book but the manifest: sha256 by path, sorted."""
     files = sorted(path for path in html.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {path.relative_to(html).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(html).as_posix(): sha256(path) for path in files}
 
 
 def write(html: Path) -> Path:

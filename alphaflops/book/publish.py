@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
-from ..runs import datasets, replace_file
+from ..files import write_atomic
+from ..runs import datasets
 from . import manifest
 from .contents import chapters, checkout
 from .execute import missing, run_all
@@ -138,7 +139,7 @@ def notebooks(*, jobs: int = 2) -> list[Path]:
     with tempfile.TemporaryDirectory() as folder:
         run_all(wanted, Path(folder), {}, jobs)
         for chapter in wanted:
-            replace_file(chapter.committed, (Path(folder) / chapter.committed.name).read_bytes())
+            write_atomic(chapter.committed, (Path(folder) / chapter.committed.name).read_bytes())
     return [chapter.committed for chapter in wanted]
 
 
