@@ -1,0 +1,315 @@
+"""The few kinds of figures of the book, each a seaborn grid with one panel per machine or experiment.
+
+Every function takes a tidy frame and gives a Matplotlib figure; which columns it draws, its docstring says. Measured
+values are solid, predictions dashed, lines are labelled at their ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import experiments
+from ..numbers import number
+from . import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from seaborn import FacetGrid
+
+LONGEST_TITLE = 46
+
+
+def grid(frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, **settings: Any) -> "FacetGrid":
+    """Give a grid of empty panels, one for each value of column `by`, in the frame's order, titled by it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    by : str
+        Column with a panel for each value.
+    height : float
+        Of a panel (inches).
+    across : int
+        Panels side by side.
+    **settings
+        For `seaborn.FacetGrid`.
+    """
+    import seaborn as sns
+
+    shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
+    settings = {"sharex": True, "sharey": False, "margin_titles": False, **settings}
+    found = sns.FacetGrid(frame, col=by, col_wrap=across, col_order=list(dict.fromkeys(frame[by])), **shape, **settings)
+    found.set_titles("{col_name}")
+    for ax in found.axes.flat:
+        text = ax.get_title("left")
+        ax.set_title(text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…", loc="left")
+    return found
+
+
+@style.styled
+def lines(
+    frame: "pd.DataFrame", *, x: str = "x", y: str = "time_ms", x_label: str = "", y_label: str = "time (ms)",
+    by: str = "machine", log: bool | None = None, height: float = 1.75, predicted: bool = True, marker: str = "o",
+    bound: Mapping[str, Any] | None = None, key: bool = False,
+) -> "Figure":  # fmt: skip
+    """Draw lines, solid, with their predictions, dashed: one panel for each value of `by`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `frames.sweep`, or any with ``line`` and the columns named. Where it has a ``floor_ms``, the floor
+        of a call is dotted; points ``beyond`` the hardware are ringed; ``low_ms`` and ``high_ms`` become a band.
+    x, y, by : str
+        Columns: axes and panel.
+    x_label, y_label : str
+        With units; by default the swept value as the experiment names it.
+    log : bool, optional
+        Logarithmic axes; by default as the experiment asks.
+    height : float
+        Of a panel (inches).
+    predicted : bool
+        Whether to draw ``predicted_ms``.
+    marker : str
+        Of the points; none if empty.
+    bound : mapping, optional
+        Per panel a function of x, drawn as a broad grey line.
+    key : bool
+        Name the lines above the panels instead of at their ends.
+    """
+    about = experiments.find(str(frame["experiment"].iloc[0])) if "experiment" in frame else None
+    drawn = grid(frame, by, height)
+    for name, ax in drawn.axes_dict.items():
+        part = frame[frame[by] == name]
+        ends = _lines(ax, part, x, y, marker)
+        if predicted and "predicted_ms" in part:
+            _dashed(ax, part, x)
+        if bool(about and about.log) if log is None else log:
+            ax.set(xscale="log", yscale="log")
+        else:
+            ax.set_ylim(0, 1.06 * part[y].max())
+        if bound and name in bound:
+            shown = np.geomspace(part[x].min(), part[x].max(), 50)
+            ax.plot(shown, bound[name](shown), color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
+        if "floor_ms" in part and part["floor_ms"].iloc[0] > 0.3 * part[y].min():
+            ax.axhline(part["floor_ms"].iloc[0], color=style.INK, ls=":", lw=1)
+        style.plain_ticks(ax)
+        ax.set(xlabel="", ylabel=y_label)
+        if not key:
+            style.label_ends(ax, ends, gap=0.24 / height)
+    drawn.axes.flat[-1].set_xlabel(x_label or (about.x_label if about else x))
+    if key:
+        shown = drawn.axes.flat[0]
+        names = list(dict.fromkeys(frame["line"]))
+        _key(drawn.figure, shown.get_lines()[: len(names)], names)
+    return drawn.figure
+
+
+def _lines(ax: "Axes", part: "pd.DataFrame", x: str, y: str, marker: str) -> list[tuple[str, float, float, str]]:
+    import seaborn as sns
+
+    colours = _colours(part)
+    look: dict[str, Any] = {"hue": "line", "palette": colours, "legend": False, "ax": ax, "errorbar": None}
+    sns.lineplot(part, x=x, y=y, marker=marker or None, mew=0, **look)
+    ends = []
+    for label, line in part.groupby("line", sort=False):
+        colour, last = colours[str(label)], line.sort_values(x, kind="stable").iloc[-1]
+        if "low_ms" in line and line["low_ms"].notna().any():
+            ax.fill_between(line[x], line["low_ms"], line["high_ms"], color=colour, alpha=0.2, lw=0)
+        ends.append((str(label), float(last[x]), float(last[y]), colour))
+    if "beyond" in part and part["beyond"].any():
+        odd = part[part["beyond"]]
+        ax.scatter(odd[x], odd[y], s=46, facecolor="none", edgecolor=style.INK, lw=1, zorder=5)
+    return ends
+
+
+def _dashed(ax: "Axes", part: "pd.DataFrame", x: str) -> None:
+    for label, line in part.groupby("line", sort=False):
+        colour = _colours(part)[str(label)]
+        ax.plot(line[x], line["predicted_ms"], linestyle=style.DASHES, lw=1.1, color=colour, label=f"{label}, predicted")
+
+
+def _colours(part: "pd.DataFrame") -> dict[str, str]:
+    return dict(zip(map(str, dict.fromkeys(part["line"])), style.LINES, strict=False))
+
+
+@style.styled
+def points(
+    frame: "pd.DataFrame", x: str, y: str, hue: str, *, by: str, x_label: str, y_label: str, height: float = 1.9,
+    identity: bool = False, level: float | None = None,
+) -> "Figure":  # fmt: skip
+    """Draw layers as points on logarithmic axes, coloured by class: one panel for each value of `by`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns named. Where it has ``beyond``, those points are ringed; a column ``roof`` becomes a line.
+    x, y, hue, by : str
+        Columns: axes, colour and panel.
+    x_label, y_label : str
+        With units.
+    height : float
+        Of a panel (inches).
+    identity : bool
+        Draw the line on which both axes agree.
+    level : float, optional
+        Draw a horizontal line there.
+    """
+    drawn = grid(frame, by, height, hue=hue, palette=list(style.LINES[: frame[hue].nunique()]), sharey=True)
+    drawn.map_dataframe(_scatter, x=x, y=y)
+    for name, ax in drawn.axes_dict.items():
+        part = frame[frame[by] == name]
+        ax.set(xscale="log", yscale="log", xlabel="", ylabel=y_label)
+        if "roof" in part and part["roof"].notna().any():
+            edge = part.sort_values(x, kind="stable")
+            ax.plot(edge[x], edge["roof"], color=style.INK, lw=1.8)
+        if "beyond" in part and 0 < part["beyond"].sum() <= 40:
+            odd = part[part["beyond"]]
+            ax.scatter(odd[x], odd[y], s=40, facecolor="none", edgecolor=style.INK, lw=0.9, zorder=5)
+        if identity:
+            ends = [min(part[x].min(), part[y].min()), max(part[x].max(), part[y].max())]
+            ax.plot(ends, ends, color=style.INK, lw=1, zorder=1)
+        if level is not None:
+            ax.axhline(level, color=style.INK, lw=1, zorder=1)
+        style.plain_ticks(ax)
+    drawn.axes.flat[-1].set_xlabel(x_label)
+    _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
+    return drawn.figure
+
+
+def _scatter(data: "pd.DataFrame", x: str, y: str, color: Any, label: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.gca().scatter(data[x], data[y], s=8, color=color, alpha=0.5, lw=0, label=label)
+
+
+def _key(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> None:
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8.5, markerscale=1.8)
+
+
+@style.styled
+def dots(
+    frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str, hue: str | None = None,
+    level: float | None = None, across: int = 2, log: bool = False,
+) -> "Figure":  # fmt: skip
+    """Draw values as dots on rows, with their intervals: one panel for each value of `by`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns named, and ``low`` and ``high`` where intervals are known.
+    value, rows, by : str
+        Columns: the number drawn, what each row is, and the panel.
+    x_label : str
+        Name and unit of the number.
+    hue : str, optional
+        Column whose values tell marks and colours apart.
+    level : float, optional
+        Draw a vertical line there.
+    across : int
+        Panels side by side.
+    log : bool
+        Logarithmic axis.
+    """
+    names = list(dict.fromkeys(frame[rows]))
+    kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
+    drawn = grid(frame, by, 0.5 + 0.235 * len(names), across=across, sharey=True, sharex=log)
+    for name, ax in drawn.axes_dict.items():
+        for kind, colour, mark in zip(kinds, style.LINES, style.MARKS, strict=False):
+            part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
+            y = [names.index(row) for row in part[rows]]
+            if "low" in part:
+                ax.hlines(y, part["low"], part["high"], color=colour, lw=1.2)
+            ax.scatter(part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=3, lw=0)
+        if level is not None:
+            ax.axvline(level, color=style.INK, lw=1, zorder=1)
+        if log:
+            ax.set_xscale("log")
+        style.plain_ticks(ax, "x")
+        ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", length=0)
+    drawn.figure.supxlabel(x_label, fontsize=9)
+    if hue:
+        _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
+    return drawn.figure
+
+
+@style.styled
+def bars(frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str, digits: int = 2) -> "Figure":
+    """Draw values as horizontal bars with their numbers: one panel for each value of `by`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns named; a column ``level`` becomes a line across its panel.
+    value, rows, by : str
+        Columns: the number drawn, what each bar is, and the panel.
+    x_label : str
+        Name and unit of the number.
+    digits : int
+        Significant digits of the numbers at the bars.
+    """
+    import seaborn as sns
+
+    drawn = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), sharex=False)
+    for (name, ax), colour in zip(drawn.axes_dict.items(), style.LINES, strict=False):
+        part = frame[frame[by] == name]
+        sns.barplot(part, x=value, y=rows, color=colour, saturation=1, width=0.66, ax=ax, errorbar=None)
+        ax.bar_label(ax.containers[0], [number(v, digits) for v in part[value]], padding=3, fontsize=9)
+        ax.set(xlim=(0, 1.15 * part[value].max()), xlabel="", ylabel="", xticks=[])
+        ax.grid(False)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["bottom", "left"]].set_visible(False)
+        if "level" in part:
+            ax.axvline(part["level"].iloc[0], color=style.INK, lw=1)
+    drawn.axes.flat[-1].set_xlabel(x_label)
+    return drawn.figure
+
+
+VERDICTS = {
+    "holds": (style.BLUE, "white", "✓"),
+    "holds in part": ("#a9d3ec", style.INK, "~"),
+    "fails": (style.ORANGE, style.INK, "✗"),
+    "not measured": ("#f2f2f2", "#6b6b6b", ""),
+}
+"""Colour of the cell, colour of its text, and mark of each verdict."""
+
+
+@style.styled
+def verdicts(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "Figure":
+    """Draw one cell per claim and run: the verdict as colour and mark, with the value of its statistic.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `alphaflops.claims.table`.
+    columns : mapping
+        Run ids, in order, and what stands above each (two short lines).
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    labels = list(dict.fromkeys(frame["label"]))
+    wide = frame.pivot(index="label", columns="run").loc[labels]
+    names = list(VERDICTS)
+    codes = wide["verdict"][list(columns)].map(names.index)
+    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.33 * len(labels)))
+    colours = ListedColormap([colour for colour, _, _ in VERDICTS.values()])
+    sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, ax=ax)
+    for i, label in enumerate(labels):
+        for j, run in enumerate(columns):
+            _, ink, mark = VERDICTS[wide["verdict"].loc[label, run]]
+            value = wide["value"].loc[label, run]
+            shown = f"{mark} {number(value)}" if mark else ""
+            ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
+    ax.set(xlabel="", ylabel="")
+    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
+    return figure

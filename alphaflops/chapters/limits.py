@@ -1,0 +1,125 @@
+"""Measured layers against what their hardware can do: arithmetic, bandwidth, repeatability."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..layers import COLUMNS, bytes_moved, flops, macs, valid_macs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+STREAMED_BYTES: Final = 40e6
+"""Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""
+BEYOND: Final = 1.1
+"""Multiple of a peak from which on a layer is called beyond the hardware: clocks and timers are not exact."""
+CLASSES: Final = ("1×1 or dense", "larger kernels")
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What a device can do at most.
+
+    Parameters
+    ----------
+    tflops : float
+        Single-precision arithmetic without tensor cores (10¹² FLOP/s).
+    gbs : float
+        Memory bandwidth (10⁹ bytes/s).
+    source : str
+        Where the figures stand.
+    """
+
+    tflops: float
+    gbs: float
+    source: str
+
+
+PEAKS: Final = {
+    # the highest boost clock of any T2000; at the 1.62 GHz that the authors name it is less
+    "Quadro T2000": Peak(1024 * 2 * 1.785e-3, 128.0, "1024 cores × 2 × highest boost clock (1.785 GHz); data sheet"),
+    "Tesla T4": Peak(8.1, 320.0, "NVIDIA T4 data sheet"),
+    "Tesla V100-PCIE-32GB": Peak(14.0, 900.0, "NVIDIA V100 data sheet, PCIe"),
+    "Tesla P100-PCIE-16GB": Peak(9.3, 732.0, "NVIDIA P100 data sheet, PCIe 16 GB"),
+    "Tesla P4": Peak(5.5, 192.0, "NVIDIA P4 data sheet"),
+    "NVIDIA A100-PCIE-40GB": Peak(19.5, 1555.0, "NVIDIA A100 data sheet, PCIe 40 GB"),
+    "NVIDIA A100 80GB PCIe": Peak(19.5, 1935.0, "NVIDIA A100 data sheet, PCIe 80 GB"),
+}
+"""Data-sheet peaks by machine name, as `alphaflops.runs.Run.machine` gives it."""
+
+
+def rates(run: "Run") -> "pd.DataFrame":
+    """Compute what each layer of a run reaches.
+
+    Returns
+    -------
+    DataFrame
+        The run's rows: ``run, machine, experiment, line, x``, sizes, ``time_ms``, ``tflops`` (10¹² FLOP/s, 2 per MAC,
+        padding counted), ``gbs`` (10⁹ bytes/s of least traffic), ``mbytes`` (10⁶ bytes), ``intensity`` (FLOP per
+        byte), ``valid_share`` (products that touch data, 0 to 1), ``class`` (one of `CLASSES`) and ``beyond``.
+    """
+    table = run.ok.table
+    seconds, moved, done = table["latency_ms"] / 1e3, bytes_moved(table), flops(table)
+    kept: pd.DataFrame = table[["experiment", "line", "x", *COLUMNS]].assign(
+        run=run.id,
+        machine=run.machine,
+        time_ms=table["latency_ms"],
+        mbytes=moved / 1e6,
+        tflops=done / seconds / 1e12,
+        gbs=moved / seconds / 1e9,
+        intensity=done / moved,
+        valid_share=valid_macs(table) / macs(table),
+        beyond=beyond(run.ok),
+        **{"class": np.where((table["k1"] * table["k2"] == 1).to_numpy(), *CLASSES)},
+    )
+    return kept
+
+
+def beyond(run: "Run") -> NDArray[np.bool_]:
+    """Tell which layers exceed the hardware by more than a tenth, shape ``(n,)``; none where no peak is known.
+
+    In arithmetic, or in bytes from memory where no cache can hold the layer.
+    """
+    table, peak = run.table, PEAKS.get(run.machine)
+    if peak is None:
+        return np.zeros(len(table), dtype=bool)
+    seconds, moved = table["latency_ms"].to_numpy(dtype=float) / 1e3, bytes_moved(table)
+    arithmetic = flops(table) / seconds / 1e12 > BEYOND * peak.tflops
+    memory = (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * peak.gbs)
+    return np.asarray(arithmetic | memory)
+
+
+def repeated(run: "Run") -> "pd.DataFrame":
+    """Compare the times of layers that a run holds more than once.
+
+    Returns
+    -------
+    DataFrame
+        One row per distinct layer that occurs twice or more: ``layer`` (its sizes in words), ``experiments``,
+        ``n`` (times measured), ``fastest_ms``, ``slowest_ms``, ``spread_pct`` (slowest over fastest minus 1, %), the
+        largest spread first.
+    """
+    import pandas as pd
+
+    rows = []
+    for _, part in run.ok.table.groupby(list(COLUMNS), sort=False):
+        if len(part) > 1:
+            low, high = part["latency_ms"].min(), part["latency_ms"].max()
+            names = ", ".join(dict.fromkeys(part["experiment"]))
+            rows.append((sizes(part.iloc[0]), names, len(part), low, high, 100 * (high / low - 1)))
+    columns = ["layer", "experiments", "n", "fastest_ms", "slowest_ms", "spread_pct"]
+    found = pd.DataFrame(rows, columns=columns)
+    return found.sort_values("spread_pct", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def sizes(row: Any) -> str:
+    """Write a layer's sizes in words: ``dense 400 → 400`` or ``3×3 conv on 10×10, 100 → 50``."""
+    channels, batch = f"{row['in_channels']} → {row['out_channels']}", row["batch"]
+    more = f", batch {batch}" if batch > 1 else ""
+    if row["kind"] == "dense":
+        return f"dense {channels}{more}"
+    return f"{row['k1']}×{row['k2']} conv on {row['height']}×{row['width']}, {channels}{more}"

@@ -1,0 +1,158 @@
+"""The look of every figure: one style, one width, one colour per line, machine kind and model.
+
+Figures are 4.6 inches wide with panels stacked in a column, so that their text stays readable on a phone of 390 px and
+fills the column on a desktop. Colours come from seaborn's ``colorblind`` palette; text in a colour is darkened.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+WIDTH_IN = 4.6
+DPI = 180
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
+SKY, GREY, INK, FAINT = "#56b4e9", "#8a8a8a", "#222222", "#d5d5d5"
+LINES = (BLUE, VERMILION, GREEN, PINK, BROWN, GREY)
+"""Colours of the lines within a panel, in the order of the experiment."""
+MARKS = ("o", "D", "s", "^", "v", "X")
+DASHES = (0, (4, 2))
+
+
+def rc() -> dict[str, Any]:
+    """Give the Matplotlib settings of the book."""
+    import seaborn as sns
+
+    return {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper", font_scale=1.1),
+        "axes.grid": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.labelcolor": INK,
+        "figure.dpi": DPI,
+        "figure.facecolor": "white",
+        "font.family": ["DejaVu Sans"],
+        "grid.color": "#e6e6e6",
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 3.4,
+        "lines.markeredgewidth": 0,
+        "text.color": INK,
+    }
+
+
+def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
+    """Make a drawing function use the style of the book."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> "Figure":
+        import matplotlib as mpl
+
+        settings, shared = rc(), cast("dict[str, Any]", mpl.rcParams)
+        # rc_context would also undo what a notebook's backend sets when its first figure is made
+        before = {name: shared[name] for name in settings}
+        shared.update(settings)
+        try:
+            figure = draw(*args, **kwargs)
+            figure.set_layout_engine("constrained")
+            return figure
+        finally:
+            shared.update(before)
+
+    return drawn
+
+
+def darker(colour: str) -> tuple[float, ...]:
+    """Darken a colour so that text in it keeps a contrast of 4.5 on white."""
+    from matplotlib.colors import to_rgb
+
+    rgb = np.array(to_rgb(colour))
+    while 1.05 / (luminance(rgb) + 0.05) < 4.5:
+        rgb = rgb * 0.95
+    return tuple(rgb)
+
+
+def luminance(rgb: Any) -> float:
+    """Relative luminance of a colour, 0 to 1, as WCAG defines it."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap: float) -> None:
+    """Write each line's label to the right of its last point, moved apart where they would overlap.
+
+    Parameters
+    ----------
+    axes : Axes
+        Panel whose limits are already final.
+    ends : sequence of (label, x, y, colour)
+        Last point of each line in data units.
+    gap : float
+        Least vertical distance between labels, as a fraction of the panel's height.
+    """
+    if not ends:
+        return
+    axes.set_xlim(axes.get_xlim())
+    to_axes = (axes.transData + axes.transAxes.inverted()).transform
+    places = [to_axes((x, y)) for _, x, y, _ in ends]
+    right = max(float(place[0]) for place in places)
+    heights = spread([float(place[1]) for place in places], gap)
+    for (label, _, _, colour), place, height in zip(ends, places, heights, strict=True):
+        axes.annotate(
+            label,
+            xy=tuple(place),
+            xytext=(right + 0.035, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=darker(colour),
+            va="center",
+            fontsize=8.5,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)},
+        )
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move heights apart to at least `gap`, keeping their order, and off the panel's edges where there is room."""
+    order = np.argsort(heights, kind="stable")
+    placed = np.array([heights[i] for i in order], dtype=np.float64)
+    for i in range(1, len(placed)):
+        placed[i] = max(placed[i], placed[i - 1] + gap)
+    shift = max(float((placed - np.sort(heights)).mean()), float(placed[-1]) - 0.97)
+    placed -= min(shift, float(placed[0]) - 0.03)
+    result = [0.0] * len(heights)
+    for i, height in zip(order, placed, strict=True):
+        result[int(i)] = float(height)
+    return result
+
+
+def plain_ticks(axes: "Axes", which: str = "xy") -> None:
+    """Write the ticks of logarithmic axes as plain numbers, 1, 2 and 5 per decade where there is room."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    for axis in (axes.xaxis if name == "x" else axes.yaxis for name in which):
+        if axis.get_scale() != "log":
+            continue
+        low, high = axis.get_view_interval()
+        wide = high / low > (300 if axis is axes.xaxis else 60)
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axis.set_minor_locator(NullLocator())
+
+
+def short(value: float) -> str:
+    """Write a tick's number briefly: 0.02, 500, 10k, 1M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:.10g}"
