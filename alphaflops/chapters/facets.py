@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import experiments
+from ..files import mathtext
 from ..numbers import number
 from . import style
 
@@ -45,7 +46,7 @@ def grid(frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, **se
     found.set_titles("{col_name}")
     for ax in found.axes.flat:
         text = ax.get_title("left")
-        ax.set_title(text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…", loc="left")
+        ax.set_title(mathtext(text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"), loc="left")
     return found
 
 
@@ -104,7 +105,8 @@ def lines(
         shown = drawn.axes.flat[0]
         names = list(dict.fromkeys(frame["line"]))
         _key(drawn.figure, shown.get_lines()[: len(names)], names)
-    return drawn.figure
+    figure: Figure = drawn.figure
+    return figure
 
 
 def _lines(ax: "Axes", part: "pd.DataFrame", x: str, y: str, marker: str) -> list[tuple[str, float, float, str]]:
@@ -128,7 +130,9 @@ def _lines(ax: "Axes", part: "pd.DataFrame", x: str, y: str, marker: str) -> lis
 def _dashed(ax: "Axes", part: "pd.DataFrame", x: str) -> None:
     for label, line in part.groupby("line", sort=False):
         colour = _colours(part)[str(label)]
-        ax.plot(line[x], line["predicted_ms"], linestyle=style.DASHES, lw=1.1, color=colour, label=f"{label}, predicted")
+        ax.plot(
+            line[x], line["predicted_ms"], linestyle=style.DASHES, lw=1.1, color=colour, label=f"{label}, predicted"
+        )
 
 
 def _colours(part: "pd.DataFrame") -> dict[str, str]:
@@ -176,7 +180,8 @@ def points(
         style.plain_ticks(ax)
     drawn.axes.flat[-1].set_xlabel(x_label)
     _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
-    return drawn.figure
+    figure: Figure = drawn.figure
+    return figure
 
 
 def _scatter(data: "pd.DataFrame", x: str, y: str, color: Any, label: Any) -> None:
@@ -234,7 +239,8 @@ def dots(
     drawn.figure.supxlabel(x_label, fontsize=9)
     if hue:
         _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
-    return drawn.figure
+    figure: Figure = drawn.figure
+    return figure
 
 
 @style.styled
@@ -266,7 +272,8 @@ def bars(frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str,
         if "level" in part:
             ax.axvline(part["level"].iloc[0], color=style.INK, lw=1)
     drawn.axes.flat[-1].set_xlabel(x_label)
-    return drawn.figure
+    figure: Figure = drawn.figure
+    return figure
 
 
 VERDICTS = {
@@ -295,17 +302,15 @@ def verdicts(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "Figure":
     from matplotlib.patches import Patch
 
     labels = list(dict.fromkeys(frame["label"]))
-    wide = frame.pivot(index="label", columns="run").loc[labels]
-    names = list(VERDICTS)
-    codes = wide["verdict"][list(columns)].map(names.index)
+    cells = {(row["label"], row["run"]): row for row in frame.to_dict("records")}
+    codes = [[list(VERDICTS).index(cells[label, run]["verdict"]) for run in columns] for label in labels]
     figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.33 * len(labels)))
     colours = ListedColormap([colour for colour, _, _ in VERDICTS.values()])
-    sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, ax=ax)
+    sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=labels, ax=ax)
     for i, label in enumerate(labels):
         for j, run in enumerate(columns):
-            _, ink, mark = VERDICTS[wide["verdict"].loc[label, run]]
-            value = wide["value"].loc[label, run]
-            shown = f"{mark} {number(value)}" if mark else ""
+            _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
+            shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
             ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
     ax.set(xlabel="", ylabel="")
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)

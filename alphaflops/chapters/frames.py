@@ -12,7 +12,7 @@ from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
 from ..fitting import fit_model
 from ..runs import Run, datasets
-from ..runs.upstream import AUTHORS
+from ..runs.sources import AUTHORS
 from .limits import beyond
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
 
 def reference_runs() -> list[str]:
     """Names of the bundled runs over the paper's layers; of a CPU only the one on a single core, as in the paper."""
-    runs = [datasets.load(name) for name in datasets.bundled()]
+    runs = [described(datasets.load(name)) for name in datasets.bundled()]
     shown = [run for run in runs if run.meta.get("profile") in SHOWN and _plain(run)]
     single = {run.machine for run in shown if _threads(run) == 1}
     several = [run.id for run in shown if _threads(run) != 1 and any(_same_cpu(run.machine, name) for name in single)]
@@ -75,13 +75,22 @@ def _same_cpu(one: str, other: str) -> bool:
     return one.partition(",")[0] == other.partition(",")[0]
 
 
+def described(run: Run) -> Run:
+    """Name the machine of a bundled run as ``datasets.json`` does, which tells what it really is."""
+    entry = datasets.entries().get(run.id)
+    return _named(run, entry.device) if entry and run.meta["origin"] == "measured" else run
+
+
+def _named(run: Run, machine: str) -> Run:
+    return Run({**run.meta, "machine": {**run.meta["machine"], "name": machine}}, run.table, run.samples)
+
+
 def _told_apart(runs: Iterable[Run], yours: str | None = None) -> Iterator[Run]:
     """Name a machine apart where an earlier run has it, "your …" or by the run's id: no table then mixes the two."""
     taken: set[str] = set()
-    for run in runs:
+    for run in map(described, runs):
         if run.machine in taken:
-            name = f"your {run.machine}" if run.id == yours else f"{run.machine} ({run.id})"
-            run = Run({**run.meta, "machine": {**run.meta["machine"], "name": name}}, run.table, run.samples)
+            run = _named(run, f"your {run.machine}" if run.id == yours else f"{run.machine} ({run.id})")
         taken.add(run.machine)
         yield run
 
@@ -153,7 +162,7 @@ def predicted_ms(run: Run, table: "pd.DataFrame") -> Any:
         return published_ms(table)
     form = model("alpha+t0")
     try:
-        values = fit_model(form, features(run.table), run.time_ms().to_numpy(dtype=float)).parameters
+        values = fit_model(form, features(run.table), np.asarray(run.time_ms(), dtype=np.float64)).parameters
     except AlphaflopsError:
         return np.full(len(table), np.nan)
     return form.predict_ms(table, values)

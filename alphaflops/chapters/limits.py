@@ -1,12 +1,12 @@
 """Measured layers against what their hardware can do: arithmetic, bandwidth, repeatability."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import COLUMNS, bytes_moved, flops, macs, valid_macs
+from ..runs import datasets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,36 +20,16 @@ BEYOND: Final = 1.1
 CLASSES: Final = ("1×1 or dense", "larger kernels")
 
 
-@dataclass(frozen=True)
-class Peak:
-    """What a device can do at most.
+def peaks(run: "Run") -> tuple[float, float] | None:
+    """Give the data-sheet peaks of a run's device: 10¹² FLOP/s of fp32 and 10⁹ bytes/s; None where they are not known.
 
-    Parameters
-    ----------
-    tflops : float
-        Single-precision arithmetic without tensor cores (10¹² FLOP/s).
-    gbs : float
-        Memory bandwidth (10⁹ bytes/s).
-    source : str
-        Where the figures stand.
+    Those of the run's own entry in ``datasets.json``, or of another that names the same device.
     """
-
-    tflops: float
-    gbs: float
-    source: str
-
-
-PEAKS: Final = {
-    # the highest boost clock of any T2000; at the 1.62 GHz that the authors name it is less
-    "Quadro T2000": Peak(1024 * 2 * 1.785e-3, 128.0, "1024 cores × 2 × highest boost clock (1.785 GHz); data sheet"),
-    "Tesla T4": Peak(8.1, 320.0, "NVIDIA T4 data sheet"),
-    "Tesla V100-PCIE-32GB": Peak(14.0, 900.0, "NVIDIA V100 data sheet, PCIe"),
-    "Tesla P100-PCIE-16GB": Peak(9.3, 732.0, "NVIDIA P100 data sheet, PCIe 16 GB"),
-    "Tesla P4": Peak(5.5, 192.0, "NVIDIA P4 data sheet"),
-    "NVIDIA A100-PCIE-40GB": Peak(19.5, 1555.0, "NVIDIA A100 data sheet, PCIe 40 GB"),
-    "NVIDIA A100 80GB PCIe": Peak(19.5, 1935.0, "NVIDIA A100 data sheet, PCIe 80 GB"),
-}
-"""Data-sheet peaks by machine name, as `alphaflops.runs.Run.machine` gives it."""
+    known = datasets.entries()
+    entry = known.get(run.id) or next((e for e in known.values() if e.device == run.machine), None)
+    if entry is None or entry.peak_tflops is None or entry.peak_gbs is None:
+        return None
+    return entry.peak_tflops, entry.peak_gbs
 
 
 def rates(run: "Run") -> "pd.DataFrame":
@@ -84,12 +64,12 @@ def beyond(run: "Run") -> NDArray[np.bool_]:
 
     In arithmetic, or in bytes from memory where no cache can hold the layer.
     """
-    table, peak = run.table, PEAKS.get(run.machine)
-    if peak is None:
+    table, known = run.table, peaks(run)
+    if known is None:
         return np.zeros(len(table), dtype=bool)
     seconds, moved = table["latency_ms"].to_numpy(dtype=float) / 1e3, bytes_moved(table)
-    arithmetic = flops(table) / seconds / 1e12 > BEYOND * peak.tflops
-    memory = (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * peak.gbs)
+    arithmetic = flops(table) / seconds / 1e12 > BEYOND * known[0]
+    memory = (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * known[1])
     return np.asarray(arithmetic | memory)
 
 

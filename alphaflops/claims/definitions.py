@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..experiments import TABLE_MACS
-from ..runs.upstream import AUTHORS
+from ..runs.sources import AUTHORS
 from . import statistics
 from .statistics import ErrorOf
 

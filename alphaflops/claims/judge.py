@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..runs.upstream import AUTHORS
+from ..runs.sources import AUTHORS
 from .definitions import CLAIMS, NOT_MEASURED, Claim
 from .statistics import ErrorOf, held_out_mape
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..costs.alpha import kernel_area, published_ms, spatial_size
 from ..errors import AlphaflopsError
 from ..layers import bytes_moved, macs
-from ..runs.upstream import AUTHORS
+from ..runs.sources import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,102 @@
+"""Tables of a chapter as Markdown, which shows in Jupyter as in the book."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..costs.alpha import spatial_size
+from ..files import markdown
+from ..layers import bytes_moved, flops
+from ..numbers import between, number
+from ..runs import datasets
+from .limits import sizes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+
+def table(frame: "pd.DataFrame", digits: int = 3) -> Any:
+    """Write a frame as a Markdown table: numbers with significant digits, texts escaped, nothing where none is known.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its columns become the head as they are; its index is left out.
+    digits : int
+        Significant digits of numbers that are not whole.
+    """
+    from IPython import display
+
+    head = [f"| {' | '.join(map(str, frame.columns))} |", "|" + "---|" * len(frame.columns)]
+    rows = [f"| {' | '.join(_cell(value, digits) for value in row)} |" for row in frame.astype(object).to_numpy()]
+    shown: Any = display.Markdown
+    return shown("\n".join([*head, *rows]))
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,}" if float(value).is_integer() and abs(value) < 1e9 else number(value, digits)
+    return markdown(value)
+
+
+def grid(layers: "pd.DataFrame") -> "pd.DataFrame":
+    """Sum a figure's layers up, one row per line: how many, the first and the last, and what they span.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        As given by `alphaflops.grid`.
+    """
+    import pandas as pd
+
+    rows = []
+    for line, part in layers.groupby("line", sort=False):
+        first, last = part.iloc[0], part.iloc[-1]
+        rows.append(
+            {
+                "line": line,
+                "layers": len(part),
+                "first": sizes(first),
+                "last": sizes(last),
+                "million FLOPs": between([*flops(part) / 1e6]),
+                "MB moved at least": between([*bytes_moved(part) / 1e6]),
+                "positions S": between([*spatial_size(part)], 3),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def loaded(runs: "Iterable[Run]") -> Any:
+    """List the data that a chapter has loaded: name, machine, layers, protocol, versions and hash."""
+    import pandas as pd
+
+    rows = [
+        {
+            "run": run.id,
+            "machine": run.machine,
+            "layers": len(run.table),
+            "protocol": _protocol(run),
+            "software": _software(run.meta.get("software") or {}),
+            "sha256": run.sha256[:12],
+        }
+        for run in runs
+    ]
+    return table(pd.DataFrame(rows))
+
+
+def _protocol(run: "Run") -> str:
+    entry = datasets.entries().get(run.id)
+    return entry.protocol if entry and run.meta["origin"] != "measured" else str(run.meta["protocol"].get("name"))
+
+
+def _software(known: dict[str, Any]) -> str:
+    names = ("torch", "cuda", "cudnn")
+    return ", ".join(f"{name} {known[name]}" for name in names if known.get(name)) or "not stated"
+
+
+def said(names: Sequence[str]) -> str:
+    """Join names as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
