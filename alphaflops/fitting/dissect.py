@@ -1,0 +1,180 @@
+"""FLOPs dissected: how time grows along each dimension of a layer, in what remains after call overhead and traffic."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import AlphaflopsError
+from ..layers import COLUMNS, bytes_moved, output_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+Array = NDArray[np.float64]
+DIMENSIONS: Final = ("S", "K", "Cin", "Cout", "groups", "batch")
+"""Output positions of all inputs, kernel area, channels, groups (an exponent of 1 divides the time by them), and the
+batch where it is told apart from the positions of one input."""
+DRAWS: Final = 100
+LEVEL: Final = 0.9
+"""Share of the bootstrap's draws inside an interval."""
+SOFT: Final = 0.3
+"""Log residual from which on a layer pulls less: a third off is no noise (no unit)."""
+ALONE: Final = 0.05
+"""Least share of a dimension's variance that the others do not explain, below which its exponent is theirs as well."""
+DISCOUNTED: Final = 0.95
+"""Exponent below which a dimension is discounted: growing it a hundredfold then costs a fifth less than FLOPs say
+(100**-0.05 = 0.79), which is more than the 20 % that a good prediction may err."""
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """How time grows along one dimension.
+
+    Attributes
+    ----------
+    dimension : str
+        One of `DIMENSIONS`.
+    value, low, high : float
+        Exponent and its interval; 1 is what FLOPs say; NaN where the layers do not show it.
+    reason : str
+        Why there is none; empty where there is one.
+    """
+
+    dimension: str
+    value: float
+    low: float
+    high: float
+    reason: str = ""
+
+
+def dissect(run: "Run", *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
+    """Fit ``t = t0 + bytes / b + c · S^s · K^k · Cin^i · Cout^o / groups^g`` to a run, then again with the batch apart.
+
+    Call overhead and traffic have terms of their own, so that neither can pass for parallelism. Fitted by least squares
+    on log residuals with a soft-L1 loss; intervals by resampling distinct layers.
+
+    Parameters
+    ----------
+    run : Run
+        Measured layers; rows that failed are left out.
+    draws, seed : int
+        Resamples of the layers, and their seed.
+
+    Returns
+    -------
+    list of Exponent
+        One for each of `DIMENSIONS`.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there are fewer than 50 different layers.
+    """
+    table = run.ok.table
+    height, width = output_size(table)
+    area, batch = (height * width).astype(float), table["batch"].to_numpy(dtype=float)
+    sizes = {
+        "S": area * batch,
+        "K": (table["k1"] * table["k2"]).to_numpy(dtype=float),
+        "Cin": table["in_channels"].to_numpy(dtype=float),
+        "Cout": table["out_channels"].to_numpy(dtype=float),
+        "groups": 1 / table["groups"].to_numpy(dtype=float),
+    }
+    together = _exponents(run, table, sizes, draws, seed)
+    many = area > 1
+    if not many.any() or np.ptp(batch[many]) == 0:
+        reason = "it varies only where it is S: in dense layers"
+        return [*together, Exponent("batch", np.nan, np.nan, np.nan, reason)]
+    apart = _exponents(run, table, {**sizes, "S": area, "batch": batch}, draws, seed)
+    return [*together, apart[-1]]
+
+
+def insight(exponents: list[Exponent]) -> str:
+    """Judge the paper's insight, "space is discounted, the kernel is not", on the exponents of one machine.
+
+    Returns
+    -------
+    str
+        "holds": the interval of S lies below `DISCOUNTED` and that of K does not. "in part": both do, the interval of K
+        above that of S. "not measured": one of the two is not shown. Else "fails".
+    """
+    space, kernel = (next(e for e in exponents if e.dimension == name) for name in ("S", "K"))
+    if space.reason or kernel.reason:
+        return "not measured"
+    if space.high >= DISCOUNTED:
+        return "fails"
+    return "holds" if kernel.high >= DISCOUNTED else "in part" if kernel.low > space.high else "fails"
+
+
+def _exponents(run: "Run", table: "pd.DataFrame", sizes: dict[str, Array], draws: int, seed: int) -> list[Exponent]:
+    same = np.asarray(table.groupby(list(COLUMNS), sort=False).ngroup(), dtype=np.int64)
+    layers = int(same.max()) + 1
+    if layers < 50:
+        raise AlphaflopsError(f"run {run.id!r} has {layers} different layers: dissecting it needs 50")
+    logs = {name: np.log(values) for name, values in sizes.items()}
+    hidden = _hidden(logs)
+    varied = [name for name in sizes if np.ptp(logs[name]) > 0]
+    x = np.column_stack([logs[name] - logs[name].mean() for name in varied])
+    traffic, times = bytes_moved(table), np.log(table["latency_ms"].to_numpy(dtype=float))
+    whole = _fit(x, traffic, times, np.ones(len(times)), None)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        weights = np.bincount(rng.integers(0, layers, layers), minlength=layers)[same]
+        found.append(_fit(x, traffic, times, weights.astype(float), whole)[3:])
+    tails = np.quantile(np.array(found), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    shown = dict(zip(varied, np.array([whole[3:], *tails]).T.tolist(), strict=True))
+    return [
+        Exponent(name, np.nan, np.nan, np.nan, hidden[name]) if name in hidden else Exponent(name, *shown[name])
+        for name in sizes
+    ]
+
+
+def _hidden(logs: dict[str, Array]) -> dict[str, str]:
+    """Say of which dimensions the layers show nothing: those of one value, and those that move with the others."""
+    told = {}
+    for name, values in logs.items():
+        if np.ptp(values) == 0:
+            told[name] = f"one value only: {np.exp(abs(values[0])):.0f}"
+    varied = [name for name in logs if name not in told]
+    for name in varied:
+        others = [logs[other] for other in varied if other != name]
+        design = np.column_stack([np.ones(len(logs[name])), *others])
+        left = logs[name] - design @ np.linalg.lstsq(design, logs[name], rcond=None)[0]
+        if left.var() < ALONE * logs[name].var():
+            told[name] = "it moves with the others"
+    return told
+
+
+def _fit(x: Array, traffic: Array, times: Array, weights: Array, start: Array | None) -> Array:
+    """Give log t0, log of ms per byte, log c, then the exponents, shape ``(3 + dimensions,)``."""
+    from scipy.optimize import least_squares
+
+    used = weights > 0
+    x, traffic, times, root = x[used], traffic[used], times[used], np.sqrt(weights[used])
+
+    def parts(p: Array) -> tuple[Array, Array, Array]:
+        return np.full(len(times), np.exp(p[0])), np.exp(p[1]) * traffic, np.exp(p[2] + x @ p[3:])
+
+    def residuals(p: Array) -> Array:
+        return np.asarray(root * (np.log(sum(parts(p))) - times))
+
+    def jacobian(p: Array) -> Array:
+        found = parts(p)
+        shares = [root * part / sum(found) for part in found]
+        return np.column_stack([*shares, shares[2][:, None] * x])
+
+    middle, least = float(np.median(times)), float(times.min())
+    low = np.array([least - 9, -60.0, middle - 20, *[-1.0] * x.shape[1]])
+    high = np.array([float(np.quantile(times, 0.5)), 0.0, middle + 20, *[3.0] * x.shape[1]])
+    first = np.array([least, float(np.median(times - np.log(traffic))) - 1, middle - 0.5, *[0.9] * x.shape[1]])
+    at = np.clip(first if start is None else start, low + 1e-6, high - 1e-6)
+    done = least_squares(
+        residuals, at, jac=jacobian, bounds=(low, high), loss="soft_l1", f_scale=SOFT, x_scale="jac",
+        max_nfev=300 if start is None else 20, ftol=1e-10, xtol=1e-10,
+    )  # fmt: skip
+    return np.asarray(done.x)
