@@ -1,14 +1,21 @@
 """Every chapter: text and notebook are one, cells are short, figures are described, prose has no typed results."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
 
 from alphaflops import paths
-from alphaflops.book import contents
+from alphaflops.book import contents, execute
+from alphaflops.files import markdown
+from alphaflops.runs import Run
 
 CHAPTERS = contents.chapters()
 LONGEST_CELL = 15
@@ -47,7 +54,27 @@ def test_cells_are_short_and_define_nothing(chapter):
 def test_one_cell_holds_the_parameters(chapter):
     tagged = [c for c in code_cells(jupytext.read(chapter.text)) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
-    assert re.fullmatch(r"(\w+: \w+ = .+  # .+\n?)+", tagged[0].source), "write name: type = default  # help"
+    assert re.fullmatch(r"(\w+: [^=\n]+ = .+  # .+\n?)+", tagged[0].source), "write name: type = default  # help"
+    if chapter.measures:
+        assert {"device", "profile", "out", "runs"} <= chapter.parameters
+
+
+@each_chapter
+def test_a_paired_save_keeps_header_and_text(chapter, tmp_path):
+    text, run = (Path(shutil.copy(path, tmp_path)) for path in (chapter.text, chapter.committed))
+    os.utime(run, (2e9, 2e9))  # as if just saved by Jupyter, in a folder without this project's settings
+    command = [sys.executable, "-m", "jupytext", "--sync", run]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    before, after = contents.read_text(chapter.text), contents.read_text(text)
+    for name in ("alphaflops", "myst", "kernelspec"):
+        assert after.metadata.get(name) == before.metadata.get(name)
+    assert [(c.source, c.metadata) for c in after.cells] == [(c.source, c.metadata) for c in before.cells]
+
+
+@each_chapter
+def test_numbers_in_prose_show_everywhere(chapter):
+    prose = "\n".join(c.source for c in jupytext.read(chapter.text).cells if c.cell_type == "markdown")
+    assert not re.findall(r"\{(?:glue|eval)[^}]*\}", prose), "Jupyter and nbconvert show such a role as it is written"
 
 
 @each_chapter
@@ -83,3 +110,37 @@ def test_chapter_opens_with_a_question(chapter):
     first = jupytext.read(chapter.text).cells[0].source
     assert first.startswith("# ")
     assert "?" in first
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """All chapters that measure, run with the smoke profile on this machine into one run folder; their notebooks."""
+    folder = tmp_path_factory.mktemp("measured")
+    parameters = {"device": "cpu", "profile": "smoke", "out": "../run"}
+    execute.run_all([c for c in CHAPTERS if c.measures], folder / "notebooks", parameters, jobs=1)
+    return folder
+
+
+@pytest.mark.slow
+def test_every_experiment_can_be_measured_and_shows_the_machine(measured):
+    run = Run.read(measured / "run")
+    shown = sorted((measured / "notebooks").glob("*.ipynb"))
+    assert len(shown) >= 5
+    for path in shown:
+        outputs = [output for cell in code_cells(nbformat.read(path, 4)) for output in cell.outputs]
+        told = "".join(
+            str(output.get("data", {}).get("text/markdown", "")) + output.get("text", "") for output in outputs
+        )
+        assert run.id in told or markdown(run.machine) in told, path.name
+        assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.slow
+def test_a_bare_papermill_takes_one_run_as_a_text_and_refuses_what_it_does_not_know(tmp_path):
+    chapter = next(c for c in CHAPTERS if c.measures)
+    command = [sys.executable, "-m", "papermill", chapter.committed, tmp_path / "out.ipynb", "--cwd", tmp_path]
+    done = subprocess.run([*command, "-p", "runs", "cpu-1core"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    done = subprocess.run([*command, "-p", "devise", "cuda"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "parameter 'devise' is unknown: this notebook has device, profile, out, runs" in done.stderr

@@ -11,6 +11,7 @@ from alphaflops.costs.forms import CHOSEN
 from alphaflops.figures.style import MODELS as COLOURS
 from alphaflops.fitting import read_calibration
 from alphaflops.fitting.intervals import SLACK
+from alphaflops.runs import datasets
 
 SHOWN = ("macs+t0", "alpha", "best")
 """Cost models whose formula the calculator knows, in the order in which it shows them."""
@@ -25,8 +26,8 @@ def payload(folder: Path) -> dict:
     shown.sort(key=lambda entry: (entry["run"], SHOWN.index(entry["model"])))
     return {
         "published": [
-            {"machine": "Quadro T2000", **asdict(PAPER_T2000)},
-            {"machine": "RTX 4090", **asdict(REPLICATION_RTX4090)},
+            {"machine": "Quadro T2000", "vendor": "NVIDIA", **asdict(PAPER_T2000)},
+            {"machine": "RTX 4090", "vendor": "NVIDIA", **asdict(REPLICATION_RTX4090)},
         ],
         "structure": {**vars(CHOSEN), "fixed": dict(CHOSEN.fixed)},
         "models": {name: {"title": ANALYTIC[name].title, "colour": COLOURS[name]} for name in SHOWN},
@@ -41,6 +42,7 @@ def _plain(path: Path, entry) -> dict:
         "model": entry.model,
         "run": entry.run["id"],
         "machine": entry.run["machine"],
+        "vendor": datasets.entries()[entry.run["id"]].vendor if entry.run["id"] in datasets.entries() else "other",
         "quantity": entry.run["quantity"],
         "values": entry.values,
         "level": entry.level,

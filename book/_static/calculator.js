@@ -90,11 +90,13 @@
       const value = Number(wanted.get(field.key));
       if (Number.isInteger(value) && value >= 1 && value <= field.most) setValue(field, value);
     }
+    if (wanted.has("on")) choose(wanted.getAll("on"));
   }
 
   function writeAddress() {
     const pairs = shown().map((field) => [field.key, field.number.value]);
-    const hash = `#${new URLSearchParams([["kind", kind()], ...pairs])}`;
+    const on = machines().map((machine) => ["on", machine]);
+    const hash = `#${new URLSearchParams([["kind", kind()], ...pairs, ...on])}`;
     if (hash !== window.location.hash) window.history.replaceState(null, "", hash);
   }
 
@@ -161,41 +163,81 @@
     return data.calibrations.filter((c) => measured(c) || !served.has(c.machine));
   }
 
-  function showTimes(f) {
+  const machines = () => [...root.querySelectorAll(".calc-choice input:checked")].map((box) => box.value);
+
+  /* Which machines there are, by vendor; the first is shown until the reader chooses. */
+  function makeChoice() {
     const groups = new Map();
-    const add = (machine, row) => groups.set(machine, [...(groups.get(machine) ?? []), row]);
-    const published = (c) => add(c.machine, { title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) });
-    published(data.published[0]);
-    for (const c of fitting(f)) add(c.machine, { ...data.models[c.model], ...predict(c, f, data.structure), level: c.level });
-    published(data.published[1]);
-    const all = [...groups.values()].flat().flatMap((row) => [row.ms, row.low ?? row.ms, row.high ?? row.ms]);
-    const from = Math.floor(Math.log10(Math.min(...all))) - 1;
-    const to = Math.ceil(Math.log10(Math.max(...all)));
-    const place = (ms) => (100 * (Math.log10(ms) - from)) / (to - from);
-    find(".calc-machines").replaceChildren(...[...groups].map(([machine, rows]) => machineBox(machine, rows, place)));
-    find(".calc-scale").textContent = `Bars are logarithmic, from ${number(10 ** from)} to ${number(10 ** to)} ms. Thin lines and brackets: interval for new layers. Outside: larger or smaller than what was measured there.`;
+    for (const { machine, vendor } of [data.published[0], ...data.calibrations, ...data.published]) {
+      groups.set(vendor, (groups.get(vendor) ?? new Set()).add(machine));
+    }
+    find(".calc-choice").append(...[...groups].map(([vendor, names]) => element("fieldset", {},
+      element("legend", {}, vendor),
+      ...[...names].map((name) => element("label", {}, element("input", { type: "checkbox", value: name }), ` ${name}`)),
+    )));
+    choose([data.published[0].machine]);
   }
 
-  function machineBox(machine, rows, place) {
+  function choose(names) {
+    for (const box of root.querySelectorAll(".calc-choice input")) box.checked = names.includes(box.value);
+  }
+
+  function rowsOf(machine, f) {
+    const published = data.published.filter((c) => c.machine === machine);
+    return [
+      ...published.map((c) => ({ title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) })),
+      ...fitting(f).filter((c) => c.machine === machine)
+        .map((c) => ({ ...data.models[c.model], ...predict(c, f, data.structure), level: c.level })),
+    ];
+  }
+
+  function showTimes(f) {
+    const chosen = machines().map((machine) => [machine, rowsOf(machine, f)]);
+    find(".calc-chosen").textContent = `Machines: ${machines().join(", ") || "none chosen"}`;
+    const all = chosen.flatMap(([, rows]) => rows).flatMap((row) => [row.ms, row.low ?? row.ms, row.high ?? row.ms]);
+    const logs = all.filter((ms) => ms > 0).map(Math.log10);
+    const from = Math.floor(Math.min(...logs, 0));
+    const to = Math.max(Math.ceil(Math.max(...logs, -1)), from + 1);
+    const place = (ms) => (100 * (Math.log10(ms) - from)) / (to - from);
+    const ticks = Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i));
+    find(".calc-machines").replaceChildren(...chosen.map(([machine, rows]) => machineBox(machine, rows, place, ticks)));
+  }
+
+  function strip(place, ticks) {
+    const bar = element("div", { class: "calc-strip", "aria-hidden": "true" });
+    for (const tick of ticks) bar.append(at(element("u"), place(tick)));
+    return bar;
+  }
+
+  function at(node, left) {
+    node.style.left = `${left}%`;
+    return node;
+  }
+
+  function machineBox(machine, rows, place, ticks) {
     const items = rows.map((row) => {
-      const bar = element("div", { class: "calc-bar", "aria-hidden": "true" });
-      const filled = element("span");
-      filled.style.width = `${place(row.ms)}%`;
-      filled.style.background = row.colour;
-      bar.append(filled);
+      const bar = strip(place, ticks);
       const words = element("span", { class: "calc-time" }, `${time(row.ms, 3)} ms `);
       if (row.level) {
-        const line = element("i");
-        line.style.left = `${place(row.low)}%`;
+        const line = at(element("i"), place(row.low));
         line.style.width = `${place(row.high) - place(row.low)}%`;
+        line.style.background = row.colour;
         bar.append(line);
         const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${time(row.low, 2)} to ${time(row.high, 2)}`;
         words.append(element("small", {}, `(${range})`));
       }
+      const dot = at(element("b"), place(row.ms));
+      dot.style.background = row.colour;
+      bar.append(dot);
       return element("li", {}, element("span", {}, row.title), words, bar);
     });
-    return element("section", { class: "calc-machine" }, element("h3", {}, machine), element("ul", {}, ...items));
+    const axis = element("div", { class: "calc-axis", "aria-hidden": "true" });
+    axis.append(...ticks.map((tick) => at(element("span", {}, power(tick)), place(tick))));
+    items.push(element("li", { class: "calc-ticks", role: "presentation" }, element("span"), element("span"), axis));
+    return element("section", { class: "calc-machine" }, element("h3", {}, `${machine}, ms`), element("ul", {}, ...items));
   }
+
+  const power = (value) => (value > 0.0009 && value < 1e4 ? String(Number(value.toPrecision(1))) : `10${superscript(Math.round(Math.log10(value)))}`);
 
   function showCurve(f) {
     const [width, height, left, bottom, top, right] = [480, 260, 52, 40, 12, 12];
@@ -208,8 +250,7 @@
     const x = (s) => left + ((width - left - right) * Math.log10(s)) / Math.log10(most);
     const y = (a) => top + ((height - top - bottom) * (high - Math.log10(a))) / (high - low);
     const decades = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i));
-    const power = (value) => (value >= 0.001 && value <= 1000 ? String(value) : `10${superscript(Math.log10(value))}`);
-    const parts = decades(low, Math.floor(high)).map((a) => `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(a)}" y2="${y(a)}"/><text x="${left - 6}" y="${y(a) + 4}" text-anchor="end">${power(Number(a.toPrecision(1)))}</text>`);
+    const parts = decades(low, Math.floor(high)).map((a) => `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(a)}" y2="${y(a)}"/><text x="${left - 6}" y="${y(a) + 4}" text-anchor="end">${power(a)}</text>`);
     parts.push(...decades(0, Math.log10(most)).map((s) => `<text x="${x(s)}" y="${height - bottom + 18}" text-anchor="middle">${power(s)}</text>`));
     parts.push(`<text x="${(left + width) / 2}" y="${height - 4}" text-anchor="middle">S, positions</text><text x="6" y="${top + 4}">α</text>`);
     curves.forEach((curve, i) => parts.push(`<path class="${["paper", "replication"][i]}" d="M${curve.map(([s, a]) => `${x(s).toFixed(1)} ${y(a).toFixed(1)}`).join("L")}"/>`));
@@ -230,6 +271,8 @@
   }
 
   FIELDS.forEach(makeField);
+  makeChoice();
+  find(".calc-choice").addEventListener("change", update);
   readAddress();
   root.querySelectorAll("input[name=kind]").forEach((radio) => radio.addEventListener("change", update));
   root.querySelectorAll("button[data-setting]").forEach((button) => button.addEventListener("click", () => {
