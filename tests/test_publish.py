@@ -12,9 +12,9 @@ from alphaflops.runs import datasets
 
 
 def test_chapters_follow_the_table_of_contents():
-    names = [chapter.name for chapter in contents.chapters()]
-    assert names[0] == "00_intro"
-    assert names == sorted(names)
+    text = (paths.CHECKOUT / "_toc.yml").read_text(encoding="utf-8")
+    found = [text.index(f"notebooks/{chapter.name}\n") for chapter in contents.chapters()]
+    assert found == sorted(found)
 
 
 def test_unknown_run_is_refused_before_anything_is_run(tmp_path):
@@ -93,10 +93,24 @@ def test_chapter_without_its_data_shows_the_committed_results_and_says_so(chapte
 def test_a_run_that_a_chapter_cannot_show_is_left_out_and_the_page_says_why(chapter, tmp_path):
     wanted = chapter('if runs:\n    raise ValueError("no such layer ``` in <b>it</b>")\nprint("shown")')
     (line,) = execute.run_all([wanted], tmp_path / "out", {"runs": ["bad"]})
-    assert line.startswith("01_x leaves the given runs out: notebook 01_x failed: ValueError: no such layer")
+    assert line.startswith("01_x leaves runs out: notebook 01_x failed: ValueError: no such layer")
     assert outputs(tmp_path / "out") == "shown\n"
     note = nbformat.read(tmp_path / "out" / "01_x.ipynb", 4).cells[1].source
     assert "no such layer &#96;&#96;&#96; in &#60;b&#62;it&#60;/b&#62;" in note
+
+
+def test_a_received_run_that_disturbs_a_chapter_never_stops_the_book(chapter, tmp_path, monkeypatch):
+    wanted = chapter("print(n)")
+    publish.notebooks()
+    wanted.text.write_text(wanted.text.read_text().replace("print(n)", "raise ValueError('stranger has no layers')"))
+    with pytest.raises(AlphaflopsError, match="stranger has no layers"):
+        execute.run_all([wanted], tmp_path / "out", {})
+    (tmp_path / "runs" / "stranger").mkdir(parents=True)
+    monkeypatch.setattr(datasets, "runs_folder", lambda: tmp_path / "runs")
+    (line,) = execute.run_all([wanted], tmp_path / "out", {})
+    assert "stranger has no layers" in line
+    assert outputs(tmp_path / "out") == "2\n"
+    assert "stranger has no layers" in nbformat.read(tmp_path / "out" / "01_x.ipynb", 4).cells[1].source
 
 
 def test_with_a_device_chapters_get_it_and_the_shared_run_folder(chapter, tmp_path):

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import AlphaflopsError
 from ..files import markdown
 from ..runs import datasets
+from ..runs.sources import registered
 from .contents import Chapter, read_text
 
 TIMEOUT_S = 1800
@@ -56,7 +57,8 @@ def run_all(wanted: Sequence[Chapter], folder: Path, parameters: Mapping[str, An
     Raises
     ------
     AlphaflopsError
-        If no notebook has a parameter, the first measurement fails, or a notebook fails without any given run.
+        If no notebook has a parameter, the first measurement fails, or a notebook fails that shows neither a given
+        run nor one that somebody sent.
     """
     known = sorted(set().union(*(chapter.parameters for chapter in wanted)))
     if unknown := [name for name in parameters if name not in known]:
@@ -73,13 +75,13 @@ def run_all(wanted: Sequence[Chapter], folder: Path, parameters: Mapping[str, An
         try:
             execute(chapter.text, out, given, threads)
         except AlphaflopsError as error:
-            if must or not given.keys() & {"device", "runs"}:
+            if must or not (given.keys() & {"device", "runs"} or strangers):
                 raise
-            execute(chapter.text, out, {}, threads)
-            _note(out, "The given runs are left out here, since this chapter could not show them:", str(error))
-            return f"{chapter.name} leaves the given runs out: {error}"
+            _leave_out(chapter, out, threads, str(error))
+            return f"{chapter.name} leaves runs out: {error}"
         return None
 
+    strangers = [path for path in datasets.runs_folder().iterdir() if path.name not in registered()]
     first = [chapter for chapter in wanted if parameters.get("device") and chapter.measures]
     told = [run(chapter, parameters, None, must=chapter is first[0]) for chapter in first]
     if first:
@@ -162,6 +164,16 @@ def _clean(path: Path) -> None:
 def _bar(output: Any) -> bool:
     """Whether an output is a progress bar, or what is left of one that was overwritten."""
     return output.get("name") == "stderr" and ("\r" in output.text or not output.text.strip())
+
+
+def _leave_out(chapter: Chapter, out: Path, threads: int | None, reason: str) -> None:
+    """Run a chapter without the given runs, or show its committed results where a received run disturbs even those."""
+    try:
+        execute(chapter.text, out, {}, threads)
+    except AlphaflopsError:
+        _show_committed(chapter, out, reason)
+    else:
+        _note(out, "The given runs are left out here, since this chapter could not show them:", reason)
 
 
 def _show_committed(chapter: Chapter, out: Path, reason: str) -> None:
