@@ -144,7 +144,7 @@ def describe_software() -> dict[str, Any]:
     versions["torch"] = str(torch.__version__)
     versions["cuda"] = torch.version.cuda
     backends: Any = torch.backends
-    versions["cudnn"] = backends.cudnn.version() if backends.cudnn.is_available() else None
+    versions["cudnn"] = str(backends.cudnn.version()) if backends.cudnn.is_available() else None
     versions["mkldnn"] = bool(backends.mkldnn.is_available())
     versions["blas"] = _blas(torch.__config__.show())
     versions["python"] = platform.python_version()

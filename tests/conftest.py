@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -49,12 +50,14 @@ def made_up_ms(table: Any) -> Any:
 def make_run(meta: dict[str, Any]) -> Callable[..., Run]:
     """Make a run up: ``make_run(layers="smoke", ms=made_up_ms, **metadata)``.
 
-    `layers` is what `grid` or `as_table` take, `ms` a law from table to milliseconds.
+    `layers` is what `grid` or `as_table` take, `ms` a law from table to milliseconds: each layer has 9 equal samples.
     """
 
     def make(layers: Any = "smoke", ms: Callable[[Any], Any] = made_up_ms, **metadata: Any) -> Run:
         table = experiments.grid(layers) if isinstance(layers, str) else as_table(layers)
-        return Run({**meta, **metadata}, table.assign(latency_ms=ms(table)))
+        rows = table["row"] if "row" in table else range(len(table))
+        samples = {f"latency_{row}": np.full(9, time) for row, time in zip(rows, ms(table), strict=True)}
+        return Run({**meta, **metadata}, table, samples)
 
     return make
 

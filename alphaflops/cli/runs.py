@@ -63,7 +63,7 @@ def verify(args: argparse.Namespace) -> None:
     """
     from ..book import manifest
     from ..measuring import verify as verify_run
-    from ..share.verification import verify_archive
+    from ..share import verify_archive
 
     if args.path.is_file():
         show(verify_archive(args.path))

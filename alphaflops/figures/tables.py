@@ -129,7 +129,7 @@ def _facts(run: "Run") -> dict[str, str]:
         "tolerance": meta["protocol"].get("tolerance"),
         "seed": meta.get("seed"),
         "started": meta.get("started"),
-        "sentinel layer": _sentinel(meta.get("sentinel") or {}),
+        "sentinel layer": _sentinel(vars(run.sentinel) if meta.get("sentinel") else {}),
         **{name: (meta.get("software") or {}).get(key) for name, key in _VERSIONS.items()},
         "sha256 of the table": f"{run.sha256[:12]}…",
     }

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AlphaflopsError
+from ..files import one_line, write_atomic
 from ..layers import COLUMNS
 from ..runs import KEY_COLUMNS, STATUSES, Run, changed_files
 from . import journal as journals
-from .protocol import Protocol
-from .sentinel import judge
-from .timing import summarise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-STATE = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "throttle")
+STATE = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")
 
 
 def seconds_spent(entries: Sequence[Mapping[str, Any]]) -> float:
@@ -26,21 +24,12 @@ def seconds_spent(entries: Sequence[Mapping[str, Any]]) -> float:
     return max((float(entry["elapsed_s"]) for entry in entries if "elapsed_s" in entry), default=0.0)
 
 
-def _settings(meta: Mapping[str, Any]) -> Protocol:
-    return Protocol(**{key: meta["protocol"][key] for key in Protocol.__dataclass_fields__})
-
-
-def table_row(spec: Mapping[str, Any], entry: Mapping[str, Any], settings: Protocol) -> dict[str, Any]:
-    """Columns of one row: what was asked, statistics of the samples (ms), and the state of the device."""
+def table_row(spec: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of one row: what was asked, and the state of the device while it was timed."""
     row = {name: spec[name] for name in (*KEY_COLUMNS, *COLUMNS)}
-    for quantity in ("latency", "throughput"):
-        found = summarise(np.asarray(entry[f"{quantity}_ns"], dtype=float) / 1e6, settings)
-        for part, value in (("ms", found.median), ("low_ms", found.low), ("high_ms", found.high)):
-            row[f"{quantity}_{part}"] = round(value, 7)
-        row[f"{quantity}_n"] = found.n
-    flags = [*entry["flags"], *["unconverged"] * (entry["status"] == "ok" and not entry["converged"])]
-    row |= {"converged": entry["converged"], "status": entry["status"], "message": entry["message"]}
-    row |= {"flags": ";".join(flags), "order": entry["order"], "elapsed_s": entry["elapsed_s"]}
+    row |= {"status": entry["status"], "message": one_line(entry["message"])}
+    row |= {name: entry[name] for name in ("order", "elapsed_s", "warmups", "block_calls")}
+    row["bad_clock"] = int("clock" in entry["flags"])
     row |= {name: entry[name] for name in STATE}
     if "energy" in entry:
         row |= entry["energy"]
@@ -61,8 +50,7 @@ def build(found: journals.Contents) -> Run:
     done = {entry["row"]: entry for entry in entries if entry["type"] == "row"}
     if missing := len(head["rows"]) - len(done):
         raise AlphaflopsError(f"{missing} of {len(head['rows'])} layers are not measured yet: resume the run")
-    settings = _settings(head["meta"])
-    table = pd.DataFrame([table_row(spec, done[spec["row"]], settings) for spec in head["rows"]])
+    table = pd.DataFrame([table_row(spec, done[spec["row"]]) for spec in head["rows"]])
     samples: dict[str, NDArray[np.float64]] = {}
     for key, entry in sorted(done.items()):
         for quantity in ("latency", "throughput"):
@@ -73,13 +61,12 @@ def build(found: journals.Contents) -> Run:
 
 def _meta(meta: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     readings = [entry for entry in entries if entry["type"] == "sentinel"]
-    verdict = judge([entry["median_ms"] for entry in readings])
     curve = [[entry["elapsed_s"], entry["median_ms"]] for entry in readings]
     sessions = [{k: entry[k] for k in ("started", "different")} for entry in entries if entry["type"] == "resumed"]
     finished = next((entry["finished"] for entry in reversed(entries) if entry["type"] == "end"), None)
     return {
         **meta,
-        "sentinel": {**meta["sentinel"], **verdict.record(), "curve_s_ms": curve},
+        "sentinel": {**meta["sentinel"], "curve_s_ms": curve},
         "resumed": sessions,
         "finished": finished,
         "seconds": round(seconds_spent(entries), 3),
@@ -96,11 +83,11 @@ def finish(folder: Path) -> Run:
     """
     run = build(journals.read(folder))
     try:
-        run.write_files(folder)
-    except OSError as error:
+        for name, data in run.files().items():
+            write_atomic(folder / name, data)
+    except AlphaflopsError as error:
         raise AlphaflopsError(
-            f"{folder} cannot be written: {error.strerror}; all layers are measured and kept, "
-            f"make room and finish with --resume {folder}"
+            f"{error}; all layers are measured and kept, make room and finish with --resume {folder}"
         ) from error
     written = Run.read(folder)  # with its checksums, before the journal goes
     (folder / journals.JOURNAL_FILE).unlink()
@@ -180,7 +167,7 @@ def summary(run: Run) -> dict[str, Any]:
         middle = half.median()
         widths[f"{quantity}_half_width_pct"] = None if middle != middle else round(100 * float(middle), 3)
     names = ("verdict", "readings", "median_ms", "moved", "spread", "worst", "p")
-    sentinel = {name: run.meta["sentinel"].get(name) for name in names}
+    sentinel = {name: getattr(run.sentinel, name) for name in names}
     return {
         "run": run.id,
         "title": run.meta["title"],

@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import AlphaflopsError
 from ..host import describe, describe_software
 from ..runs import FORMAT_VERSION
+from ..runs.schema import slug
 from .options import MeasureOptions
 from .sentinel import SENTINEL
 
@@ -48,7 +49,7 @@ def build(grid: "pd.DataFrame", options: MeasureOptions, device: str, folder: Pa
     kind = device.partition(":")[0]
     meta = {
         "format_version": FORMAT_VERSION,
-        "run_id": options.run_id or folder.resolve().name,
+        "run_id": options.run_id or slug(folder.resolve().name),
         "origin": "measured",
         "title": options.title or machine["name"],
         "device": kind,

@@ -51,12 +51,13 @@ class State:
     sm_clock_mhz: float | None = None
     cpu_mhz: float | None = None
     load: float | None = None
+    processes: int | None = None
     throttle: str = ""
     flags: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Give the columns of the table (without the flags)."""
-        names = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "throttle")
+        names = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")
         return {name: getattr(self, name) for name in names}
 
 
@@ -215,6 +216,7 @@ class Watch:
             sm_clock_mhz=now.get("sm_clock_mhz"),
             cpu_mhz=now.get("cpu_mhz"),
             load=None if load is None else round(load, 3),
+            processes=now.get("processes"),
             throttle="+".join(reasons),
             flags=flags,
         )

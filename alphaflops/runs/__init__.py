@@ -1,11 +1,12 @@
-"""A run: what was measured on which machine, as metadata and one row per layer, in files that can be checked.
+"""A run: what was measured on which machine, as metadata, one row per layer, and the samples everything follows from.
 
-A run folder holds ``run.json`` (metadata), ``measurements.csv`` (one row per layer), ``samples.npz`` (raw samples, if
-any) and ``SHA256SUMS`` (written last, checkable with ``sha256sum -c``).
+A run folder holds ``layers.csv`` (one row per layer: sizes, status, state of the device), ``samples.npz`` (raw
+samples), ``SHA256SUMS`` (checkable with ``sha256sum -c``) and ``run.json`` (metadata, written last).
 """
 
-from .files import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, read_json, replace_file
-from .run import Run, exact_floats, read_table
+from ..files import read_json
+from ..files import write_atomic as replace_file
+from .run import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, Run, changed_files, exact_floats, read_table
 from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES, TEXT_COLUMNS
 
 __all__ = [

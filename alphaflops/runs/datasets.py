@@ -5,9 +5,10 @@ from typing import Any
 
 from ..errors import AlphaflopsError
 from ..paths import data_folder
-from . import FORMAT_VERSION, RUN_FILE, Run, read_json, read_table
+from . import RUN_FILE, Run, read_json
 from .readers import READERS
 from .sources import AUTHORS, OWN, DataSet, fetch, local, registered
+from .tables import from_csv
 
 
 def runs_folder() -> Path:
@@ -73,8 +74,8 @@ def load(name: str | Path) -> Run:
     path = Path(name)
     if path.is_dir():
         return Run.read(path)
-    if path.suffix == ".csv":
-        return _from_csv(path)
+    if path.suffix.lower() == ".csv":
+        return from_csv(path)
     raise AlphaflopsError(f"run {str(name)!r} is unknown: give a folder, a CSV file or one of {', '.join(names())}")
 
 
@@ -109,17 +110,3 @@ def inventory() -> list[dict[str, Any]]:
             }
         )
     return told
-
-
-def _from_csv(path: Path) -> Run:
-    table = read_table(path)
-    meta = {
-        "format_version": FORMAT_VERSION,
-        "run_id": path.stem,
-        "origin": "file",
-        "title": path.name,
-        "device": "unknown",
-        "machine": {"name": "unknown"},
-        "protocol": {"name": "unknown"},
-    }
-    return Run(meta, table)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
-from .files import replace_file
+from ..files import write_atomic as replace_file
 
 if TYPE_CHECKING:
     import pandas as pd

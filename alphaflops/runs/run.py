@@ -1,32 +1,30 @@
-"""A run: metadata and one row per layer, as a frozen record that is checked whenever it is made."""
+"""A run: metadata, one row per layer and the raw samples, as a frozen record that is checked whenever it is made."""
 
 import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import layers
+from .. import files, layers
 from ..errors import AlphaflopsError
-from ..zips import read_arrays
-from .files import (
-    RUN_FILE,
-    SAMPLES_FILE,
-    SUMS_FILE,
-    TABLE_FILE,
-    changed_files,
-    json_bytes,
-    read_json,
-    replace_file,
-)
-from .schema import QUANTITIES, TEXT_COLUMNS, check_meta, checked_table
+from .derive import Verdict, derived, judge
+from .schema import DERIVED_COLUMNS, QUANTITIES, STORED_COLUMNS, TEXT_COLUMNS, check_meta, checked_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "samples.npz", "SHA256SUMS"
+SIZES: Final = {TABLE_FILE: 2**25, SAMPLES_FILE: 2**27, SUMS_FILE: 2**12, RUN_FILE: 2**22}
+"""Files of a run in the order in which they are written, and the most bytes that each may have."""
+
+MOST_SAMPLES: Final = 2**23
+"""Most samples of a run, of each quantity."""
+_ARRAYS: Final = dict.fromkeys((*QUANTITIES, *(f"{name}_n" for name in QUANTITIES)), MOST_SAMPLES)
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,13 @@ class Run:
     Parameters
     ----------
     meta : dict
-        ``format_version, run_id, origin ("measured" or "upstream"), title, device, machine, protocol`` and, for our own
-        measurements, ``software, profile, seed, started, sentinel``; for downloaded sets ``source``.
+        The content of ``run.json``, see ``run.schema.json``: ``format_version, run_id, origin, title, device, machine,
+        protocol`` and, for our own measurements, ``software, profile, seed, started, finished, seconds, sentinel``.
     table : DataFrame
-        One row per layer: `KEY_COLUMNS`, `layers.COLUMNS`, times in ms, status and state of the device.
+        One row per layer: `KEY_COLUMNS`, `layers.COLUMNS`, status and state of the device; times in ms, convergence and
+        flags are derived from the samples, see `derived`.
     samples : dict of str to ndarray
-        Raw samples (ms) by ``"{quantity}_{row}"``; empty where none were kept.
+        Raw samples (ms) by ``"{quantity}_{row}"``; empty where none were kept, and the table then tells the times.
     """
 
     meta: Mapping[str, Any]
@@ -49,8 +48,10 @@ class Run:
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_meta(self.meta, str(self.meta.get("run_id", "run")))
-        object.__setattr__(self, "table", checked_table(self.table, str(self.meta["run_id"])))
+        where = files.one_line(self.meta.get("run_id", "run"), 80)
+        check_meta(self.meta, where)
+        table = checked_table(self.table, where)
+        object.__setattr__(self, "table", derived(table, self.samples, self.meta, where))
 
     @property
     def id(self) -> str:
@@ -59,8 +60,12 @@ class Run:
 
     @property
     def machine(self) -> str:
-        """Name of the device that was timed."""
-        return str(self.meta["machine"]["name"])
+        """Name of the device that was timed; it says so where the run was resumed on other software or hardware."""
+        name = str(self.meta["machine"]["name"])
+        changed = sorted(
+            {key.partition(".")[0] for part in self.meta.get("resumed") or () for key in part["different"]}
+        )
+        return f"{name}, resumed with other {' and '.join(changed)}" if changed else name
 
     @property
     def layers(self) -> "pd.DataFrame":
@@ -68,10 +73,21 @@ class Run:
         return self.table[list(layers.COLUMNS)]
 
     @property
+    def sentinel(self) -> Verdict:
+        """How steady the machine was, judged from the sentinel's readings."""
+        return judge([reading for _, reading in (self.meta.get("sentinel") or {}).get("curve_s_ms", ())])
+
+    @property
     def ok(self) -> "Run":
         """The same run with the rows that were measured without error."""
-        kept = self.table[self.table["status"] == "ok"].reset_index(drop=True)
-        return Run(self.meta, kept, self.samples)
+        good = self.table["status"] == "ok"
+        if good.all():
+            return self
+        kept = object.__new__(Run)  # every row and sample was checked when this run was made
+        for name, value in (("meta", self.meta), ("table", self.table[good].reset_index(drop=True))):
+            object.__setattr__(kept, name, value)
+        object.__setattr__(kept, "samples", self.samples)
+        return kept
 
     def time_ms(self, quantity: str = "latency") -> "pd.Series[float]":
         """Time of each layer (ms).
@@ -89,69 +105,144 @@ class Run:
 
     @property
     def sha256(self) -> str:
-        """Hash of the table's text: what a calibration names as its origin."""
-        return hashlib.sha256(table_bytes(self.table)).hexdigest()
+        """Hash of layers, readings and samples, whatever the run is called: what a calibration names as its origin."""
+        found = hashlib.sha256(self._table_bytes())
+        for name, values in self._arrays().items():
+            found.update(name.encode() + values.tobytes())
+        return found.hexdigest()
+
+    def _table_bytes(self) -> bytes:
+        stored = STORED_COLUMNS if self.samples else (*STORED_COLUMNS, *DERIVED_COLUMNS)
+        table = self.table[[name for name in self.table.columns if name in stored]]
+        text: str = table.to_csv(index=False, lineterminator="\n")
+        return text.encode()
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {}
+        for quantity in QUANTITIES if self.samples else ():
+            taken = [np.asarray(self.samples.get(f"{quantity}_{int(row)}", ()), "<f4") for row in self.table["row"]]
+            arrays[quantity] = np.concatenate(taken)
+            arrays[f"{quantity}_n"] = np.array([len(values) for values in taken], "<i4")
+        return arrays
+
+    def files(self) -> dict[str, bytes]:
+        """Give the content of the run's files by name, in the order in which they are written: ``run.json`` last.
+
+        Without ``run.json`` a folder is no finished run, so a run is whole as soon as it is there.
+        """
+        content = {TABLE_FILE: self._table_bytes()}
+        if self.samples:
+            content[SAMPLES_FILE] = files.pack_arrays(self._arrays())
+        meta = files.json_bytes(self.meta)
+        sums = "".join(f"{files.sha256(data)}  {name}\n" for name, data in {**content, RUN_FILE: meta}.items())
+        return {**content, SUMS_FILE: sums.encode(), RUN_FILE: meta}
 
     def write(self, folder: Path | str) -> Path:
-        """Write the run as a new folder.
+        """Write the run as a new folder, whole or not at all.
 
         Raises
         ------
         AlphaflopsError
             If the folder exists and is not empty, or cannot be written.
         """
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise AlphaflopsError(f"{folder} exists already: choose another folder or remove it")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.write_files(folder)
-        except OSError as error:
-            raise AlphaflopsError(f"{folder} cannot be written: {error.strerror}") from error
-        return folder
-
-    def write_files(self, folder: Path) -> None:
-        """Write the files of the run into an existing folder, each whole or not at all, the checksums last."""
-        contents = {RUN_FILE: json_bytes(self.meta), TABLE_FILE: table_bytes(self.table)}
-        if self.samples:
-            buffer = io.BytesIO()
-            arrays: dict[str, Any] = {k: np.asarray(v, dtype=np.float32) for k, v in self.samples.items()}
-            np.savez_compressed(buffer, **arrays)
-            contents[SAMPLES_FILE] = buffer.getvalue()
-        sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
-        for name, data in {**contents, SUMS_FILE: sums.encode()}.items():
-            replace_file(folder / name, data)
+        return files.write_folder(folder, self.files())
 
     @classmethod
     def read(cls, folder: Path | str) -> "Run":
-        """Read a finished run, checking schema and checksums.
+        """Read a finished run, checking schema, checksums and samples.
 
         Raises
         ------
         AlphaflopsError
             If a file is missing, changed, truncated or against the schema.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise AlphaflopsError(f"{folder} is no run folder: it does not exist")
-        if not (folder / RUN_FILE).exists():
-            raise AlphaflopsError(f"{folder} is no finished run: it has no {RUN_FILE}")
-        meta = read_json(folder / RUN_FILE)
-        check_meta(meta, str(folder / RUN_FILE))
-        run = cls(meta, read_table(folder / TABLE_FILE), _read_samples(folder / SAMPLES_FILE))
-        if damage := changed_files(folder):
-            raise AlphaflopsError(f"{folder}: {'; '.join(damage)}")
+        return cls.parse(read_files(folder), str(folder))
+
+    @classmethod
+    def parse(cls, content: Mapping[str, bytes], where: str) -> "Run":
+        """Read a run from the content of its files by name, naming `where` in errors; see `read`."""
+        if RUN_FILE not in content:
+            raise AlphaflopsError(f"{where} is no finished run: it has no {RUN_FILE}")
+        meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
+        check_meta(meta, f"{where}/{RUN_FILE}")
+        for name in (TABLE_FILE, *([SAMPLES_FILE] if meta["origin"] == "measured" else [])):
+            if name not in content:
+                raise AlphaflopsError(f"{where} is no whole run: it has no {name}")
+        table = read_table(content[TABLE_FILE], f"{where}/{TABLE_FILE}")
+        samples: dict[str, NDArray[np.float64]] = {}
+        if SAMPLES_FILE in content:
+            if derivable := [name for name in table if name in DERIVED_COLUMNS]:
+                raise AlphaflopsError(f"{where}/{TABLE_FILE}: {derivable[0]} follows from the samples: remove it")
+            samples = _unpacked(table, content[SAMPLES_FILE], f"{where}/{SAMPLES_FILE}")
+        run = cls(meta, table, samples)
+        if damage := damaged(content):
+            raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
         return run
 
 
-def table_bytes(table: "pd.DataFrame") -> bytes:
-    """Give the table as the bytes of its CSV file."""
-    text: str = table.to_csv(index=False, lineterminator="\n")
-    return text.encode()
+def read_files(folder: Path | str) -> dict[str, bytes]:
+    """Read the files of a run folder, no links, within their limits.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is no such folder, or a file cannot be read.
+    """
+    folder, found = Path(folder), {}
+    try:
+        if not folder.is_dir():
+            raise AlphaflopsError(f"{folder} is no run folder: it does not exist")
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise AlphaflopsError(f"{folder} cannot be read: {error.strerror}") from error
+    for name, most in SIZES.items():
+        if name in names:
+            if (folder / name).is_symlink():
+                raise AlphaflopsError(f"{folder / name} is a link: a run holds plain files alone")
+            found[name] = files.read_bytes(folder / name, most)
+    return found
 
 
-def read_table(path: Path) -> "pd.DataFrame":
-    """Read and check a table of measured layers.
+def damaged(content: Mapping[str, bytes]) -> list[str]:
+    """Say which files of a run do not match its checksums: one phrase per file, none if all is well."""
+    if SUMS_FILE not in content:
+        return [f"{SUMS_FILE} is missing"]
+    wanted: dict[str, str] = {}
+    for line in content[SUMS_FILE].decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        wanted[name] = digest
+    present = [name for name in content if name != SUMS_FILE]
+    found = [
+        f"{name} does not match its checksum" for name in present if wanted.get(name) != files.sha256(content[name])
+    ]
+    found += [f"{name[:80]!r} is listed in {SUMS_FILE} but missing" for name in wanted if name not in present]
+    exact = "".join(f"{digest}  {name}\n" for name, digest in wanted.items())
+    if not found and content[SUMS_FILE] != exact.encode():
+        found.append(f"{SUMS_FILE} has changed")
+    return found
+
+
+def changed_files(folder: Path | str) -> list[str]:
+    """Say which files of a run folder do not match its checksums, see `damaged`."""
+    return damaged(read_files(folder))
+
+
+def _unpacked(table: "pd.DataFrame", data: bytes, where: str) -> dict[str, NDArray[np.float64]]:
+    arrays = files.read_arrays(data, _ARRAYS, where)
+    samples: dict[str, NDArray[np.float64]] = {}
+    for quantity in QUANTITIES:
+        if quantity not in arrays or f"{quantity}_n" not in arrays:
+            raise AlphaflopsError(f"{where} is incomplete: it has no {quantity} or no {quantity}_n")
+        values, counts = arrays[quantity].astype(np.float64), arrays[f"{quantity}_n"].astype(np.int64)
+        if len(counts) != len(table) or (counts < 0).any() or counts.sum() != len(values):
+            raise AlphaflopsError(f"{where}: {quantity}_n does not give the samples of {len(table)} rows")
+        parts = np.split(values, np.cumsum(counts)[:-1])
+        samples |= {f"{quantity}_{int(row)}": part for row, part in zip(table["row"], parts, strict=True) if len(part)}
+    return samples
+
+
+def read_table(data: bytes, where: str) -> "pd.DataFrame":
+    """Read and check a run's own table of layers, written by `Run.files`.
 
     Raises
     ------
@@ -160,17 +251,14 @@ def read_table(path: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    if not data.endswith(b"\n"):
+        raise AlphaflopsError(f"{where} is truncated: its last line is not complete")
     try:
-        raw = path.read_bytes()
-        if not raw.endswith(b"\n"):
-            raise AlphaflopsError(f"{path} is truncated: its last line is not complete")
         types = dict.fromkeys(TEXT_COLUMNS, str)
-        table: pd.DataFrame = pd.read_csv(io.BytesIO(raw), dtype=types, keep_default_na=True, **exact_floats())
-    except OSError as error:
-        raise AlphaflopsError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, pd.errors.ParserError) as error:
-        raise AlphaflopsError(f"{path} is no table of layers: {' '.join(str(error).split())}") from error
-    return checked_table(table, str(path))
+        table: pd.DataFrame = pd.read_csv(io.BytesIO(data), dtype=types, **exact_floats())
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        raise AlphaflopsError(f"{where} is no table of layers: {files.one_line(error)}") from error
+    return checked_table(table, where)
 
 
 def exact_floats() -> dict[str, Any]:
@@ -179,7 +267,3 @@ def exact_floats() -> dict[str, Any]:
 
     older = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
     return {"float_precision": "round_trip"} if older else {}
-
-
-def _read_samples(path: Path) -> dict[str, NDArray[np.float64]]:
-    return read_arrays(path, str(path)) if path.exists() else {}

@@ -1,77 +1,120 @@
-"""What metadata and table of a run must hold: names, types, ranges, and errors that name the row at fault."""
+"""What metadata and table of a run must hold: names, types, ranges, and errors that name the key or row at fault."""
 
 import difflib
+import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .. import layers
+from .. import files, layers
 from ..errors import AlphaflopsError
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 QUANTITIES: Final = ("latency", "throughput")
 STATUSES: Final = ("ok", "out-of-memory", "unsupported", "error")
 
 KEY_COLUMNS: Final = ("row", "experiment", "figure", "line", "x")
-TIME_COLUMNS: Final = tuple(f"{q}_{part}" for q in QUANTITIES for part in ("ms", "low_ms", "high_ms", "n"))
+STATE_COLUMNS: Final = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")
+TAKEN_COLUMNS: Final = ("order", "elapsed_s", "warmups", "block_calls", "bad_clock")
 ENERGY_COLUMNS: Final = ("energy_j", "energy_gross_j", "energy_source")
-STATE_COLUMNS: Final = ("order", "elapsed_s", "temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "throttle")
-TEXT_COLUMNS: Final = ("experiment", "figure", "line", "status", "message", "flags", "throttle", "energy_source")
-KNOWN_COLUMNS: Final = (
+STORED_COLUMNS: Final = (
     *KEY_COLUMNS,
     *layers.COLUMNS,
-    *TIME_COLUMNS,
-    "converged",
     "status",
     "message",
-    "flags",
+    *TAKEN_COLUMNS,
     *STATE_COLUMNS,
     *ENERGY_COLUMNS,
 )
-REQUIRED_COLUMNS: Final = (*layers.COLUMNS, "latency_ms")
-REQUIRED_META: Final = ("format_version", "run_id", "origin", "title", "device", "machine", "protocol")
+"""Columns of ``layers.csv``: what was asked and what was read while it was timed."""
+TIME_COLUMNS: Final = tuple(f"{q}_{part}" for q in QUANTITIES for part in ("ms", "low_ms", "high_ms", "n"))
+DERIVED_COLUMNS: Final = (*TIME_COLUMNS, "converged", "flags")
+"""Columns that follow from the samples; a file holds them only where there are no samples to take them from."""
+TEXT_COLUMNS: Final = ("experiment", "figure", "line", "status", "message", "flags", "throttle", "energy_source")
+KNOWN_COLUMNS: Final = (*STORED_COLUMNS, *DERIVED_COLUMNS)
 
-LARGEST_KERNEL: Final = 4096
-"""Most taps of a kernel along one side: they are counted one by one."""
+RESERVED: Final = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+"""Names that some systems do not allow as a folder."""
+_LINE: Final = re.compile(f"{files.PRINTABLE}{{0,240}}")
+
+
+@lru_cache(maxsize=1)
+def meta_schema() -> dict[str, Any]:
+    """JSON Schema of ``run.json``; its ``$defs`` serve other files too."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("run.schema.json").read_text(encoding="utf-8"))
+    return schema
 
 
 def check_meta(meta: Mapping[str, Any], where: str) -> None:
-    """Check that metadata can be read by this version.
+    """Check that metadata can be read by this version: every key that anything reads, and the dates in their order.
 
     Raises
     ------
     AlphaflopsError
         Naming the key that is missing or wrong.
     """
-    for key in REQUIRED_META:
-        if key not in meta:
-            raise AlphaflopsError(f"{where}: {key} is missing from the metadata")
-    if meta["format_version"] != FORMAT_VERSION:
-        raise AlphaflopsError(
-            f"{where}: format_version is {meta['format_version']!r}, this program reads {FORMAT_VERSION}: update it"
-        )
-    for key in ("run_id", "origin", "title", "device"):
-        if not isinstance(meta[key], str):
-            raise AlphaflopsError(f"{where}: {key} is {meta[key]!r}: expected text")
-    for key in ("machine", "protocol"):
-        if not isinstance(meta[key], Mapping):
-            raise AlphaflopsError(f"{where}: {key} is {meta[key]!r}: expected an object")
-    if not isinstance(meta["machine"].get("name"), str):
-        raise AlphaflopsError(f"{where}: machine.name is missing from the metadata")
+    version = meta.get("format_version", FORMAT_VERSION)
+    if type(version) is not int or version != FORMAT_VERSION:
+        shown = files.one_line(repr(version), 40)
+        raise AlphaflopsError(f"{where}: format_version is {shown}, this program reads {FORMAT_VERSION}: update it")
+    files.check(dict(meta), meta_schema(), where)
+    names = ["started", *(["resumed"] * len(meta.get("resumed") or ())), "finished"]
+    told = [meta.get("started"), *(part["started"] for part in meta.get("resumed") or ()), meta.get("finished")]
+    dates = [(name, _date(date, f"{where}: {name}")) for name, date in zip(names, told, strict=True) if date]
+    for (first, before), (second, after) in pairwise(dates):
+        if after < before:
+            raise AlphaflopsError(f"{where}: {second} is {after.isoformat()}, before {first}, {before.isoformat()}")
 
 
-def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
-    """Check the columns of a table and give them their types and order.
+def _date(text: str, where: str) -> datetime:
+    try:
+        date = datetime.fromisoformat(text)
+        _ = date.utctimetuple()
+    except (ValueError, OverflowError) as error:
+        raise AlphaflopsError(f"{where} is {text!r}: expected a date such as 2026-01-31T12:00:00+00:00") from error
+    return date
+
+
+def check_slug(name: str) -> str:
+    """Give a run's name if it is safe as a folder on every system.
 
     Raises
     ------
     AlphaflopsError
-        For missing, unknown, non-numeric, NaN or negative columns, naming the first row at fault.
+        If it is not 1 to 64 of ``a–z 0–9 . _ -``, begins or ends with a sign, or is reserved.
+    """
+    rule = meta_schema()["$defs"]["id"]["pattern"]
+    if not re.search(rule, name) or ":" in name or name.partition(".")[0] in RESERVED:
+        shown = files.one_line(repr(name), 80)
+        raise AlphaflopsError(
+            f"run id {shown} cannot be a folder: use up to 64 of a-z, 0-9 and single . _ - (--id NAME)"
+        )
+    return name
+
+
+def slug(text: str, otherwise: str = "run") -> str:
+    """Make a run's name out of any text."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-") or otherwise
+    return f"{plain}-1"[-64:] if plain in RESERVED else plain
+
+
+def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
+    """Check the columns of a table and give them their types and order; times are checked by `derive`.
+
+    Raises
+    ------
+    AlphaflopsError
+        For missing, unknown, non-numeric or negative columns and text of more than one line, naming the first row.
     """
     import pandas as pd
 
@@ -79,91 +122,56 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
         if name not in KNOWN_COLUMNS:
             near = difflib.get_close_matches(str(name), KNOWN_COLUMNS, 1)
             hint = f": did you mean {near[0]!r}?" if near else ": remove it"
-            raise AlphaflopsError(f"{where}: column {name!r} is unknown{hint}")
-    for name in REQUIRED_COLUMNS:
+            raise AlphaflopsError(f"{where}: column {str(name)[:80]!r} is unknown{hint}")
+    for name in layers.COLUMNS:
         if name not in table:
             raise AlphaflopsError(f"{where}: column {name!r} is missing")
     if table.empty:
         raise AlphaflopsError(f"{where}: the table has no rows")
-    checked = table.copy()
-    for name, default in (("row", range(len(table))), ("experiment", "all"), ("figure", ""), ("line", ""), ("x", 0)):
+    checked = layers.as_table(table, where)
+    defaults = (("row", range(len(table))), ("experiment", "all"), ("figure", ""), ("line", ""), ("x", 0))
+    for name, default in (*defaults, ("status", "ok")):
         if name not in checked:
             checked[name] = default
-    if "status" not in checked:
-        checked["status"] = "ok"
-    for name in checked.columns:
+    for name in (name for name in KNOWN_COLUMNS if name in checked and name not in layers.COLUMNS):
         if name in TEXT_COLUMNS:
-            checked[name] = checked[name].fillna("").astype(str)
-    _check_layers(checked, where)
-    for name in ("row", "x", *TIME_COLUMNS, *STATE_COLUMNS, *ENERGY_COLUMNS):
-        if name in checked and name not in TEXT_COLUMNS:
-            checked[name] = _numbers(checked, name, where)
-    _check_values(checked, where)
-    if (bad := ~(np.isfinite(checked["row"]) & (checked["row"] % 1 == 0) & (checked["row"].abs() < 2**31))).any():
+            checked[name] = _texts(checked[name], f"{where}: {name}")
+        elif name != "converged":
+            checked[name] = _numbers(checked[name], f"{where}: {name}")
+    if (unknown := ~checked["status"].isin(STATUSES)).any():
+        at = first(unknown)
+        raise AlphaflopsError(f"{where}: status is {checked['status'].iloc[at]!r} in row {at}: expected {STATUSES}")
+    if (bad := ~((checked["row"] % 1 == 0) & (checked["row"].abs() < 2**31))).any():
         raise AlphaflopsError(f"{where}: row is {checked['row'][bad].iloc[0]}: expected an integer")
-    if checked["row"].duplicated().any():
-        raise AlphaflopsError(f"{where}: row {checked.loc[checked['row'].duplicated(), 'row'].iloc[0]} occurs twice")
+    if (twice := checked["row"].duplicated()).any():
+        raise AlphaflopsError(f"{where}: row {checked.loc[twice, 'row'].iloc[0]} occurs twice")
     order = [name for name in KNOWN_COLUMNS if name in checked]
     return pd.DataFrame(checked[order]).reset_index(drop=True)
 
 
-def _first(bad: "NDArray[np.bool_] | pd.Series[bool]") -> int:
+def first(bad: "NDArray[np.bool_] | pd.Series[bool]") -> int:
+    """Place of the first True."""
     return int(np.flatnonzero(bad)[0])
 
 
-def _numbers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[float]":
+def _texts(column: "pd.Series[Any]", where: str) -> "pd.Series[str]":
+    texts = column.fillna("").astype(str)
+    allowed = {text: bool(_LINE.fullmatch(text)) for text in texts.unique()}
+    if (bad := ~texts.map(allowed).astype(bool)).any():
+        shown = files.one_line(repr(texts.iloc[first(bad)]), 60)
+        raise AlphaflopsError(f"{where} is {shown} in row {first(bad)}: expected one printable line of at most 240")
+    return texts
+
+
+def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     import pandas as pd
 
     try:
-        numbers = pd.to_numeric(table[name], errors="coerce")
+        numbers = pd.to_numeric(column, errors="coerce")
     except OverflowError as error:  # an integer of more than 308 digits
-        raise AlphaflopsError(f"{where}: {name} holds a number that is too large") from error
-    if (bad := numbers.isna() & table[name].notna()).any():
-        at = _first(bad)
-        raise AlphaflopsError(f"{where}: {name} is {table[name].iloc[at]!r} in row {at}: expected a number")
+        raise AlphaflopsError(f"{where} holds a number that is too large") from error
+    if (bad := (numbers.isna() & column.notna()) | np.isinf(numbers.astype(float))).any():
+        raise AlphaflopsError(f"{where} is {column.iloc[first(bad)]!r:.60} in row {first(bad)}: expected a number")
+    if (low := numbers < 0).any() and not where.endswith((": row", ": x")):
+        raise AlphaflopsError(f"{where} is {numbers.iloc[first(low)]} in row {first(low)}: expected a positive number")
     return numbers
-
-
-def _check_layers(table: "pd.DataFrame", where: str) -> None:
-    for name in layers.COLUMNS:
-        if name == "kind":
-            if (unknown := ~table[name].isin(["conv2d", "dense"])).any():
-                at = _first(unknown)
-                raise AlphaflopsError(
-                    f"{where}: kind is {table[name].iloc[at]!r} in row {at}: expected conv2d or dense"
-                )
-            continue
-        if name == "bias" and table[name].isin([True, False]).all():
-            table[name] = table[name].astype(bool)
-            continue
-        numbers = _numbers(table, name, where)
-        least = 0 if name.startswith("pad_") or name == "bias" else 1
-        bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)) & (numbers < 2**31))
-        if bad.any():
-            at = _first(bad)
-            raise AlphaflopsError(
-                f"{where}: {name} is {numbers.iloc[at]} in row {at}: expected an integer from {least} up"
-            )
-        if name in ("k1", "k2") and (wide := numbers > LARGEST_KERNEL).any():
-            at = _first(wide)
-            raise AlphaflopsError(f"{where}: {name} is {numbers.iloc[at]} in row {at}: at most {LARGEST_KERNEL}")
-        table[name] = numbers.astype(bool if name == "bias" else np.int64)
-    height, width = layers.output_size(table)
-    if (empty := (height < 1) | (width < 1)).any():
-        raise AlphaflopsError(f"{where}: the kernel in row {_first(empty)} exceeds its padded input")
-
-
-def _check_values(table: "pd.DataFrame", where: str) -> None:
-    unknown = ~table["status"].isin(STATUSES)
-    if unknown.any():
-        at = _first(unknown)
-        raise AlphaflopsError(f"{where}: status is {table['status'].iloc[at]!r} in row {at}: expected {STATUSES}")
-    measured = table["status"] == "ok"
-    for name in TIME_COLUMNS:
-        if name not in table:
-            continue
-        values = table[name]
-        bad = (measured & ~(np.isfinite(values) & (values > 0))) if name == "latency_ms" else values < 0
-        if bad.any():
-            at = _first(bad)
-            raise AlphaflopsError(f"{where}: {name} is {values.iloc[at]} in row {at}: expected a positive number")

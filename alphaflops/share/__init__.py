@@ -1,22 +1,7 @@
-"""The artifact: runs that can be sent and received, the whole project as one checkable file, and how to cite it."""
+"""Runs on their way to others and back: packed by a list of what may leave, checked as a stranger's on return."""
 
-from .citation import cite
-from .crate import Checked, pack_artifact, verify_crate
 from .importing import Imported, import_run
+from .packing import Packed, pack_run, read_archive, verify_archive
 from .plausibility import problems
-from .runs import Packed, pack_run, read_run
-from .verification import verify_archive
 
-__all__ = [
-    "Checked",
-    "Imported",
-    "Packed",
-    "cite",
-    "import_run",
-    "pack_artifact",
-    "pack_run",
-    "problems",
-    "read_run",
-    "verify_archive",
-    "verify_crate",
-]
+__all__ = ["Imported", "Packed", "import_run", "pack_run", "problems", "read_archive", "verify_archive"]
