@@ -12,8 +12,23 @@ import pytest
 
 from alphaflops import host as machine
 from alphaflops.errors import AlphaflopsError
+from alphaflops.host import cpu
 
 torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A machine whose ``/proc`` and ``/sys`` hold what a test writes: ``planted({"/proc/cpuinfo": "…"})``."""
+    monkeypatch.setattr(cpu, "ROOT", tmp_path)
+
+    def plant(files):
+        for name, text in files.items():
+            path = tmp_path / name.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return plant
 
 
 def test_description_is_json_and_complete():
@@ -24,7 +39,6 @@ def test_description_is_json_and_complete():
     assert found["gpu"] is None
     assert found["cpu"]["cores"] >= found["cpu"]["cores_usable"] >= 1
     assert found["cpu"]["cache_mib"] > 0
-    assert machine.describe("cpu")["threads"] == machine.cores_usable()
 
 
 def test_software_names_versions():
@@ -53,12 +67,11 @@ def test_unknown_device():
         machine.describe("tpu")
 
 
-def test_sizes_and_files_that_are_not_there(monkeypatch):
-    monkeypatch.setattr(machine, "_read", lambda path: "32768K\n" if "index3" in path else "")
-    assert machine.cache_bytes() == 32 * 2**20
-    monkeypatch.setattr(machine, "_read", lambda path: "")
+def test_sizes_and_files_that_are_not_there(planted):
     assert machine.cache_bytes() == 64 * 2**20
     assert machine.cpu_name()
+    planted({"/sys/devices/system/cpu/cpu0/cache/index3/size": "32768K\n"})
+    assert machine.cache_bytes() == 32 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -69,25 +82,91 @@ def test_sizes_and_files_that_are_not_there(monkeypatch):
     ],
 )
 def test_a_processor_is_described_by_what_the_system_says_of_the_first_core(
-    monkeypatch, cpuinfo, name, instructions, virtual
+    planted, cpuinfo, name, instructions, virtual
 ):
     files = {"/proc/cpuinfo": cpuinfo, "/proc/meminfo": "MemTotal: 3145728 kB\n"}
     caches = "/sys/devices/system/cpu/cpu0/cache"
     files |= {f"{caches}/index0/size": "48K\n", f"{caches}/index2/size": "3M\n", f"{caches}/index3/size": "2048K\n"}
-    monkeypatch.setattr(machine, "_read", lambda path: files.get(path, ""))
+    planted(files)
     found = machine.describe_cpu()
     assert (found["name"], found["instructions"], found["virtual"]) == (name, instructions, virtual)
     assert (found["cache_mib"], found["memory_gib"]) == (3, 3)
 
 
-def test_memory(monkeypatch):
-    monkeypatch.setattr(machine, "_read", lambda path: "MemTotal: 4 kB\nMemAvailable: 3 kB\n")
+def test_memory(planted):
+    planted({"/proc/meminfo": "MemTotal: 4 kB\nMemAvailable: 3 kB\n"})
     assert machine.memory_bytes() == (4096, 3072)
 
 
-def test_blas_out_of_the_build_string():
-    assert machine._blas("Build settings: BLAS_INFO=mkl, BUILD_TYPE=Release") == "mkl"
-    assert machine._blas("nothing") is None
+GIB = 2**30
+MEMINFO = {"/proc/meminfo": f"MemTotal: {16 * 2**20} kB\nMemAvailable: {12 * 2**20} kB\n"}
+CONTAINER = {
+    "/sys/fs/cgroup/cpu.max": "100000 100000\n",
+    "/sys/fs/cgroup/memory.max": f"{2 * GIB}\n",
+    "/sys/fs/cgroup/memory.current": f"{GIB}\n",
+}
+NESTED = {
+    "/proc/self/cgroup": "0::/lab/job\n",
+    "/sys/fs/cgroup/lab/cpu.max": "100000 100000\n",
+    "/sys/fs/cgroup/lab/job/cpu.max": "max 100000\n",
+    "/sys/fs/cgroup/lab/memory.max": f"{2 * GIB}\n",
+    "/sys/fs/cgroup/lab/memory.current": f"{GIB + 4096}\n",
+    "/sys/fs/cgroup/lab/memory.stat": "anon 5\ninactive_file 4096\n",
+    "/sys/fs/cgroup/lab/job/memory.max": "max\n",
+}
+OLD = {
+    "/proc/self/cgroup": "4:memory:/\n2:cpu,cpuacct:/\n",
+    "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "150000\n",
+    "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes": f"{2 * GIB}\n",
+    "/sys/fs/cgroup/memory/memory.usage_in_bytes": f"{GIB}\n",
+}
+
+
+@pytest.mark.parametrize("files", [CONTAINER, NESTED, OLD])
+def test_limits_of_control_groups_are_honoured_and_recorded(planted, monkeypatch, files):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    planted(MEMINFO | files)
+    assert machine.cores_usable() == 1
+    assert machine.memory_bytes() == (2 * GIB, GIB)
+    found = machine.describe_cpu()
+    assert (found["cores_usable"], found["memory_gib"], found["memory_limit_gib"]) == (1, 16, 2)
+    assert found["quota_cores"] == (1.5 if files is OLD else 1)
+
+
+def test_without_limits_nothing_is_limited(planted, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    endless = {"/sys/fs/cgroup/memory/memory.limit_in_bytes": str(2**63 - 4096), "/sys/fs/cgroup/cpu.max": "max 100000"}
+    planted(
+        MEMINFO | endless | {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "9"}
+    )
+    assert machine.cores_usable() == 8
+    assert machine.memory_bytes() == (16 * GIB, 12 * GIB)
+    assert machine.describe_cpu()["memory_limit_gib"] is None
+
+
+@pytest.mark.parametrize(("told", "count"), [("3", 3), ("2,4", 2), ("", 8), ("many", 8)])
+def test_the_threads_that_the_environment_asks_for(planted, monkeypatch, told, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert machine.threads() == machine.describe("cpu")["threads"] == count
+    assert machine.threads(5) == 5
+
+
+@pytest.mark.parametrize("count", [0, -1, 2**40])
+def test_threads_that_cannot_be_had_are_refused(count):
+    with pytest.raises(AlphaflopsError, match=f"threads is {count}: give 1 to"):
+        machine.threads(count)
+
+
+def test_what_a_system_says_is_cut_to_what_a_record_may_hold(planted, monkeypatch):
+    planted({"/proc/cpuinfo": "model name\t: EPYC [9](../x) <script>$\n"})
+    monkeypatch.setattr(platform, "release", lambda: "5.15~/home/zeb\x1b[31m")
+    monkeypatch.setenv("KMP_AFFINITY", "/home/zeb `x`")
+    assert machine.cpu_name() == "EPYC 9 (../x) script"
+    told = machine.describe_software()
+    assert told["system"] == f"{platform.system()} 5.15--home-zeb--31m"
+    assert told["environment"]["KMP_AFFINITY"] == "-home-zeb--x-"
 
 
 PROPERTIES = SimpleNamespace(
@@ -179,31 +258,28 @@ def test_gpu_that_nvml_does_not_know(monkeypatch):
     assert found["gpu"]["driver"] is None
 
 
-def test_apple_machines_name_their_processor_and_gpu(monkeypatch):
+def test_apple_machines_name_their_processor_and_gpu(planted, monkeypatch):
     def sysctl(command, **_):
         assert command == ["sysctl", "-n", "machdep.cpu.brand_string"]
         return SimpleNamespace(stdout="Apple  M9\n")
 
-    monkeypatch.setattr(machine, "_read", lambda path: "")
-    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("subprocess.run", sysctl)
     assert machine.cpu_name() == "Apple M9"
     found = machine.describe("mps", 4)
     assert (found["name"], found["gpu"]) == ("Apple M9 (GPU)", {"name": "Apple M9"})
 
 
-def test_a_system_without_sysctl_still_has_a_name(monkeypatch):
+def test_a_system_without_sysctl_still_has_a_name(planted, monkeypatch):
     def absent(*_args, **_keys):
         raise FileNotFoundError("sysctl")
 
-    monkeypatch.setattr(machine, "_read", lambda path: "")
-    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("subprocess.run", absent)
     assert machine.cpu_name() == " ".join((platform.processor() or platform.machine()).split())
 
 
-def test_memory_and_cores_where_linux_does_not_tell(monkeypatch):
-    monkeypatch.setattr(machine, "_read", lambda path: "")
+def test_memory_and_cores_where_linux_does_not_tell(planted, monkeypatch):
     psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(total=8, available=5))
     monkeypatch.setitem(sys.modules, "psutil", psutil)
     assert machine.memory_bytes() == (8, 5)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from .. import host
 from ..errors import AlphaflopsError
-from ..host import cores_usable, nvml, nvml_handle
+from ..host import nvml, nvml_handle
 from .devices import CudaDevice, Device, MpsDevice, TorchDevice
 from .protocol import Protocol
 from .state import CpuSensors, GpuSensors, Watch
@@ -73,13 +74,11 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
     """
     import torch
 
-    if threads is not None and threads < 1:
-        raise AlphaflopsError(f"threads is {threads}: give at least 1")
     kind, _, index = name.partition(":")
     threads_before, benchmark_before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, threads_before)
-        torch.set_num_threads(threads or cores_usable())
+        torch.set_num_threads(host.threads(threads))
         stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark_before)
         torch.backends.cudnn.benchmark = settings.cudnn_benchmark
         stack.callback(_restore_tf32, torch, _set_tf32(torch, settings.tf32))

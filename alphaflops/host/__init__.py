@@ -1,0 +1,112 @@
+"""What a number needs to know about where it was measured: processor, accelerator, driver, libraries, threads.
+
+Nothing here identifies a person or one particular computer: no user name, host name, serial number, bus address or
+path is read. torch is imported only by the functions that ask it something.
+"""
+
+import os
+import platform
+import re
+from importlib import metadata
+from typing import Any
+
+from ..errors import AlphaflopsError
+from .cpu import cache_bytes, cores_usable, cpu_name, describe_cpu, memory_bytes, threads
+from .gpu import describe_gpu, nvml, nvml_handle
+from .words import word
+
+__all__ = [
+    "cache_bytes",
+    "cores_usable",
+    "cpu_name",
+    "describe",
+    "describe_cpu",
+    "describe_gpu",
+    "describe_software",
+    "library_versions",
+    "memory_bytes",
+    "nvml",
+    "nvml_handle",
+    "threads",
+]
+
+LIBRARIES = ("torch", "numpy", "pandas", "triton", "zeus", "nvidia-ml-py", "psutil")
+"""Distributions whose versions go into a record (None where absent)."""
+
+ENVIRONMENT = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "KMP_AFFINITY",
+    "GOMP_CPU_AFFINITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUDA_LAUNCH_BLOCKING",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "CUBLAS_WORKSPACE_CONFIG",
+)
+"""Environment variables that change timings; the ones that are set go into a record."""
+
+
+def _blas(config: str) -> str | None:
+    for part in config.replace("\n", ",").split(","):
+        if "BLAS_INFO=" in part:
+            return part.split("BLAS_INFO=")[1].strip()
+    return None
+
+
+def library_versions() -> dict[str, str | None]:
+    """Versions of `LIBRARIES` as installed, None for those that are absent."""
+    versions: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = word(metadata.version(name), 40)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def describe_software() -> dict[str, Any]:
+    """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
+    import torch
+
+    versions: dict[str, Any] = {**library_versions()}
+    versions["torch"] = word(torch.__version__, 40)
+    versions["cuda"] = torch.version.cuda
+    backends: Any = torch.backends
+    versions["cudnn"] = str(backends.cudnn.version()) if backends.cudnn.is_available() else None
+    versions["mkldnn"] = bool(backends.mkldnn.is_available())
+    blas = _blas(torch.__config__.show())
+    versions["blas"] = blas and word(blas)
+    versions["python"] = platform.python_version()
+    versions["system"] = word(f"{platform.system()} {platform.release()}")
+    versions["environment"] = {
+        name: re.sub(r"[^0-9A-Za-z_,:=.+-]", "-", os.environ[name])[:64] for name in ENVIRONMENT if name in os.environ
+    }
+    return versions
+
+
+def describe(device: str, asked: int | None = None) -> dict[str, Any]:
+    """Describe the machine behind `device` (``cpu``, ``cuda:N`` or ``mps``) for a record, with `asked` threads.
+
+    Returns
+    -------
+    dict
+        ``name`` (what a legend shows), ``cpu``, ``gpu`` (None without one) and ``threads``.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the kind of device is unknown.
+    """
+    cpu = describe_cpu()
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        gpu = describe_gpu(int(index or 0))
+        return {"name": gpu["name"], "cpu": cpu, "gpu": gpu, "threads": asked}
+    if kind == "mps":
+        return {"name": f"{cpu['name']} (GPU)", "cpu": cpu, "gpu": {"name": cpu["name"]}, "threads": asked}
+    if kind != "cpu":
+        raise AlphaflopsError(f"device is {device!r}: expected cpu, cuda, cuda:N or mps")
+    count = threads(asked)
+    return {"name": f"{cpu['name']}, {count} thread{'s' * (count > 1)}", "cpu": cpu, "gpu": None, "threads": count}
