@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 LONGEST_TITLE = 46
 
 
-def grid(frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, **settings: Any) -> "FacetGrid":
+def grid(
+    frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, flush: bool = False, **settings: Any
+) -> "FacetGrid":
     """Give a grid of empty panels, one for each value of column `by`, in the frame's order, titled by it.
 
     Parameters
@@ -35,9 +37,12 @@ def grid(frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, **se
         Of a panel (inches).
     across : int
         Panels side by side.
+    flush : bool
+        Titles begin at the figure's edge rather than at the panel's.
     **settings
         For `seaborn.FacetGrid`.
     """
+    import matplotlib.pyplot as plt
     import seaborn as sns
 
     shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
@@ -45,8 +50,13 @@ def grid(frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, **se
     found = sns.FacetGrid(frame, col=by, col_wrap=across, col_order=list(dict.fromkeys(frame[by])), **shape, **settings)
     found.set_titles("{col_name}")
     for ax in found.axes.flat:
-        text = ax.get_title("left")
-        ax.set_title(mathtext(text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"), loc="left")
+        text = mathtext(ax.get_title("left"))
+        text = text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
+        ax.set_title(" " if flush else text, loc="left")
+        if flush:  # from the figure's edge, where a long title takes no width from the panel
+            where: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
+            size, weight = plt.rcParams["axes.titlesize"], plt.rcParams["axes.titleweight"]
+            ax.annotate(text, (0, 1), (2, 5), size=size, weight=weight, **where).set_in_layout(False)
     return found
 
 
@@ -93,7 +103,9 @@ def lines(
             ax.set_ylim(0, 1.06 * part[y].max())
         if bound and name in bound:
             shown = np.geomspace(part[x].min(), part[x].max(), 50)
-            ax.plot(shown, bound[name](shown), color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
+            least = bound[name](shown)
+            shown, least = shown[least > 0.5 * part[y].min()], least[least > 0.5 * part[y].min()]
+            ax.plot(shown, least, color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
         if "floor_ms" in part and part["floor_ms"].iloc[0] > 0.3 * part[y].min():
             ax.axhline(part["floor_ms"].iloc[0], color=style.INK, ls=":", lw=1)
         style.plain_ticks(ax)
@@ -173,7 +185,7 @@ def points(
             odd = part[part["beyond"]]
             ax.scatter(odd[x], odd[y], s=40, facecolor="none", edgecolor=style.INK, lw=0.9, zorder=5)
         if identity:
-            ends = [min(part[x].min(), part[y].min()), max(part[x].max(), part[y].max())]
+            ends = [max(part[x].min(), part[y].min() / 2), max(part[x].max(), part[y].max())]
             ax.plot(ends, ends, color=style.INK, lw=1, zorder=1)
         if level is not None:
             ax.axhline(level, color=style.INK, lw=1, zorder=1)
@@ -220,7 +232,7 @@ def dots(
     """
     names = list(dict.fromkeys(frame[rows]))
     kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
-    drawn = grid(frame, by, 0.5 + 0.235 * len(names), across=across, sharey=True, sharex=log)
+    drawn = grid(frame, by, 0.5 + 0.235 * len(names), across=across, flush=across == 1, sharey=True, sharex=log)
     for name, ax in drawn.axes_dict.items():
         for kind, colour, mark in zip(kinds, style.LINES, style.MARKS, strict=False):
             part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
@@ -260,7 +272,7 @@ def bars(frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str,
     """
     import seaborn as sns
 
-    drawn = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), sharex=False)
+    drawn = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), flush=True, sharex=False)
     for (name, ax), colour in zip(drawn.axes_dict.items(), style.LINES, strict=False):
         part = frame[frame[by] == name]
         sns.barplot(part, x=value, y=rows, color=colour, saturation=1, width=0.66, ax=ax, errorbar=None)

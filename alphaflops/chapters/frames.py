@@ -129,9 +129,9 @@ def sweep(runs: Sequence[Run], figure: str) -> "pd.DataFrame":
         raise AlphaflopsError(f"no run holds the layers of {figure!r}: measure them")
     place = {key: i for i, key in enumerate(order)}
     keys = zip(frame["experiment"], frame["line"], strict=True)
-    frame = frame.assign(order=[place.get(key, -1) for key in keys])
-    frame = frame[frame["order"] >= 0].sort_values(["order", "x"], kind="stable")
-    return frame.drop(columns="order").reset_index(drop=True)
+    frame = frame.assign(order=[place.get(key, -1) for key in keys], shown=frame["run"].map([r.id for r in runs].index))
+    frame = frame[frame["order"] >= 0].sort_values(["shown", "order", "x"], kind="stable")
+    return frame.drop(columns=["shown", "order"]).reset_index(drop=True)
 
 
 def _measured(run: Run, names: Sequence[str]) -> "pd.DataFrame":

@@ -63,7 +63,7 @@ def grid(layers: "pd.DataFrame") -> "pd.DataFrame":
                 "last": sizes(last),
                 "million FLOPs": between([*flops(part) / 1e6]),
                 "MB moved at least": between([*bytes_moved(part) / 1e6]),
-                "positions S": between([*spatial_size(part)], 3),
+                "positions S": " to ".join(f"{s:,.0f}" for s in sorted({*spatial_size(part)[[0, -1]]})),
             }
         )
     return pd.DataFrame(rows)
@@ -95,6 +95,15 @@ def _protocol(run: "Run") -> str:
 def _software(known: dict[str, Any]) -> str:
     names = ("torch", "cuda", "cudnn")
     return ", ".join(f"{name} {known[name]}" for name in names if known.get(name)) or "not stated"
+
+
+text = markdown
+"""Give a text of a run, such as its machine, for a sentence."""
+
+
+def by_machine(values: "pd.Series[float]", digits: int = 2) -> str:
+    """Write one number per machine as a sentence needs it: ``14 (Quadro T2000) and 12 (one core)``."""
+    return said([f"{number(value, digits)} ({markdown(name)})" for name, value in values.items()])
 
 
 def said(names: Sequence[str]) -> str:
