@@ -142,8 +142,9 @@ def _folds(run: "Run") -> str | None:
 
 
 def _both_vary(run: "Run") -> str | None:
-    seen = statistics.distinguishable(run)
-    return None if seen else "positions and kernel areas do not vary apart in this run's layers"
+    found = statistics.exponents(run)
+    told = [f"{name}: {found[name].reason}" for name in "SK" if name in found and found[name].reason]
+    return "; ".join(told) or (None if found else "too few layers to tell")
 
 
 def _flatter(run: "Run", _: ErrorOf, authors: "Run | None") -> float:
@@ -247,7 +248,7 @@ CLAIMS: Final = (
         "space discounted, kernel not",
         AFTER_PAPER,
         "On any layers, time grows more slowly with positions than with the kernel's area.",
-        "Exponent of the kernel's area minus exponent of positions in t = t₀ + bytes/b + c·Sˢ·Kᵏ·Cinⁱ·Coutᵒ (added "
+        "Exponent of the kernel's area minus exponent of positions in t = t₀ + bytes/b + c·S^s·K^k·Cin^i·Cout^o (added "
         "when the exponents of some machines were known)",
         "difference of exponents",
         "",

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..costs.alpha import kernel_area, published_ms, spatial_size
+from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
-from ..layers import bytes_moved, macs
+from ..layers import macs
 from ..runs.sources import AUTHORS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..fitting.dissect import Exponent
     from ..runs import Run
 
 ErrorOf: TypeAlias = Callable[["Run", str], float]
@@ -32,9 +33,6 @@ CLEAR: Final = 1.1
 """Factor beyond which two FLOP counts or two times count as different; layers measured twice differ by less."""
 PAIRED_LAYERS: Final = 1500
 """Layers that are compared in pairs; of more, a seeded sample is taken."""
-LEAST_AREAS: Final = 3
-"""Kernel areas that a run must have for an exponent of its own."""
-FITTED_LAYERS: Final = 2000
 SMALL_STEP: Final = 1.02
 """Largest growth of FLOPs along one step of a fine grid for which a growth in time is called a jump."""
 SIDE: Final = 3
@@ -124,40 +122,25 @@ def kernel_slope(run: "Run") -> float:
     return float(np.median(slopes)) if slopes else float("nan")
 
 
-def distinguishable(run: "Run") -> bool:
-    """Whether the run's layers have enough kernel areas for an exponent of their own."""
-    return len(np.unique(kernel_area(run.table))) >= LEAST_AREAS
-
-
 def kernel_minus_space(run: "Run") -> float:
-    """Exponent of time in the kernel's area minus that in positions; see `exponents`."""
+    """Exponent of time in the kernel's area minus that in positions; see `alphaflops.fitting.dissect`."""
     found = exponents(run)
-    return found["k"] - found["s"]
+    return found["K"].value - found["S"].value
 
 
-def exponents(run: "Run") -> dict[str, float]:
-    """Fit ``t = t0 + bytes/b + c·S^s·K^k·Cin^i·Cout^o`` and give s, k, i and o (no unit).
+def exponents(run: "Run") -> "dict[str, Exponent]":
+    """Exponent of time along each dimension, by its name; none where there are too few layers."""
+    return dict(_exponents(_Held(run, run.sha256)))
 
-    Soft-L1 on log residuals, on at most `FITTED_LAYERS` layers, by seed. With exponents of 1 the product is FLOPs.
-    """
-    from scipy.optimize import least_squares
 
-    table = run.table
-    if len(table) > FITTED_LAYERS:
-        table = table.sample(FITTED_LAYERS, random_state=0)
-    sizes = [spatial_size(table), kernel_area(table), table["in_channels"] / table["groups"], table["out_channels"]]
-    logs = np.log(np.array(sizes, dtype=float))
-    logs -= logs.mean(axis=1, keepdims=True)
-    moved, times = bytes_moved(table) / 1e6, table["latency_ms"].to_numpy(dtype=float)
+@lru_cache(maxsize=64)
+def _exponents(held: "_Held") -> "tuple[tuple[str, Exponent], ...]":
+    from ..fitting.dissect import dissect
 
-    def residuals(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.log((np.exp(p[0]) + np.exp(p[1]) * moved + np.exp(p[2] + p[3:] @ logs)) / times))
-
-    start = [np.log(times.min()), np.log(np.median(times / moved) / 10), np.log(np.median(times)), 1, 1, 1, 1]
-    low, high = [-16, -16, -16, 0, 0, 0, 0], [9, 9, 9, 3, 3, 3, 3]
-    start = np.clip(start, np.array(low) + 1e-3, np.array(high) - 1e-3)
-    found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.1)
-    return dict(zip("skio", map(float, found.x[3:]), strict=True))
+    try:
+        return tuple((found.dimension, found) for found in dissect(held.run, draws=2))
+    except AlphaflopsError:
+        return ()
 
 
 @lru_cache(maxsize=256)
