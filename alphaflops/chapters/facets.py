@@ -91,7 +91,7 @@ def lines(
         Name the lines above the panels instead of at their ends.
     """
     about = experiments.find(str(frame["experiment"].iloc[0])) if "experiment" in frame else None
-    drawn = grid(frame, by, height)
+    drawn = grid(frame, by, height, sharex=by == "machine")
     for name, ax in drawn.axes_dict.items():
         part = frame[frame[by] == name]
         ends = _lines(ax, part, x, y, marker)

@@ -63,6 +63,11 @@ def reference_runs() -> list[str]:
     return sorted((run.id for run in shown if run.id not in several), key=lambda name: (name != "cpu-1core", name))
 
 
+def fine_runs() -> list[str]:
+    """Names of the bundled runs over the replication's fine grids."""
+    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") == "fine"]
+
+
 def _plain(run: Run) -> bool:
     return bool(run.meta["protocol"].get("name", "adaptive") == "adaptive")
 

@@ -73,6 +73,14 @@ def beyond(run: "Run") -> NDArray[np.bool_]:
     return np.asarray(arithmetic | memory)
 
 
+def roof(run: "Run") -> NDArray[np.float64]:
+    """Give what the data sheet allows for each layer, shape ``(n,)`` (10¹² FLOP/s); NaN where no peak is known."""
+    table, known = run.ok.table, peaks(run)
+    if known is None:
+        return np.full(len(table), np.nan)
+    return np.asarray(np.minimum(known[0], known[1] * flops(table) / bytes_moved(table) / 1e3))
+
+
 def repeated(run: "Run") -> "pd.DataFrame":
     """Compare the times of layers that a run holds more than once.
 
