@@ -4,6 +4,7 @@ Targets are those of the project; the figures are of this machine and this momen
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -25,16 +26,31 @@ def seconds(function: Callable[[], object], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def run_python(*args: str) -> str:
+def run_python(*args: str, **environment: str) -> str:
     """Run Python in a fresh process, wait for it and give what it printed."""
-    return subprocess.run([sys.executable, *args], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    command, settings = [sys.executable, *args], {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=settings).stdout
 
 
 def importing() -> str:
-    """``import alphaflops`` in a fresh process."""
+    """``import alphaflops`` in a fresh process, and what it loads besides."""
     code = "import time; start = time.perf_counter(); import alphaflops; print(time.perf_counter() - start)"
+    heavy = "import sys, alphaflops; print(*{'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
     times = [float(run_python("-c", code)) for _ in range(5)]
-    return f"{statistics.median(times):.4f} s (target 0.2 s)"
+    return (
+        f"{statistics.median(times):.4f} s (target 0.1 s); heavy libraries: {run_python('-c', heavy).strip() or 'none'}"
+    )
+
+
+def helping() -> str:
+    """``alphaflops --help``, process start included."""
+    return f"{seconds(lambda: run_python('-m', 'alphaflops', '--help')):.2f} s (target 0.3 s)"
+
+
+def estimating_cold() -> str:
+    """``alphaflops estimate`` of ResNet-50 on the command line, process start included."""
+    network = ("alphaflops.prediction.zoo:resnet50", "--input", "1,3,224,224", "--calibration", "cpu-1core")
+    return f"{seconds(lambda: run_python('-m', 'alphaflops', 'estimate', *network), 3):.1f} s (target 4 s)"
 
 
 def counts() -> str:
@@ -67,12 +83,23 @@ def book() -> str:
 
 
 def fit() -> str:
-    """One fit of the best form to the authors' 721 points."""
-    from alphaflops import load
-    from alphaflops.fitting import score
+    """One fit of the project's formula, with its intervals, to the authors' 721 points and to a large set."""
+    import alphaflops as af
 
-    run = load("paper-t2000")
-    return f"{seconds(lambda: score(run, 'best'), 3):.2f} s (target 5 s)"
+    runs = {name: af.load(name) for name in ("paper-t2000", "miopen-mi100")}
+    times = (f"{name} {seconds(lambda run=run: af.fit(run), 1):.2f} s" for name, run in runs.items())
+    return f"{', '.join(times)} (target 3 s)"
+
+
+def reading() -> str:
+    """MIOpen's find-db: read from its file for the first time, and from the cache."""
+    code = (
+        "import time, alphaflops as af; start = time.perf_counter(); "
+        "af.load('miopen-mi100'); print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        first, again = (float(run_python("-c", code, ALPHAFLOPS_CACHE=cache)) for _ in range(2))
+    return f"{first:.2f} s (target 3 s), again {again:.2f} s"
 
 
 def smoke() -> str:
@@ -82,29 +109,16 @@ def smoke() -> str:
         return f"{seconds(lambda: run_python(*command, '--out', f'{out}/run'), 1):.1f} s (target 20 s)"
 
 
-def protocol() -> str:
-    """Our protocol against 2000 repetitions of the same layers in one process."""
-    from alphaflops.measuring.comparison import bench
-
-    found = bench()
-    return (
-        f"{found['layers']} layers: medians differ by {found['median_difference_pct']} % (median), "
-        f"{found['worst_difference_pct']} % (worst), {found['within_2_pct']} within 2 % "
-        f"(halves of the 2000 among themselves: {found['halves_within_2_pct']}); "
-        f"{found['short_s']} s against {found['long_s']} s = 1/{1 / found['time_ratio']:.0f} (target 1/20)"
-    )
-
-
 def estimating() -> str:
     """``estimate`` of ResNet-50, warm, beside `FlopCounterMode` alone, and its peak memory beyond the model (MB)."""
     code = """
 import resource, torch
 from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.bench import seconds
-from alphaflops.prediction import estimate, find_calibration
+from alphaflops import estimate, read_calibration
 from alphaflops.prediction.zoo import resnet50
 torch.set_num_threads(1)
-model, shape, calibration = resnet50().eval(), (1, 3, 224, 224), find_calibration("cpu-1core")
+model, shape, calibration = resnet50().eval(), (1, 3, 224, 224), read_calibration("cpu-1core")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 estimate(model, shape, calibration)
 extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
@@ -122,7 +136,7 @@ print(seconds(lambda: estimate(model, shape, calibration), 15), seconds(counted,
     )
 
 
-BENCHMARKS = (importing, counts, estimating, pages, fit, smoke, protocol, book)
+BENCHMARKS = (importing, helping, counts, estimating, estimating_cold, reading, fit, pages, smoke, book)
 
 
 def main() -> None:
@@ -131,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *by_name], help="benchmarks to run; all by default")
     for name in parser.parse_args().names or by_name:
-        print(f"{name:>10}  {by_name[name].__doc__}\n{'':>10}  {by_name[name]()}", flush=True)
+        print(f"{name:>15}  {by_name[name].__doc__}\n{'':>15}  {by_name[name]()}", flush=True)
 
 
 if __name__ == "__main__":
