@@ -23,6 +23,7 @@ from alphaflops.fitting import calibration as calibrations
 from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
 from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
 
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if find_spec("playwright") is None or find_spec("axe_core_python") is None:
     pytest.skip("playwright is not installed: pip install -e '.[browser]'", allow_module_level=True)

@@ -11,6 +11,7 @@ from alphaflops import paths
 from alphaflops.book import publish
 from alphaflops.errors import AlphaflopsError
 
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECRET = "planted-in-the-environment-of-the-builder"
 NAMES = (

@@ -19,7 +19,10 @@ from alphaflops.paths import CHECKOUT
 from alphaflops.runs import datasets, sources
 from alphaflops.share import import_run, pack_run
 
-pytestmark = pytest.mark.skipif(os.environ.get("REPEAT") != "1", reason="builds the book three times: make repeat")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.environ.get("REPEAT") != "1", reason="builds the book three times: make repeat"),
+]
 
 ANOTHER_DAY = Path(__file__).parent / "another_day"
 """Folder whose ``sitecustomize`` shifts the clock of every Python that has it on its path."""

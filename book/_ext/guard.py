@@ -25,7 +25,7 @@ ATTRIBUTES = {
     "a": ["href"],
 }
 LINKS = ("http", "https", "mailto")
-POINTS = re.compile(r'<script type="application/json" class="[\w -]+" data-figure="[\w-]+">(.*)</script>', re.DOTALL)
+POINTS = re.compile(r'<script type="application/json" class="hover-points"( data-\w+="[\w-]+")*>(.*)</script>', re.S)
 """What hover.js reads: data, which no browser runs."""
 PRIVATE = ("runs", "measured")
 """Folders of a stage that hold runs: no page offers their files."""
@@ -35,11 +35,11 @@ def allowed(html):
     """Give HTML of an output without anything that acts."""
     if data := POINTS.fullmatch(html.strip()):
         try:
-            json.loads(data[1])
+            json.loads(data[2])
         except ValueError:
             pass
         else:
-            return html if "<" not in data[1] else html.replace(data[1], data[1].replace("<", r"\u003c"))
+            return html if "<" not in data[2] else html.replace(data[2], data[2].replace("<", r"\u003c"))
     html = re.sub(r"<style[^>]*>[^<]*</style>", "", html)  # pandas' own, which the book's style replaces
     return bleach.clean(html, TAGS, ATTRIBUTES, LINKS, css_sanitizer=CSSSanitizer())
 
