@@ -1,6 +1,5 @@
 """Every chapter: text and notebook are one, cells are short, figures are described, prose has no typed results."""
 
-import ast
 import os
 import re
 import shutil
@@ -41,13 +40,9 @@ def test_committed_notebook_is_the_run_text(chapter):
 
 
 @each_chapter
-def test_cells_are_short_and_define_nothing(chapter):
+def test_cells_are_short(chapter):
     for cell in code_cells(jupytext.read(chapter.text)):
         assert len(cell.source.splitlines()) <= LONGEST_CELL, cell.source
-        defined = [
-            node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        ]
-        assert not defined, cell.source
 
 
 @each_chapter
@@ -89,8 +84,7 @@ def test_outputs_hold_no_warning_path_or_error(chapter):
 def test_figures_have_label_caption_and_alt_text(chapter):
     for cell in code_cells(nbformat.read(chapter.committed, 4)):
         images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
-        drawn = cell.source.count(".draw_") + cell.source.count(".chart(")
-        assert len(images) == drawn, "one drawing call per cell: figure = figures.draw_…"
+        assert len(images) <= 1, "one figure per cell, so that each has its caption"
         if images:
             shown = cell.metadata["mystnb"]
             assert shown["figure"]["name"].startswith("fig-")

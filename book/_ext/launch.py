@@ -1,6 +1,8 @@
 """Links to the repository, to Binder and to Colab on every chapter, once CITATION.cff names a public address."""
 
-from alphaflops.share.citation import citation
+import yaml
+
+from alphaflops.book.contents import checkout
 
 BRANCH = "main"
 
@@ -21,7 +23,8 @@ def theme_options(cited: dict) -> dict:
 
 def add_links(app, config):
     """Add the settings to those of ``_config.yml``."""
-    config.html_theme_options = {**config.html_theme_options, **theme_options(citation())}
+    cited = yaml.safe_load((checkout() / "CITATION.cff").read_text(encoding="utf-8"))
+    config.html_theme_options = {**config.html_theme_options, **theme_options(cited)}
 
 
 def setup(app):
