@@ -29,9 +29,14 @@ def entries() -> dict[str, DataSet]:
     return listed | {name: _described(name) for name in here if name not in known}
 
 
+def meta(name: str) -> dict[str, Any]:
+    """Read the metadata of a bundled run alone."""
+    return read_json(runs_folder() / name / RUN_FILE)
+
+
 def _described(name: str) -> DataSet:
-    meta = read_json(runs_folder() / name / RUN_FILE)
-    device, machine = str(meta.get("device")), str(dict(meta.get("machine") or {}).get("name"))
+    told = meta(name)
+    device, machine = str(told.get("device")), str(dict(told.get("machine") or {}).get("name"))
     vendor = "CPU" if device == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
     return DataSet(name, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
 
