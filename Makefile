@@ -67,7 +67,6 @@ repeat: .venv/.installed
 # A new user's way, offline after the installation; its times go into REPRODUCING.md
 trial: .venv/.installed
 	$(PYTHON) .ci/trial.py data/trial.json
-	$(BIN)/alphaflops reproduce --page
 
 lint: .venv/.installed
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"

@@ -1,7 +1,7 @@
 """What a new user meets: a clean clone, a new home, empty caches, and no network once everything is installed.
 
 Usage: python3 .ci/trial.py OUT.json
-Every step's minutes and peak memory are written to OUT.json, and `alphaflops reproduce --page` shows them. The network
+Every step's minutes and peak memory are written to OUT.json. The network
 is cut with `unshare` (Linux); data of others come from the folder in ALPHAFLOPS_MIRROR.
 """
 
