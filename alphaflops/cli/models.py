@@ -133,10 +133,9 @@ def claims_options(parser: argparse.ArgumentParser) -> None:
 def claims(args: argparse.Namespace) -> None:
     """Judge the claims; thresholds were fixed beforehand and are in the JSON output."""
     from ..claims import judge, row
-    from ..runs.datasets import authors, load
-    from ..study.scores import reference_runs
+    from ..runs.datasets import at_hand, authors, load
 
-    loaded = [load(run) for run in args.runs] if args.runs else reference_runs()
+    loaded = [load(run) for run in args.runs or at_hand("development")]
     theirs = authors()
     rows = [row(verdict) for run in loaded for verdict in judge(run, authors=theirs)]
     if args.json:

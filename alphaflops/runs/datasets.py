@@ -92,6 +92,11 @@ def available(name: str) -> bool:
     return local(source) is not None
 
 
+def at_hand(*roles: str) -> list[str]:
+    """Name the data sets of some roles, or of all, that can be loaded now without the network."""
+    return [name for name, entry in entries().items() if (not roles or entry.role in roles) and available(name)]
+
+
 def authors() -> Run | None:
     """Load the layers that the paper's authors measured; None where their data cannot be had without the network."""
     return load(AUTHORS).ok if available(AUTHORS) else None
