@@ -1,0 +1,10 @@
+"""Every number that the book shows and compares, in ``data/results/NAME.csv``, made anew where data or code changed.
+
+`read` gives a table, `refresh` computes what is stale, `check` computes again and says what differs.
+"""
+
+from .refreshing import check, refresh, stale
+from .registry import RESULTS, Result
+from .tables import absent, read
+
+__all__ = ["RESULTS", "Result", "absent", "check", "read", "refresh", "stale"]

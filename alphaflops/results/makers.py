@@ -1,0 +1,206 @@
+"""Functions that make results: ``(data set, part) -> rows`` for one data set."""
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..costs import OURS, features, model
+from ..errors import AlphaflopsError
+from ..fitting import Calibration, calibrate, score
+from ..fitting.dissect import dissect, insight
+from ..fitting.scoring import errors, fitted, identical
+from ..layers import macs
+from ..runs import Run, datasets
+from ..runs.sources import AUTHORS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Rows = list[dict[str, Any]]
+LAYERS: Final = 2000
+"""Most distinct layers of a set that fits and scores look at, drawn once: nobody measures more in a day, and a learned
+model is then no dearer than a formula."""
+VALIDATIONS: Final[tuple[Any, ...]] = (None, "random", "figure", "macs", "rows")
+SIZES: Final = (15, 30, 60, 120, 250, 500)
+"""Layers to calibrate with, in the learning curve."""
+LEARNERS: Final = ("macs+t0", "alpha+t0", OURS.name)
+REPEATS: Final = 5
+SPLITS: Final = 4
+FILE: Final = "file"
+"""Entry of a row that goes into a file of its own: its path under the data folder, and its text."""
+LEAST_JUDGED: Final = 50
+"""Layers that must remain for judging."""
+CALIBRATED: Final = (OURS.name, "macs+t0", "alpha")
+"""Formulas kept for each run; the first one's file bears the run's name alone."""
+
+
+@lru_cache(maxsize=2)
+def sample(name: str) -> Run:
+    """Load the usable layers of a set, at most `LAYERS` distinct ones of them, drawn by seed."""
+    run = datasets.load(name).ok
+    groups = identical(run.table)
+    distinct = int(groups.max()) + 1
+    if distinct <= LAYERS:
+        return run
+    return _part(run, np.isin(groups, np.random.default_rng(0).permutation(distinct)[:LAYERS]))
+
+
+def _part(run: Run, rows: "NDArray[np.bool_]") -> Run:
+    return Run(run.meta, run.table[rows].reset_index(drop=True))
+
+
+def scores(name: str, part: str) -> Rows:
+    """Score one model on a set under each validation that its layers allow."""
+    run, entry = sample(name), datasets.entries()[name]
+    about = {"role": entry.role, "vendor": entry.vendor, "model": part, "parameters": _count(part)}
+    rows = []
+    for cv in VALIDATIONS:
+        try:
+            found = score(run, part, cv).as_dict()
+        except AlphaflopsError:  # one figure only, or too few layers to hold some out
+            continue
+        kept = ("n", "mape_pct", "median_ape_pct", "r2", "spearman", "within_20_pct")
+        rows.append({**about, "cv": cv or "in sample", **{key: found[key] for key in kept}})
+    return rows
+
+
+def _count(name: str) -> int | None:
+    return None if name == "boosting" else len(model(name).parameters)
+
+
+def dissection(name: str, part: str) -> Rows:
+    """Give the exponents of time along each dimension, and those that the published α-FLOPs give for these layers."""
+    run = datasets.load(name).ok
+    entry = datasets.entries()[name.partition(":")[0]]
+    source = dict(run.meta.get("source") or {})
+    about = {
+        "vendor": entry.vendor,
+        "role": entry.role,
+        "number_type": source.get("number_type", "fp32"),
+        "direction": source.get("direction", "forward"),
+    }
+    published = model("alpha-published")
+    alpha = run.table.assign(latency_ms=published.predict_ms(run.table, {}))
+    rows = []
+    try:
+        found = {"measured": dissect(run), "alpha-published": dissect(Run(run.meta, alpha), draws=2)}
+    except AlphaflopsError:  # a smoke run has too few layers
+        return []
+    for times, exponents in found.items():
+        for e in exponents:
+            interval = {"low": e.low, "high": e.high} if times == "measured" else {"low": None, "high": None}
+            told = {"dimension": e.dimension, "exponent": e.value, **interval, "reason": e.reason}
+            verdict = insight(exponents) if times == "measured" else ""
+            rows.append({**about, "times": times, **told, "insight": verdict, "n": len(run.table)})
+    return rows
+
+
+def coverage(name: str, part: str) -> Rows:
+    """Calibrate on random halves of a set and count how many layers of the other half their intervals hold."""
+    run = sample(name)
+    groups, rows = identical(run.table), []
+    for split in range(SPLITS):
+        order = np.random.default_rng([0, split]).permutation(int(groups.max()) + 1)
+        known = np.isin(groups, order[: len(order) // 2])
+        try:
+            found = calibrate(_part(run, known), OURS.name, draws=1)
+        except AlphaflopsError:  # a smoke run has too few layers for halves
+            return []
+        judged = _part(run, ~known)
+        held = found.predict(judged.table)
+        inside = (judged.time_ms() >= held["low_ms"]) & (judged.time_ms() <= held["high_ms"])
+        about = {"vendor": datasets.entries()[name].vendor, "model": OURS.name, "split": split, "n": len(judged.table)}
+        rows.append({**about, "inside_pct": float(100 * inside.mean()), "level_pct": 100 * found.level})
+    return rows
+
+
+def learning(name: str, part: str) -> Rows:
+    """Calibrate models with few layers of a set and judge them on all others; identical layers stay together."""
+    run = sample(name)
+    f, times, groups = features(run.table), np.asarray(run.time_ms(), dtype=np.float64), identical(run.table)
+    distinct, rows = int(groups.max()) + 1, []
+    for repeat in range(REPEATS):
+        order = np.random.default_rng([0, repeat]).permutation(distinct)
+        for size in (size for size in SIZES if size <= distinct - LEAST_JUDGED):
+            known = np.isin(groups, order[:size])
+            for learner in LEARNERS:
+                predict, _ = fitted(learner, f.take(known), times[known])
+                error = errors(predict(f.take(~known)), times[~known])["mape_pct"]
+                rows.append({"model": learner, "layers": size, "repeat": repeat, "mape_pct": error})
+    return rows
+
+
+def calibrations(name: str, part: str) -> Rows:
+    """Fit the bundled formulas to a set; gives their numbers, and the files of the calibrations."""
+    run, rows = datasets.load(name).ok, []
+    for chosen in CALIBRATED:
+        try:
+            found = calibrate(run, chosen)
+        except AlphaflopsError:  # too few layers
+            continue
+        fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
+        fresh[0][FILE] = (f"calibrations/{calibration_file(name, chosen)}", _text(found))
+        rows += fresh
+    return rows
+
+
+def _text(calibration: Calibration) -> str:
+    with TemporaryDirectory() as folder:
+        return calibration.write(Path(folder) / "x.json").read_text(encoding="utf-8")
+
+
+def calibration_file(run: str, chosen: str) -> str:
+    """Name of the file of a calibration."""
+    return f"{run}.json" if chosen == CALIBRATED[0] else f"{run}-{chosen.replace('+', '-')}.json"
+
+
+def claims(name: str, part: str) -> Rows:
+    """Judge every claim on a set, held-out errors taken from the scores."""
+    from .tables import read
+
+    known = read("scores")
+    held = known[(known["cv"] == "random") & (known["run"] == name)].set_index("model")["mape_pct"]
+    authors = datasets.authors() if name != AUTHORS else None
+    runs = [datasets.load(name).ok, *([authors] if authors else [])]
+    table = import_module("alphaflops.claims").table(runs, error_of=lambda run, model: held.get(model, np.nan))
+    kept = ["claim", "verdict", "value", "reason"]
+    return plain_rows(table.loc[table["run"] == name, kept])
+
+
+def figures(name: str, part: str) -> Rows:
+    """Sum up what each figure of the paper shows of a run: sizes, times, time per MAC, error of the published formula."""
+    run = datasets.load(name).ok
+    published = model("alpha-published").predict_ms(run.table, {})
+    table = run.table.assign(macs=macs(run.table), predicted_ms=published)
+    rows = []
+    for experiment, shown in table.groupby("experiment", sort=False):
+        cost = shown["latency_ms"] / shown["macs"] * 1e9
+        lines = cost.groupby(shown["line"], sort=False)
+        rows.append(
+            {
+                "experiment": experiment,
+                "layers": len(shown),
+                "total_ms": float(shown["latency_ms"].sum()),
+                "ns_per_kmac": float(cost.median()),
+                "slowest_over_fastest": float((lines.max() / lines.min()).median()),
+                "median_error_pct": float((shown["predicted_ms"] / shown["latency_ms"] - 1).abs().median() * 100),
+            }
+        )
+    return rows
+
+
+def networks(name: str, part: str) -> Rows:
+    """Predict the networks that were measured on the machine of a run."""
+    compared = import_module("alphaflops.prediction.comparison")
+    found = compared.comparison(compared.traced(), [name]).drop(columns="run")
+    return plain_rows(found)
+
+
+def plain_rows(frame: "pd.DataFrame") -> Rows:
+    """Give the rows of a frame by column name."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
