@@ -4,7 +4,7 @@ DEVICE  ?= auto
 PROFILE ?= quick
 EXTRAS  ?= book,test
 BIN     := .venv/bin
-EVERY   := book,test,learned,energy,lab,archive,workflow,browser,dev
+EVERY   := book,test,learned,energy,lab,workflow,browser,dev
 PIP     := -m pip --disable-pip-version-check --quiet install
 
 rerun: .venv/.installed
@@ -46,7 +46,7 @@ coverage: .venv/.installed
 minimum:
 	$(PYTHON) -m venv --clear _build/minimum
 	_build/minimum/bin/python $(PIP) uv
-	_build/minimum/bin/uv pip install --quiet --python _build/minimum --resolution lowest-direct -e ".[book,test,archive]"
+	_build/minimum/bin/uv pip install --quiet --python _build/minimum --resolution lowest-direct -e ".[book,test]"
 	_build/minimum/bin/python -m pytest tests --deselect tests/test_environment.py::test_what_runs_here_is_what_is_pinned $(ARGS)
 
 # Whether the pins of constraints.txt can be installed together; nothing is.

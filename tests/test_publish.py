@@ -1,5 +1,6 @@
 """Building: what is refused, what is left untouched, what a page says when its data are missing."""
 
+import re
 import subprocess
 
 import nbformat
@@ -275,3 +276,14 @@ def test_a_manifest_finds_every_byte_that_changed(tmp_path):
     (tmp_path / manifest.MANIFEST).unlink()
     with pytest.raises(AlphaflopsError, match="cannot be read"):
         manifest.check(tmp_path)
+
+
+def test_a_comparison_is_one_file_that_fetches_nothing(chapter, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "COMPARING", "01_x")
+    chapter("print(runs)")
+    written = publish.page([folder, "cpu-1core"], tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert "[&#39;../runs/made-up&#39;, &#39;cpu-1core&#39;]" in written
+    assert not re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(?:https?:)?//', written)
+    assert str(folder) not in written
+    with pytest.raises(AlphaflopsError, match="run 'absent' is unknown"):
+        publish.page(["absent"], tmp_path / "comparison.html")

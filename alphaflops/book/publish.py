@@ -21,10 +21,13 @@ from ..files import write_atomic
 from ..runs import datasets
 from . import manifest
 from .contents import chapters, checkout
-from .execute import missing, run_all
+from .execute import execute, missing, run_all
 
 SOURCES: Final = ("book", "_config.yml", "_toc.yml")
 """What a book is made of beside its notebooks."""
+
+COMPARING: Final = "your_machine"
+"""End of the name of the chapter that puts machines beside each other."""
 
 
 def default_folder() -> Path:
@@ -117,6 +120,40 @@ def rerun(
     folder = Path(folder or default_folder())
     out = out or folder / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
     return build(runs, folder, parameters={"device": device, "profile": profile, "out": out})
+
+
+def page(runs: Sequence[str | Path], target: Path) -> Path:
+    """Write the chapter that compares machines as one file to send: tables and figures inside, nothing to fetch.
+
+    Parameters
+    ----------
+    runs : sequence of str or Path
+        Names, folders or CSV files of the runs to show beside the authors' data and the bundled reference runs.
+    target : Path
+        The HTML file.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a run is unknown, the chapter fails with the runs, or the file cannot be written.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    (chapter,) = [one for one in chapters() if one.name.endswith(COMPARING)]
+    none = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
+    exporter = HTMLExporter(exclude_input=True, embed_images=True, **none)
+    with tempfile.TemporaryDirectory() as name:
+        stage = Path(name)
+        (stage / "notebooks").mkdir()
+        run = stage / "notebooks" / chapter.committed.name
+        execute(chapter.text, run, {"runs": stage_runs(runs, stage)})
+        body, _ = exporter.from_notebook_node(nbformat.read(run, 4))
+    try:
+        write_atomic(target, body.encode())
+    except OSError as error:
+        raise AlphaflopsError(f"{target} cannot be written: {error.strerror}") from error
+    return target
 
 
 def notebooks(*, jobs: int = 2) -> list[Path]:
