@@ -63,6 +63,29 @@ def make_run(meta: dict[str, Any]) -> Callable[..., Run]:
 
 
 @pytest.fixture
+def sendable(make_run: Callable[..., Run]) -> Run:
+    """A run made up so completely that a stranger would take it in."""
+    curve = [[2.0 * i, 4.0 + 0.01 * (i % 3)] for i in range(12)]
+    return make_run(
+        ms=lambda table: 0.05 + macs(table) / 1e7,
+        run_id="good-run",
+        machine={
+            "name": "EPYC, 2 threads",
+            "cpu": {"name": "EPYC", "architecture": "x86_64", "cores": 2},
+            "gpu": None,
+            "threads": 2,
+        },
+        title="EPYC, 2 threads",
+        software={"python": "3.12.1", "torch": "2.9.0", "system": "Linux 6.1.0", "environment": {}},
+        protocol={"name": "adaptive", "tolerance": 0.02, "block_ms": 5.0},
+        sentinel={"curve_s_ms": curve},
+        started="2026-01-31T12:00:00+00:00",
+        finished="2026-01-31T12:05:00+00:00",
+        seconds=200.0,
+    )
+
+
+@pytest.fixture
 def run(make_run: Callable[..., Run]) -> Run:
     """A small run whose times are one millisecond per million MAC."""
     return make_run()

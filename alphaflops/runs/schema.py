@@ -171,7 +171,9 @@ def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     except OverflowError as error:  # an integer of more than 308 digits
         raise AlphaflopsError(f"{where} holds a number that is too large") from error
     if (bad := (numbers.isna() & column.notna()) | np.isinf(numbers.astype(float))).any():
-        raise AlphaflopsError(f"{where} is {column.iloc[first(bad)]!r:.60} in row {first(bad)}: expected a number")
+        value = column.iloc[first(bad)]
+        shown = files.one_line(repr(value) if isinstance(value, str) else value, 60)
+        raise AlphaflopsError(f"{where} is {shown} in row {first(bad)}: expected a number")
     if (low := numbers < 0).any() and not where.endswith((": row", ": x")):
         raise AlphaflopsError(f"{where} is {numbers.iloc[first(low)]} in row {first(low)}: expected a positive number")
     return numbers

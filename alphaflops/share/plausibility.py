@@ -179,5 +179,8 @@ def _growth(run: "Run") -> Iterator[str]:
     if len(work) < 10 or work.max() < SPAN * work.min():
         return
     for name, time in _measured(run):
-        if np.isfinite(time).sum() >= 10 and (found := float(spearmanr(work, time, nan_policy="omit")[0])) < RANK:
+        if np.isfinite(time).sum() < 10:
+            continue
+        found = float(spearmanr(work, time, nan_policy="omit")[0]) if np.nanmin(time) < np.nanmax(time) else 0.0
+        if found < RANK:
             yield f"{name} does not grow with the work (rank correlation {found:.2f}, at least {RANK} is expected)"
