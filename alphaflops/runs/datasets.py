@@ -7,6 +7,7 @@ from ..errors import AlphaflopsError
 from ..paths import data_folder
 from . import RUN_FILE, Run, read_json
 from .readers import READERS
+from .schema import is_slug
 from .sources import AUTHORS, OWN, DataSet, fetch, local, registered
 from .tables import from_csv
 
@@ -17,9 +18,10 @@ def runs_folder() -> Path:
 
 
 def bundled() -> list[str]:
-    """Names of the finished runs in `runs_folder`."""
+    """Names of the finished runs in `runs_folder`; a folder whose name is no run's is left out."""
     folder = runs_folder()
-    return sorted(p.parent.name for p in folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []
+    found = sorted(p.parent.name for p in folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []
+    return [name for name in found if is_slug(name)]
 
 
 def entries() -> dict[str, DataSet]:

@@ -93,13 +93,18 @@ def check_slug(name: str) -> str:
     AlphaflopsError
         If it is not 1 to 64 of ``a–z 0–9 . _ -``, begins or ends with a sign, or is reserved.
     """
-    rule = meta_schema()["$defs"]["id"]["pattern"]
-    if not re.search(rule, name) or ":" in name or name.partition(".")[0] in RESERVED:
+    if not is_slug(name):
         shown = files.one_line(repr(name), 80)
         raise AlphaflopsError(
             f"run id {shown} cannot be a folder: use up to 64 of a-z, 0-9 and single . _ - (--id NAME)"
         )
     return name
+
+
+def is_slug(name: str) -> bool:
+    """Whether a name is safe as a folder on every system, see `check_slug`."""
+    rule = meta_schema()["$defs"]["id"]["pattern"]
+    return bool(re.search(rule, name)) and ":" not in name and name.partition(".")[0] not in RESERVED
 
 
 def slug(text: str, otherwise: str = "run") -> str:

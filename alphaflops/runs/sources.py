@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
 
@@ -71,15 +72,36 @@ class DataSet:
 @cache
 def registered() -> dict[str, DataSet]:
     """Give the entries of ``datasets.json`` by name."""
-    content = json.loads((data_folder() / "datasets.json").read_text(encoding="utf-8"))
-    return {entry["name"]: _entry(entry, content["collections"][entry["collection"]]) for entry in content["sets"]}
+    path = data_folder() / "datasets.json"
+    return parse(files.read_bytes(path), str(path))
 
 
-def _entry(entry: Mapping[str, Any], collection: Mapping[str, Any]) -> DataSet:
-    known = {**collection, **entry}
-    if (file := known.pop("file", None)) is not None:
-        known |= {"url": known["url"] + quote(file), "mirror_path": known["mirror"] + file}
-    return DataSet(**{key: value for key, value in known.items() if key not in ("collection", "mirror")})
+def parse(data: bytes, where: str) -> dict[str, DataSet]:
+    """Read a register of data sets, as ``datasets.schema.json`` declares it.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming the key that is missing or wrong, the collection that is unknown or the name that occurs twice.
+    """
+    schema = json.loads(Path(__file__).with_name("datasets.schema.json").read_text(encoding="utf-8"))
+    content, found = files.parse_json(data, where, schema), {}
+    for entry in content["sets"]:
+        if entry["name"] in found or entry["collection"] not in content["collections"]:
+            raise AlphaflopsError(
+                f"{where}: {entry['name']} occurs twice, or has the unknown collection {entry['collection']}"
+            )
+        found[entry["name"]] = _entry(content["collections"][entry["collection"]] | entry, f"{where}: {entry['name']}")
+    return found
+
+
+def _entry(known: Mapping[str, Any], where: str) -> DataSet:
+    told = {key: value for key, value in known.items() if key not in ("collection", "mirror", "file")}
+    if "file" in known:
+        if not {"url", "mirror", "sha256", "commit"} <= known.keys():
+            raise AlphaflopsError(f"{where}: a file needs url, mirror, sha256 and commit")
+        told |= {"url": known["url"] + quote(known["file"]), "mirror_path": known["mirror"] + known["file"]}
+    return files.from_json(DataSet, told, where)
 
 
 def _pooch() -> Any:
