@@ -1,5 +1,7 @@
 """Counts against hand arithmetic, and against torch on random layers."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,25 @@ def test_rows_that_no_spec_can_say_are_refused():
 def test_counts_are_exact_for_large_tables():
     table = to_table([Dense(12800, 12800, 64)] * 1000)
     assert np.all(layers.macs(table) == 12800 * 12800 * 64)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation", "before", "after"),
+    [(80, 70, 1, 1, 9, 3), (50, 90, 4, 1, 40, 30), (40, 65, 3, 5, 400, 11), (7, 100, 97, 2, 500, 600)],
+)
+def test_taps_on_data_of_a_wide_kernel_are_those_that_one_by_one_counts(size, kernel, stride, dilation, before, after):
+    sizes = {"kind": "conv2d", "in_channels": 1, "out_channels": 1, "height": 1, "width": size, "k1": 1, "k2": kernel}
+    sizes |= {"stride2": stride, "dilation2": dilation, "pad_top": 0, "pad_bottom": 0}
+    layer = layers.as_table(sizes | {"pad_left": before, "pad_right": after})
+    reach = dilation * (kernel - 1) + 1
+    outputs = (size + before + after - reach) // stride + 1
+    read = [o * stride + k * dilation - before for o in range(outputs) for k in range(kernel)]
+    assert layers.valid_macs(layer).tolist() == [sum(0 <= place < size for place in read)]
+
+
+def test_a_kernel_of_ten_million_taps_is_counted_at_once():
+    # each of the 10⁷ numbers meets each of the 10⁷ taps once
+    layer = Conv2d(1, 10**7, 1, 1, (1, 10**7), padding=(0, 10**7 - 1))
+    started = time.process_time()
+    assert layer.valid_macs == 10**14
+    assert time.process_time() - started < 0.5

@@ -32,6 +32,9 @@ COLUMNS = (
 )
 """Columns that describe one layer in a table; a dense layer is a 1×1 convolution over a 1×1 input."""
 
+LOOPED = 64
+"""Kernel side up to which the taps on data are counted tap by tap, for all layers at once."""
+
 Table: TypeAlias = "Mapping[str, ArrayLike] | pd.DataFrame"
 
 
@@ -115,9 +118,29 @@ def _taps_on_data(axis: _Axis, out: NDArray[np.int64]) -> NDArray[np.float64]:
         return total
     size, kernel, stride, before, _, dilation = (sizes[padded] for sizes in axis)
     out, count = out[padded], np.zeros(padded.size)
-    for k in range(int(kernel.max())):
+    for k in range(min(int(kernel.max()), LOOPED)):
         first = np.maximum(-((k * dilation - before) // stride), 0)  # ceil((before - k·dilation) / stride)
         last = np.minimum((size - 1 + before - k * dilation) // stride, out - 1)
         count += np.where(k < kernel, np.maximum(last - first + 1, 0), 0)
+    for i in np.flatnonzero(kernel > LOOPED):
+        sizes = int(out[i]), int(kernel[i]), int(stride[i]), int(dilation[i])
+        count[i] = _pairs_below(int(before[i] + size[i]), *sizes) - _pairs_below(int(before[i]), *sizes)
     total[padded] = count
+    return total
+
+
+def _pairs_below(end: int, outputs: int, kernel: int, stride: int, dilation: int) -> int:
+    """Pairs of output ``o`` and tap ``k`` with ``o * stride + k * dilation < end``."""
+    some = min(max(-(-end // dilation), 0), kernel)  # taps that any output reads below the end
+    full = min(max(-(-(end - (outputs - 1) * stride) // dilation), 0), some)  # taps that all outputs do
+    least = end - (some - 1) * dilation + stride - 1
+    return full * outputs + _floor_sum(some - full, stride, dilation, least)
+
+
+def _floor_sum(n: int, m: int, a: int, b: int) -> int:
+    """Sum of ``(a * i + b) // m`` for ``0 <= i < n`` by the steps of Euclid's algorithm."""
+    total = 0
+    while n:
+        total += n * (n - 1) // 2 * (a // m) + n * (b // m)
+        n, b, m, a = (a % m * n + b % m) // m, (a % m * n + b % m) % m, a % m, m
     return total
