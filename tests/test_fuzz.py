@@ -438,7 +438,7 @@ def test_find_dbs(sandbox, monkeypatch):
     lines = b"64-56-28-1x3-32-56-28-16-0x1-1x1-1x1-0-NCHW-FP32-F=Fast:0.5,0,algorithm;Slow:1.5,0,algorithm\n"
     lines += b"64-56-28-1x3-32-28-14-16-0x1-2x2-1x1-0-NCHW-FP32-F_g2=algo:Slow,2.5,0,algo,<unused>\n"
     source = datasets.entries()["miopen-mi100"]
-    monkeypatch.setattr(miopen, "replace_file", lambda path, data: None)
+    monkeypatch.setattr(miopen, "write_atomic", lambda path, data: None)
     monkeypatch.setattr(readers, "cache_folder", lambda: sandbox / "in")
 
     def find_db(damaged):

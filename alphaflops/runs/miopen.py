@@ -10,6 +10,7 @@ import bz2
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zipfile import BadZipFile
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
-from ..files import write_atomic as replace_file
+from ..files import write_atomic
+from ..layers import COLUMNS, output_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,10 @@ RULES: Final = (
 """What became of a line: the first rule that applies drops it."""
 LARGEST: Final = 2**28
 """Most bytes that a file may unpack to."""
-SIZES: Final = ("C", "H", "W", "R", "S", "K", "Ho", "Wo", "N", "pad1", "pad2", "str1", "str2", "dil1", "dil2")
+SIZES: Final = (
+    *("in_channels", "height", "width", "k1", "k2", "out_channels", "out_height", "out_width", "batch"),
+    *("pad_top", "pad_left", "stride1", "stride2", "dilation1", "dilation2"),
+)
 """Sizes of a two-dimensional line, in its order."""
 LAYOUTS: Final = ("NCHW", "NHWC", "NCDHW", "NDHWC")
 _KEY: Final = re.compile(r"([0-9x-]+)-([A-Z]+(?:-[A-Z]+)*)-([A-Z]+[0-9]+)-([FBW])(?:_g([1-9][0-9]*))?")
@@ -44,7 +49,7 @@ _SIZES: Final = re.compile(
     r"(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-[01]"
 )
 _SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+)+){3}-[01]")
-_CACHE: Final = 1
+_CACHE: Final = 2
 
 
 def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
@@ -79,13 +84,11 @@ def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
             return pd.DataFrame(columns)
     except (OSError, ValueError, EOFError, BadZipFile):
         columns = _parse(path)
-    with io.BytesIO() as buffer:
-        np.savez(buffer, allow_pickle=False, **columns)
-        try:
-            kept_in.mkdir(parents=True, exist_ok=True)
-            replace_file(kept, buffer.getvalue())
-        except OSError:  # a cache that cannot be written is read again next time
-            pass
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **columns)
+    with suppress(OSError, AlphaflopsError):  # a cache that cannot be written is read again next time
+        kept_in.mkdir(parents=True, exist_ok=True)
+        write_atomic(kept, buffer.getvalue())
     return pd.DataFrame(columns)
 
 
@@ -119,13 +122,9 @@ def _parse(path: Path) -> dict[str, NDArray[Any]]:
         raise AlphaflopsError(f"{path} holds no line")
     table = np.array(numbers, dtype=np.int32).T
     found = dict(zip(("rule", "groups", *SIZES), table, strict=True))
-    follows = np.full(len(times), True)
-    for size, kernel, axis, out in (("H", "R", 1, "Ho"), ("W", "S", 2, "Wo")):
-        length, side, pad, stride, dilation = (
-            found[name].astype(np.int64) for name in (size, kernel, f"pad{axis}", f"str{axis}", f"dil{axis}")
-        )
-        computed = (length + 2 * pad - dilation * (side - 1) - 1) // np.maximum(stride, 1) + 1
-        follows &= computed == found[out]
+    with np.errstate(divide="ignore"):
+        height, width = output_size(_both_sides(found))
+    follows = (height == found["out_height"]) & (width == found["out_width"])
     found["rule"] = np.where((found["rule"] != 1) & ~follows, 2, found["rule"])
     small = {name: column.astype(np.min_scalar_type(int(column.max()))) for name, column in found.items()}
     return {"type": np.array(types), "direction": np.array(directions), "time_ms": np.array(times), **small}
@@ -190,12 +189,11 @@ def layers_of(lines: "pd.DataFrame", dtype_bytes: int) -> "pd.DataFrame":
     """Give the kept lines of `read` as the columns of `alphaflops.layers.COLUMNS`, and ``latency_ms``."""
     import pandas as pd
 
-    kept = lines[lines["rule"] == 0]
-    names = {
-        "batch": "N", "height": "H", "width": "W", "in_channels": "C", "out_channels": "K", "k1": "R", "k2": "S",
-        "stride1": "str1", "stride2": "str2", "pad_top": "pad1", "pad_bottom": "pad1", "pad_left": "pad2",
-        "pad_right": "pad2", "dilation1": "dil1", "dilation2": "dil2", "groups": "groups",
-    }  # fmt: skip
-    columns = {name: kept[column].astype("int64").to_numpy() for name, column in names.items()}
-    table = pd.DataFrame({**columns, "latency_ms": kept["time_ms"].to_numpy()})
+    kept = lines[lines["rule"] == 0].reset_index(drop=True)
+    sizes = _both_sides({name: kept[name].astype("int64") for name in ("groups", *SIZES) if name in COLUMNS})
+    table = pd.DataFrame({**sizes, "latency_ms": kept["time_ms"]})
     return table.assign(kind="conv2d", bias=False, dtype_bytes=dtype_bytes)
+
+
+def _both_sides(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {**sizes, "pad_bottom": sizes["pad_top"], "pad_right": sizes["pad_left"]}
