@@ -31,10 +31,9 @@ def doubled(name, part):
 def made(monkeypatch, tmp_path):
     """Two results in an empty folder, of two sets at hand and one far away; gives what may be changed."""
     state = {"data": dict.fromkeys(VALUES, "first"), "code": "first", "away": {"far"}}
-    here = f"{__name__}:"
     fakes = (
-        Result("halves", here + "halves", lambda: list(VALUES), parts=("a", "b")),
-        Result("doubled", here + "doubled", lambda: ["one", "two"], needs=("halves",)),
+        Result("halves", halves, lambda: list(VALUES), parts=("a", "b")),
+        Result("doubled", doubled, lambda: ["one", "two"], needs=("halves",)),
     )
     for module in (registry, refreshing, results):
         monkeypatch.setattr(module, "RESULTS", {fake.name: fake for fake in fakes})

@@ -173,7 +173,7 @@ def claims(name: str, part: str) -> Rows:
 
 
 def figures(name: str, part: str) -> Rows:
-    """Sum up what each figure of the paper shows of a run: sizes, times, time per MAC, error of the published formula."""
+    """Sum up what each figure of the paper shows: layers, times, time per MAC, error of the published formula."""
     run = datasets.load(name).ok
     published = model("alpha-published").predict_ms(run.table, {})
     table = run.table.assign(macs=macs(run.table), predicted_ms=published)

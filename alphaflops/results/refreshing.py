@@ -13,11 +13,12 @@ from .. import paths
 from ..files import write_atomic
 from ..runs import datasets
 from . import tables
-from .makers import FILE, plain_rows
+from .makers import FILE, Rows, plain_rows
 from .registry import RESULTS, Result, chosen
 
-Rows = dict[str, list[dict[str, Any]]]
-Map = Callable[..., Iterable[list[dict[str, Any]]]]
+Map = Callable[..., Iterable[Rows]]
+WHY: Final = ("the data changed", "the code changed", "{needs} changed")
+"""What another word of a stamp says."""
 FEW: Final = 6
 """Data sets that are listed by name."""
 
@@ -26,19 +27,18 @@ def stale(names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
     """Say which rows are stale and why: reasons by data set by result; sets that are not at hand are left out."""
     made = tables.made()
     found = {}
-    for result in chosen(tuple(names)):
+    for result in chosen(names):
         known = made.get(result.name, {})
-        reasons = {name: _reason(result, name, known) for name in result.sets() if datasets.available(name)}
+        reasons = {name: _reason(result, name, known.get(name)) for name in result.sets() if datasets.available(name)}
         found[result.name] = {name: reason for name, reason in reasons.items() if reason}
     return found
 
 
-def _reason(result: Result, name: str, known: dict[str, tables.Stamp]) -> str:
-    if name not in known:
+def _reason(result: Result, name: str, known: str | None) -> str:
+    if known is None:
         return "not made before"
-    now = tables.stamp(result, name)
-    words = {"data": "the data changed", "code": "the code changed", "needs": f"{', '.join(result.needs)} changed"}
-    return ", ".join(word for key, word in words.items() if known[name][key] != now[key])
+    pairs = zip(known.split(), tables.stamp(result, name).split(), WHY, strict=True)
+    return ", ".join(why for old, new, why in pairs if old != new).format(needs=", ".join(result.needs))
 
 
 def refresh(names: Sequence[str] = (), *, jobs: int = 2) -> Iterator[str]:
@@ -56,8 +56,7 @@ def refresh(names: Sequence[str] = (), *, jobs: int = 2) -> Iterator[str]:
     AlphaflopsError
         If a result is unknown, a set cannot be read, or a file cannot be written.
     """
-    wanted = {result.name for result in chosen(tuple(names))}
-    wanted |= {need for name in wanted for need in RESULTS[name].needs}
+    wanted = {needed for result in chosen(names) for needed in (result.name, *result.needs)}
     with _workers(jobs) as run:
         for result in RESULTS.values():
             if result.name in wanted:
@@ -80,30 +79,22 @@ def _one_thread() -> None:
 def _renew(result: Result, run: Map) -> Iterator[str]:
     reasons, start = stale([result.name])[result.name], time.perf_counter()
     every, known = result.sets(), tables.made().get(result.name, {})
-    gone = [name for name in known if name not in every]
     lacking = [name for name in every if not datasets.available(name)]
-    listed = set(tables.table(result.name)["run"])
-    if not reasons and not gone and listed >= {*lacking}:
+    if not reasons and {*tables.table(result.name)["run"], *known} == {*every}:
         yield f"{result.name}: up to date"
         return
     for reason in dict.fromkeys(reasons.values()):
-        concerned = [name for name, why in reasons.items() if why == reason]
-        yield f"{result.name}: {reason}: {_listed(concerned)}"
-    fresh = _computed(result, list(reasons), run)
-    for row in (row for group in fresh.values() for row in group):
-        if FILE in row:
-            path, text = row.pop(FILE)
-            (paths.data_folder() / path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(paths.data_folder() / path, text.encode())
-    rows = _recorded(result.name) | fresh
+        yield f"{result.name}: {reason}: {_listed([name for name in reasons if reasons[name] == reason])}"
+    rows = {name: [{"status": tables.NOT_AT_HAND}] for name in lacking if name not in known}
+    rows = _recorded(result) | rows | _computed(result, reasons, run)
+    for row in (row for name in reasons for row in rows[name] if FILE in row):
+        path, text = row.pop(FILE)  # type: ignore[str-unpack]
+        write_atomic(paths.data_folder() / path, text.encode())
     stamps = known | {name: tables.stamp(result, name) for name in reasons}
-    for name in lacking:
-        if name not in known:
-            rows[name] = [{"status": tables.NOT_AT_HAND}]
     kept = {name: rows[name] for name in every if name in rows}
     tables.write(result, kept, {name: stamps[name] for name in every if name in stamps})
     code = tables.code(result.code)
-    older = [name for name in lacking if name in known and known[name]["code"] != code]
+    older = [name for name in lacking if name in known and code not in known[name]]
     for words, names in (("not at hand", [n for n in lacking if n not in known]), ("kept from older code", older)):
         if names:
             yield f"{result.name}: {words}: {_listed(names)}"
@@ -114,25 +105,23 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= FEW else f"{', '.join(names[:FEW])} and {len(names) - FEW} more"
 
 
-def _recorded(name: str) -> Rows:
-    found = tables.table(name)
-    plain = found.astype(object).where(found.notna(), None)
-    groups = plain.groupby("run", sort=False)
+def _recorded(result: Result) -> dict[str, Rows]:
+    found = tables.table(result.name)
+    groups = found.astype(object).where(found.notna(), None).groupby("run", sort=False)
     return {str(run): plain_rows(group.drop(columns="run")) for run, group in groups}
 
 
-def _computed(result: Result, names: Iterable[str], run: Map) -> Rows:
-    found: Rows = {name: [] for name in names}
+def _computed(result: Result, names: Iterable[str], run: Map) -> dict[str, Rows]:
+    found: dict[str, Rows] = {name: [] for name in names}
     tasks = [(result.name, name, part) for name in found for part in result.parts]
     for (_, name, _), rows in zip(tasks, run(_task, tasks), strict=True):
         found[name] += rows
     return found
 
 
-def _task(task: tuple[str, str, str]) -> list[dict[str, Any]]:
-    name, run, part = task
-    result = RESULTS[name]
-    return [{key: _rounded(value, result.digits) for key, value in row.items()} for row in result.rows(run, part)]
+def _task(task: tuple[str, str, str]) -> Rows:
+    result = RESULTS[task[0]]
+    return [{key: _rounded(value, result.digits) for key, value in row.items()} for row in result.make(*task[1:])]
 
 
 def _rounded(value: Any, digits: int) -> Any:
@@ -152,40 +141,33 @@ def check(names: Sequence[str] = (), *, jobs: int = 2) -> list[str]:
         Processes.
     """
     told = []
-    made = tables.made()
     with _workers(jobs) as run:
-        for result in chosen(tuple(names)):
-            known, recorded = made.get(result.name, {}), _recorded(result.name)
-            here = [name for name in result.sets() if datasets.available(name)]
-            changed = [name for name in here if name not in known or known[name]["data"] != _now(result, name)]
-            told += [f"{result.name}: {name} is not recorded, or has changed since it was" for name in changed]
-            found = _computed(result, [name for name in here if name not in changed], run)
-            for name, rows in found.items():
+        for result in chosen(names):
+            known, recorded = tables.made().get(result.name, {}), _recorded(result)
+            here = {name: tables.stamp(result, name).split()[0] for name in result.sets() if datasets.available(name)}
+            same = [name for name, word in here.items() if known.get(name, "").startswith(word)]
+            told += [f"{result.name}: {n} is not recorded, or has changed since it was" for n in here if n not in same]
+            for name, rows in _computed(result, same, run).items():
                 told += _differences(result, name, recorded.get(name, []), rows)
     return told
 
 
-def _now(result: Result, name: str) -> str:
-    return tables.stamp(result, name)["data"]
-
-
-def _differences(result: Result, name: str, recorded: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
+def _differences(result: Result, name: str, recorded: Rows, found: Rows) -> list[str]:
     if len(recorded) != len(found):
         return [f"{result.name}: {name} has {len(found)} rows, recorded {len(recorded)}"]
-    told = []
-    for old, new in zip(recorded, found, strict=True):
-        new.pop(FILE, None)
-        words = [str(value) for value in new.values() if isinstance(value, str) and value]
-        for key, value in new.items():
-            if not _agree(old.get(key), value, result.tolerance):
-                told.append(
-                    f"{result.name}: {', '.join([name, *words[:3]])}: {key} is {value}, recorded {old.get(key)}"
-                )
-    return told
+    return [
+        f"{result.name}: {', '.join([name, *_words(new)])}: {key} is {value}, recorded {old.get(key)}"
+        for old, new in zip(recorded, found, strict=True)
+        for key, value in new.items()
+        if key != FILE and not _agree(old.get(key), value, result.tolerance)
+    ]
+
+
+def _words(row: dict[str, Any]) -> list[str]:
+    return [value for value in row.values() if isinstance(value, str) and value][:4]
 
 
 def _agree(wanted: Any, found: Any, tolerance: float) -> bool:
-    numbers = [value for value in (wanted, found) if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) == 2:
-        return math.isclose(*numbers, rel_tol=tolerance, abs_tol=1e-12)
+    if isinstance(wanted, int | float) and isinstance(found, int | float):
+        return math.isclose(wanted, found, rel_tol=tolerance, abs_tol=1e-12)
     return str(wanted or "") == str(found or "")

@@ -1,6 +1,6 @@
 """What results there are: of which data sets, made by which function, resting on which code and other results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -9,13 +9,10 @@ from ..costs import MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..runs import datasets
 from ..runs.sources import AUTHORS, OWN
+from . import makers
 
 BASE: Final = ("costs", "experiments.py", "fitting", "layers", "results/makers.py", "runs")
 """Packages that decide what is fitted, and to what."""
-VARIANTS: Final = tuple(
-    f"{kind}{direction}" for kind in ("", ":fp16") for direction in ("", ":backward-data", ":backward-weights")
-)
-"""Number types and directions of a find-db."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class Result:
     ----------
     name : str
         Of its file, and for `read`.
-    make : str
-        Function ``(data set, part) -> rows`` as "module:function": named, not imported, since some stand above this room.
+    make : callable
+        ``(data set, part) -> rows`` of one data set.
     sets : callable
         Gives the names of the data sets that have rows, at hand or not.
     code : tuple of str
@@ -47,7 +44,7 @@ class Result:
     """
 
     name: str
-    make: str
+    make: Callable[[str, str], list[dict[str, Any]]]
     sets: Callable[[], list[str]]
     code: tuple[str, ...] = BASE
     parts: tuple[str, ...] = ("",)
@@ -57,24 +54,15 @@ class Result:
     digits: int = 4
     tolerance: float = 0.02
 
-    def rows(self, name: str, part: str) -> list[dict[str, Any]]:
-        """Compute the rows of one data set, or of one part of its work."""
-        module, _, function = self.make.partition(":")
-        found: list[dict[str, Any]] = getattr(import_module(module), function)(name, part)
-        return found
-
 
 def scored() -> list[str]:
     """Name the data sets whose layers can be held out: all but fine grids."""
-    return [name for name in datasets.entries() if not _fine(name)]
-
-
-def _fine(name: str) -> bool:
-    return datasets.entries()[name].reader == OWN and datasets.meta(name).get("profile") == "fine"
+    known = datasets.entries()
+    return [n for n, entry in known.items() if entry.reader != OWN or datasets.meta(n).get("profile") != "fine"]
 
 
 def fitted() -> list[str]:
-    """Name the data sets that get calibrations: those of `scored` that are no test sets of a machine that has one."""
+    """Name the data sets that get calibrations: those of `scored` that are no further set of a machine."""
     known = datasets.entries()
     return [name for name in scored() if known[name].role != "apart" or known[name].reader == OWN]
 
@@ -82,7 +70,8 @@ def fitted() -> list[str]:
 def dissected() -> list[str]:
     """Name the data sets that are dissected: those of `scored`, find-dbs in every number type and direction."""
     known = datasets.entries()
-    return [n + variant for n in scored() for variant in (VARIANTS if known[n].reader == "miopen" else ("",))]
+    every = [kind + way for kind in ("", ":fp16") for way in ("", ":backward-data", ":backward-weights")]
+    return [name + one for name in scored() for one in (every if known[name].reader == "miopen" else [""])]
 
 
 def shown() -> list[str]:
@@ -90,45 +79,32 @@ def shown() -> list[str]:
     return [AUTHORS, *(name for name, entry in datasets.entries().items() if entry.reader == OWN)]
 
 
-def measured_networks() -> list[str]:
-    """Name the runs for whose machine whole networks were measured too."""
+def timed_networks() -> list[str]:
+    """Name the runs on whose machine whole networks were timed too."""
     found: list[str] = import_module("alphaflops.prediction.comparison").measured_networks()
     return found
 
 
-_MAKERS: Final = "alphaflops.results.makers:"
 RESULTS: Final = {
     result.name: result
     for result in (
-        Result("scores", _MAKERS + "scores", scored, parts=MODEL_NAMES),
-        Result("terms", _MAKERS + "terms", scored),
-        Result("dissection", _MAKERS + "dissection", dissected, digits=3),
-        Result("coverage", _MAKERS + "coverage", scored),
-        Result("learning", _MAKERS + "learning", fitted),
-        Result("calibrations", _MAKERS + "calibrations", fitted),
+        Result("scores", makers.scores, scored, parts=MODEL_NAMES),
+        Result("dissection", makers.dissection, dissected, digits=3),
+        Result("coverage", makers.coverage, scored),
+        Result("learning", makers.learning, fitted),
+        Result("calibrations", makers.calibrations, fitted),
+        Result("claims", makers.claims, datasets.names, (*BASE, "claims"), needs=("scores",), also=(AUTHORS,)),
+        Result("figures", makers.figures, shown, digits=6, tolerance=1e-5),
         Result(
-            "claims",
-            _MAKERS + "claims",
-            datasets.names,
-            (*BASE, "claims"),
-            needs=("scores",),
-            also=(AUTHORS,),
-        ),
-        Result("figures", _MAKERS + "figures", shown, digits=6, tolerance=1e-5),
-        Result(
-            "networks",
-            _MAKERS + "networks",
-            measured_networks,
-            (*BASE, "network", "prediction"),
-            needs=("calibrations",),
-            beside=("networks/{}.csv", "operators/{}.json"),
+            "networks", makers.networks, timed_networks, (*BASE, "network", "prediction"),
+            needs=("calibrations",), beside=("networks/{}.csv", "operators/{}.json"),
         ),
     )
-}
+}  # fmt: skip
 """Results by name, each after those that it needs."""
 
 
-def chosen(names: tuple[str, ...]) -> list[Result]:
+def chosen(names: Sequence[str]) -> list[Result]:
     """Give results by name, all without a name, in the order of `RESULTS`.
 
     Raises

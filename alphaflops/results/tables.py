@@ -1,8 +1,6 @@
 """The files of results: tables, and the stamps that say from which data and code each set's rows were made."""
 
 import ast
-import io
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import paths
 from ..errors import AlphaflopsError
-from ..files import read_json, sha256, write_atomic
+from ..files import json_bytes, read_json, sha256, write_atomic
 from ..runs import datasets
 from ..runs.sources import OWN
 from .registry import Result
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 MADE: Final = "made.json"
 NOT_AT_HAND: Final = "not at hand"
-Stamp = dict[str, str]
-"""``data``, ``code`` and ``needs``: hashes of what the rows of one data set were made from."""
 
 
 def folder() -> Path:
@@ -59,49 +55,41 @@ def absent(name: str) -> list[str]:
     return found.loc[found["status"] == NOT_AT_HAND, "run"].tolist()
 
 
-def made() -> dict[str, dict[str, Stamp]]:
+def made() -> dict[str, dict[str, str]]:
     """Read the stamps by result and data set."""
     path = folder() / MADE
     return read_json(path) if path.exists() else {}
 
 
-def write(result: Result, rows: Mapping[str, list[dict[str, Any]]], stamps: Mapping[str, Stamp]) -> None:
+def write(result: Result, rows: Mapping[str, list[dict[str, Any]]], stamps: Mapping[str, str]) -> None:
     """Write a table, one data set after the other, and its stamps."""
     import pandas as pd
 
-    frame = pd.DataFrame([{"run": name, **row} for name, group in rows.items() for row in group])
-    if "status" not in frame:
-        frame["status"] = ""
-    buffer = io.StringIO()
-    frame[["run", "status", *(c for c in frame if c not in ("run", "status"))]].to_csv(
-        buffer, index=False, lineterminator="\n"
-    )
+    listed = [{"run": name, "status": "", **row} for name, group in rows.items() for row in group]
+    frame = pd.DataFrame(listed or {"run": [], "status": []})
     folder().mkdir(parents=True, exist_ok=True)
-    write_atomic(folder() / f"{result.name}.csv", buffer.getvalue().encode())
-    lines = []
-    for name, known in sorted((made() | {result.name: dict(stamps)}).items()):
-        entries = ",\n".join(f"  {json.dumps(key)}: {json.dumps(stamp)}" for key, stamp in sorted(known.items()))
-        lines.append(f" {json.dumps(name)}: {{\n{entries}\n }}")
-    write_atomic(folder() / MADE, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    text = frame.to_csv(index=False, lineterminator="\n")
+    write_atomic(folder() / f"{result.name}.csv", text.encode())
+    write_atomic(folder() / MADE, json_bytes(made() | {result.name: dict(stamps)}))
 
 
-def stamp(result: Result, name: str) -> Stamp:
-    """Hash what the rows of a data set rest on."""
+def stamp(result: Result, name: str) -> str:
+    """Hash what the rows of a data set rest on: three words for the data, the code, and the results that it needs."""
     beside = [paths.data_folder() / pattern.format(name) for pattern in result.beside]
     hashes = [data(known) for known in (name, *result.also)] + [sha256(path) for path in beside if path.exists()]
-    needed = [table(need) for need in result.needs]
-    texts = [found[found["run"] == name].to_csv(index=False) for found in needed]
-    return {
-        "data": sha256("\n".join(hashes).encode())[:16],
-        "code": code(result.code),
-        "needs": sha256("\n".join(texts).encode())[:16] if texts else "",
-    }
+    needed = [found[found["run"] == name].to_csv(index=False) for found in map(table, result.needs)]
+    told = (_short(hashes), code(result.code), _short(needed))
+    return " ".join(told)
 
 
 def data(name: str) -> str:
     """Hash a data set."""
     entry = datasets.entries()[name.partition(":")[0]]
     return datasets.load(name).sha256 if entry.reader == OWN else f"{name} {entry.sha256} {dict(entry.where)}"
+
+
+def _short(texts: list[str]) -> str:
+    return sha256("\n".join(texts).encode())[:16]
 
 
 @cache
@@ -113,13 +101,12 @@ def code(places: tuple[str, ...]) -> str:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             tree = ast.parse(file.read_text(encoding="utf-8"))
             found.append(f"{file.relative_to(paths.PACKAGE).as_posix()} {_plain(tree)!r}")
-    return sha256("\n".join(found).encode())[:16]
+    return _short(found)
 
 
 def _plain(node: Any) -> Any:
     if isinstance(node, list):
-        told = [one for one in node if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
-        return [_plain(one) for one in told]
+        return [_plain(one) for one in node if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
     if not isinstance(node, ast.AST):
         return node
     fields = [(name, _plain(value)) for name, value in ast.iter_fields(node) if name != "kind"]
