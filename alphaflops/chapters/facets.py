@@ -24,8 +24,9 @@ LONGEST_TITLE = 46
 
 
 def grid(
-    frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, flush: bool = False, **settings: Any
-) -> "FacetGrid":
+    frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, flush: bool = False,
+    ratios: Sequence[float] = (), **settings: Any,
+) -> "FacetGrid":  # fmt: skip
     """Give a grid of empty panels, one for each value of column `by`, in the frame's order, titled by it.
 
     Parameters
@@ -39,24 +40,29 @@ def grid(
         Panels side by side.
     flush : bool
         Titles begin at the figure's edge rather than at the panel's.
+    ratios : sequence of float
+        Heights of panels in one column, relative to each other.
     **settings
         For `seaborn.FacetGrid`.
     """
     import matplotlib.pyplot as plt
     import seaborn as sns
 
+    names = list(dict.fromkeys(frame[by]))
     shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
-    settings = {"sharex": True, "sharey": False, "margin_titles": False, **settings}
-    found = sns.FacetGrid(frame, col=by, col_wrap=across, col_order=list(dict.fromkeys(frame[by])), **shape, **settings)
-    found.set_titles("{col_name}")
+    where = {"col": by, "col_wrap": across, "col_order": names}
+    if ratios:
+        where = {"row": by, "row_order": names, "gridspec_kws": {"height_ratios": list(ratios)}}
+    found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
+    found.set_titles("{row_name}" if ratios else "{col_name}")
     for ax in found.axes.flat:
         text = mathtext(ax.get_title("left"))
         text = text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
         ax.set_title(" " if flush else text, loc="left")
         if flush:  # from the figure's edge, where a long title takes no width from the panel
-            where: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
+            place: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
             size, weight = plt.rcParams["axes.titlesize"], plt.rcParams["axes.titleweight"]
-            ax.annotate(text, (0, 1), (2, 5), size=size, weight=weight, **where).set_in_layout(False)
+            ax.annotate(text, (0, 1), (2, 5), size=size, weight=weight, **place).set_in_layout(False)
     return found
 
 
@@ -230,10 +236,15 @@ def dots(
     log : bool
         Logarithmic axis.
     """
-    names = list(dict.fromkeys(frame[rows]))
     kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
-    drawn = grid(frame, by, 0.5 + 0.235 * len(names), across=across, flush=across == 1, sharey=True, sharex=log)
+    panels = {name: list(dict.fromkeys(part[rows])) for name, part in frame.groupby(by, sort=False)}
+    if across > 1:  # side by side, panels share their rows
+        panels = {name: list(dict.fromkeys(frame[rows])) for name in panels}
+    heights = [0.5 + 0.235 * len(names) for names in panels.values()]
+    shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
+    drawn = grid(frame, by, sum(heights) / len(heights), sharex=log or across == 1, **shape)
     for name, ax in drawn.axes_dict.items():
+        names = panels[name]
         for kind, colour, mark in zip(kinds, style.LINES, style.MARKS, strict=False):
             part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
             y = [names.index(row) for row in part[rows]]

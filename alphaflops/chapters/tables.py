@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..runs import Run
 
 
-def table(frame: "pd.DataFrame", digits: int = 3) -> Any:
+def table(frame: "pd.DataFrame", digits: int = 3, as_is: Sequence[str] = ()) -> Any:
     """Write a frame as a Markdown table: numbers with significant digits, texts escaped, nothing where none is known.
 
     Parameters
@@ -25,11 +25,16 @@ def table(frame: "pd.DataFrame", digits: int = 3) -> Any:
         Its columns become the head as they are; its index is left out.
     digits : int
         Significant digits of numbers that are not whole.
+    as_is : sequence of str
+        Columns that hold Markdown of this project, such as formulas.
     """
     from IPython import display
 
     head = [f"| {' | '.join(map(str, frame.columns))} |", "|" + "---|" * len(frame.columns)]
-    rows = [f"| {' | '.join(_cell(value, digits) for value in row)} |" for row in frame.astype(object).to_numpy()]
+    named = [dict(zip(frame.columns, row, strict=True)) for row in frame.astype(object).to_numpy()]
+    rows = [
+        f"| {' | '.join(str(v) if name in as_is else _cell(v, digits) for name, v in row.items())} |" for row in named
+    ]
     shown: Any = display.Markdown
     return shown("\n".join([*head, *rows]))
 

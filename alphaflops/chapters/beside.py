@@ -1,0 +1,121 @@
+"""One machine beside the paper's: what differs between runs, as tables."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from .. import claims
+from ..costs import features, model
+from ..costs.alpha import PAPER_T2000
+from ..errors import AlphaflopsError
+from ..fitting import fit_model
+from ..layers import COLUMNS
+from ..numbers import number
+from .limits import CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+NOT_RECORDED: Final = "not recorded"
+CONSTANTS: Final = {
+    "t0": "t₀ (ms)",
+    "scale": "scale (ms per million MAC)",
+    "beta_1": "β, K = 1",
+    "gamma_1": "γ, K = 1",
+    "beta_k": "β, K > 1",
+    "gamma_k": "γ, K > 1",
+}
+
+
+def cards(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Describe each run's machine: one row per fact, one column per run."""
+    import pandas as pd
+
+    return pd.DataFrame({run.id: _card(run) for run in runs}).rename_axis("").reset_index()
+
+
+def _card(run: "Run") -> dict[str, str]:
+    machine, software = run.meta["machine"], run.meta.get("software") or {}
+    cpu, gpu = machine.get("cpu") or {}, machine.get("gpu") or {}
+    on_gpu = run.meta["device"] == "cuda"
+    cuda = ", ".join(str(software[name]) for name in ("cuda", "cudnn") if software.get(name))
+    facts = {
+        "machine": run.machine,
+        "timed on": {"cuda": "GPU", "cpu": "CPU"}.get(run.meta["device"], run.meta["device"]),
+        "GPU": (gpu.get("name") or run.machine) if on_gpu else "none used",
+        "CPU": cpu.get("name"),
+        "threads": machine.get("threads"),
+        "memory (GiB)": cpu.get("memory_gib"),
+        "PyTorch": software.get("torch"),
+        "CUDA, cuDNN": (cuda or None) if on_gpu else "none used",
+        "system": software.get("system"),
+        "layers": len(run.table),
+        "timed in": str(run.meta.get("started") or "")[:10] or None,
+    }
+    return {name: NOT_RECORDED if value is None else str(value) for name, value in facts.items()}
+
+
+def against(run: "Run", first: "Run") -> "pd.DataFrame":
+    """Pair a run's layers with those of the first run.
+
+    Returns
+    -------
+    DataFrame
+        One row per layer that both hold: ``machine, class, time_ms, first_ms, ratio`` (this over the first run's time).
+    """
+    keys = list(COLUMNS)
+    both = run.ok.table.merge(first.ok.table[[*keys, "latency_ms"]].drop_duplicates(keys), on=keys, suffixes=("", "_1"))
+    kept: pd.DataFrame = both[["latency_ms", "latency_ms_1"]].set_axis(["time_ms", "first_ms"], axis=1)
+    return kept.assign(
+        machine=run.machine,
+        ratio=kept["time_ms"] / kept["first_ms"],
+        **{"class": np.where((both["k1"] * both["k2"] == 1).to_numpy(), *CLASSES)},
+    )
+
+
+def speed(pairs: "pd.DataFrame") -> "pd.DataFrame":
+    """Sum up how much longer layers take, by machine and kind of layer; `pairs` as given by `against`."""
+    grouped = pairs.groupby(["machine", "class"], sort=False)["ratio"]
+    found = grouped.quantile([0.05, 0.5, 0.95]).unstack().set_axis(["5 %", "median", "95 %"], axis=1)  # noqa: PD010
+    found.insert(0, "layers", grouped.size())
+    told: pd.DataFrame = found.reset_index().rename(columns={"class": "time over the authors', by kind"})
+    return told
+
+
+def constants(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Fit α-FLOPs and a constant to each run, beside the published constants; blank where a run is too small."""
+    import pandas as pd
+
+    published = {
+        name: number(getattr(PAPER_T2000, "scale_1" if name == "scale" else name)) for name in list(CONSTANTS)[1:]
+    }
+    columns: dict[str, Any] = {"published": {"t0": "none", **published}}
+    form = model("alpha+t0")
+    for run in runs:
+        times = np.asarray(run.ok.time_ms(), dtype=np.float64)
+        try:
+            values = fit_model(form, features(run.ok.table), times).parameters
+        except AlphaflopsError:
+            values = {}
+        columns[run.machine] = {name: number(value) for name, value in values.items()}
+    return pd.DataFrame(columns, index=list(CONSTANTS)).rename(index=CONSTANTS).rename_axis("").reset_index()
+
+
+def disagreements(judged: "pd.DataFrame") -> "pd.DataFrame":
+    """Keep the claims on which machines differ, those that could not measure a claim left out.
+
+    Parameters
+    ----------
+    judged : DataFrame
+        As given by `alphaflops.chapters.judged.verdicts`.
+    """
+    import pandas as pd
+
+    rows = []
+    for text, part in judged.groupby("text", sort=False):
+        if len(set(part["verdict"]) - {claims.NOT_MEASURED}) > 1:
+            rows.append({"claim": text, **dict(zip(part["machine"], part["verdict"], strict=True))})
+    return pd.DataFrame(rows, columns=["claim", *dict.fromkeys(judged["machine"])])

@@ -1,0 +1,201 @@
+"""Data sets and verdicts side by side: what is at hand, how good it is, which claims hold where."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import claims
+from ..results import read
+from ..runs import datasets
+from ..runs.sources import AUTHORS, OWN
+from .frames import SHOWN, described
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+NOT_RECORDED: Final = "not recorded"
+
+
+def own_grid() -> list[str]:
+    """Names of the bundled runs over the layers of the paper or of the replication."""
+    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") in (*SHOWN, "fine")]
+
+
+def others() -> "list[Run]":
+    """Load the sets of layers that others timed, other than the authors', where they are at hand."""
+    names = [name for name, entry in datasets.entries().items() if entry.reader not in (OWN, "paper")]
+    return [datasets.load(name).ok for name in names if datasets.available(name)]
+
+
+def verdicts(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Judge every claim on every run: as kept in the results where a set is known, anew for others.
+
+    Columns as given by `alphaflops.claims.table`.
+    """
+    import pandas as pd
+
+    kept = read("claims")
+    known = set(kept["run"]) & set(datasets.names())
+    fresh = [run for run in runs if run.id not in known]
+    about = {claim.id: claims.row(claims.Verdict(claim.id, "", "", "", None, "")) for claim in claims.CLAIMS}
+    machines = {run.id: run.machine for run in runs}
+    rows = [
+        {**about[row["claim"]], **row, "machine": machines[row["run"]]}
+        for row in kept[kept["run"].isin(machines)].to_dict("records")
+        if row["run"] in known and row["claim"] in about
+    ]
+    authors = [] if any(run.id == AUTHORS for run in fresh) else [datasets.authors()]
+    judged = claims.table([*fresh, *filter(None, authors)]) if fresh else pd.DataFrame()
+    judged = judged[judged["run"].isin([run.id for run in fresh])] if fresh else judged
+    order = [run.id for run in runs]
+    found = pd.concat([pd.DataFrame(rows), judged], ignore_index=True)
+    return found.sort_values("run", key=lambda ids: ids.map(order.index), kind="stable").reset_index(drop=True)
+
+
+def columns(runs: "Sequence[Run]") -> dict[str, str]:
+    """Write two short lines for each run, to stand above its column."""
+    return {run.id: run.id.replace("-", "\n", 1) for run in runs}
+
+
+def counted(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Count per claim on how many sets of GPUs it holds; `frame` as given by `verdicts`.
+
+    Returns
+    -------
+    DataFrame
+        ``claim`` (in a few words), ``measured`` (sets), ``holds``, ``in part``, ``fails``.
+    """
+    import pandas as pd
+
+    rows = []
+    for label, part in frame.groupby("label", sort=False):
+        numbers = {"holds": claims.HOLDS, "in part": claims.IN_PART, "fails": claims.FAILS}
+        told = {name: int((part["verdict"] == verdict).sum()) for name, verdict in numbers.items()}
+        rows.append({"claim": label, "measured": len(part), **told})
+    return pd.DataFrame(rows)
+
+
+def values(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Arrange the value of each claim's statistic, data sets as rows; `frame` as given by `verdicts`."""
+    wide = frame.pivot_table("value", "run", "label", sort=False)
+    return wide.rename_axis(columns=None).reset_index()
+
+
+def sources() -> "pd.DataFrame":
+    """Describe every data set: name, machine, role, layers at hand, how it was timed, what to know, terms, checksum."""
+    import pandas as pd
+
+    rows = []
+    for name, entry in datasets.entries().items():
+        here = datasets.available(name)
+        rows.append(
+            {
+                "set": name,
+                "machine": entry.device,
+                "role": entry.role,
+                "layers": len(datasets.load(name).table) if here else "not at hand",
+                "timed": entry.protocol,
+                "to know": entry.note,
+                "terms": entry.licence,
+                "sha256": entry.sha256[:12],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quality(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Tell how steady each measured run was: layers that settled, layers with a flag, and the sentinel."""
+    import pandas as pd
+
+    return pd.DataFrame([_quality(run) for run in runs if run.meta["origin"] == "measured"])
+
+
+def _quality(run: "Run") -> dict[str, Any]:
+    table, sentinel = run.ok.table, run.meta.get("sentinel") or {}
+    moved = sentinel.get("moved")
+    return {
+        "run": run.id,
+        "machine": described(run).machine,
+        "layers": len(table),
+        "settled": int(table["converged"].fillna(False).astype(bool).sum()) if "converged" in table else NOT_RECORDED,
+        "with a flag": int(table["flags"].fillna("").ne("").sum()) if "flags" in table else NOT_RECORDED,
+        "sentinel": sentinel.get("verdict") or NOT_RECORDED,
+        "sentinel moved by (%)": NOT_RECORDED if moved is None else round(100 * moved, 1),
+    }
+
+
+NAMES: Final = {"S": "positions", "K": "kernel area", "Cin": "channels in", "Cout": "channels out"}
+"""Dimensions that the figure shows, in words."""
+
+
+def exponents(runs: "Sequence[Run]") -> "pd.DataFrame":
+    """Gather the exponents of time of every set in the results, and of further runs at hand.
+
+    Returns
+    -------
+    DataFrame
+        One row per set, dimension and kind of time: ``run, machine, label`` (machine and kind of layers), ``vendor,
+        number_type, direction, variant, dimension, name, of`` ("measured" or "α-FLOPs"), ``exponent, low, high``.
+    """
+    import pandas as pd
+
+    kept = read("dissection")
+    fresh = [row for run in runs if run.id not in set(kept["run"]) for row in _dissected(run)]
+    found = pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True)
+    known = datasets.entries()
+    base = found["run"].str.partition(":")[0]
+    machines = {run.id: run.machine for run in runs} | {name: entry.device for name, entry in known.items()}
+    found = found.assign(
+        machine=base.map(machines),
+        label=[_label(name, machines[name]) for name in base],
+        name=found["dimension"].map(NAMES),
+        of=found["times"].map({"measured": "measured", "alpha-published": "α-FLOPs"}),
+        variant=found["number_type"] + ", " + found["direction"].str.replace("-", " to "),
+    )
+    order = {"NVIDIA": 0, "AMD": 1, "CPU": 3}
+    found = found.sort_values("vendor", key=lambda names: names.map(order).fillna(2), kind="stable")
+    return found[found["name"].notna()].reset_index(drop=True)
+
+
+def label_of(runs: "Sequence[Run]" = ()) -> dict[str, str]:
+    """Name every data set, and further runs, in few words: the machine and what was timed."""
+    known = {name: entry.device for name, entry in datasets.entries().items()}
+    return {name: _label(name, machine) for name, machine in (known | {r.id: r.machine for r in runs}).items()}
+
+
+def counted_on_gpus(claim: str) -> dict[str, int]:
+    """Count the verdicts on a claim over all sets of GPUs but the authors', by verdict; those not measured left out."""
+    kept = read("claims")
+    gpus = [name for name, entry in datasets.entries().items() if entry.vendor != "CPU" and name != AUTHORS]
+    part = kept[(kept["claim"] == claim) & kept["run"].isin(gpus) & (kept["verdict"] != claims.NOT_MEASURED)]
+    return {
+        verdict: int((part["verdict"] == verdict).sum()) for verdict in (claims.HOLDS, claims.IN_PART, claims.FAILS)
+    }
+
+
+def _label(run: str, machine: str) -> str:
+    kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense", "paper": "paper"}
+    kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
+    short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
+    return f"{short} {kind}".strip() if run != "cpu-allcores" else f"{short}, all cores"
+
+
+def _dissected(run: "Run") -> list[dict[str, Any]]:
+    from ..errors import AlphaflopsError
+    from ..fitting.dissect import dissect
+
+    vendor = {"cuda": "yours", "cpu": "CPU"}.get(run.meta["device"], "yours")
+    about = {"run": run.id, "vendor": vendor, "number_type": "fp32", "direction": "forward", "times": "measured"}
+    try:
+        found = dissect(run)
+    except AlphaflopsError:  # too few layers
+        return []
+    return [{**about, "dimension": e.dimension, "exponent": e.value, "low": e.low, "high": e.high} for e in found]
+
+
+def by_dimension(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Arrange measured exponents, sets as rows and dimensions as columns; `frame` as given by `exponents`."""
+    measured = frame[frame["of"] == "measured"]
+    wide = measured.pivot_table("exponent", ["run", "machine", "vendor"], "dimension", sort=False)
+    return wide.reindex(columns=list(NAMES)).rename_axis(columns=None).reset_index()

@@ -1,0 +1,165 @@
+"""Errors of formulas side by side: on machines where a formula was chosen, and on those where it is judged."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..costs import ANALYTIC, BOOSTING, OURS
+from ..errors import AlphaflopsError
+from ..fitting import score
+from ..results import absent, read
+from ..runs import datasets
+from ..runs.sources import AUTHORS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..runs import Run
+
+GROUPS: Final = {"development": "chosen here", "judged": "judged here"}
+"""What a reader calls the machines of each role; sets of other roles are in neither mean."""
+SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", OURS.name, BOOSTING)
+"""Models with a column of their own, set by set."""
+VALIDATIONS: Final = {
+    "random": "layers at random",
+    "macs": "a fifth of the MACs",
+    "rows": "a fifth of the rows",
+    "figure": "a figure of the paper",
+}
+
+
+def title(model: str) -> str:
+    """Name a model for readers."""
+    return "boosting (learned)" if model == BOOSTING else ANALYTIC[model].title if model in ANALYTIC else model
+
+
+def formulas() -> "pd.DataFrame":
+    """List the formulas: name, formula as Markdown, how many numbers are fitted to a machine."""
+    import pandas as pd
+
+    rows = [(m.title, f"${m.equation}$".replace("|", "\\vert"), len(m.parameters)) for m in ANALYTIC.values()]
+    return pd.DataFrame(rows, columns=["measure", "formula", "fitted numbers"])
+
+
+def scores(runs: "Iterable[Run]" = ()) -> "pd.DataFrame":
+    """Give the errors of every model on every set in the results, and of the main formulas on further runs.
+
+    Columns: ``run, role, vendor, model, parameters, cv, n, mape_pct, median_ape_pct, r2, spearman, within_20_pct``.
+    """
+    import pandas as pd
+
+    kept = read("scores")
+    fresh = []
+    for run in runs:
+        if run.id in set(kept["run"]) or run.meta.get("profile") == "fine":
+            continue
+        for model in SHOWN[:-1]:
+            try:
+                found = score(run, model, "random", whole=False).as_dict()
+            except AlphaflopsError:  # too few layers
+                continue
+            about = {"role": "yours", "cv": "random", "parameters": len(ANALYTIC[model].parameters)}
+            fresh.append({**{key: found[key] for key in kept if key in found}, **about, "run": run.id, "model": model})
+    return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
+
+
+def by_formula(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Average held-out errors over the machines of each group, formulas from few fitted numbers to many.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `scores`.
+
+    Returns
+    -------
+    DataFrame
+        ``group, model, formula`` (its name, with how many numbers it fits), ``mean, low, high`` (%, over the sets) and
+        ``sets``. Published constants, which fit nothing, are left out.
+    """
+    part = frame[(frame["cv"] == "random") & frame["role"].isin(list(GROUPS)) & (frame["parameters"] != 0)]
+    part = part.assign(group=part["role"].map(GROUPS), parameters=part["parameters"].fillna(1e9))
+    grouped = part.groupby(["group", "model"], sort=False)
+    found: pd.DataFrame = grouped["mape_pct"].agg(mean="mean", low="min", high="max", sets="count")
+    found = found.assign(parameters=grouped["parameters"].first()).reset_index()
+    found = found.sort_values(["group", "parameters", "mean"], ascending=[True, True, False], kind="stable")
+    names = [
+        title(m) if p > 1e8 else f"{title(m)} ({p:.0f})"
+        for m, p in zip(found["model"], found["parameters"], strict=True)
+    ]
+    return found.assign(formula=names).reset_index(drop=True)
+
+
+def by_set(frame: "pd.DataFrame", cv: str, models: Sequence[str] = SHOWN) -> "pd.DataFrame":
+    """Arrange mean errors (%), sets as rows in their order and models as columns; `frame` as given by `scores`."""
+    part = frame[(frame["cv"] == cv) & frame["model"].isin(models)]
+    wide = part.pivot_table("mape_pct", ["run", "role"], "model", sort=False)[
+        [m for m in models if m in set(part["model"])]
+    ]
+    told: pd.DataFrame = wide.rename(columns=title).rename_axis(columns=None).reset_index()
+    return told
+
+
+def by_validation(frame: "pd.DataFrame", models: Sequence[str] = SHOWN) -> "pd.DataFrame":
+    """Average errors (%) over the sets of each group, by what was left out of the fit; `frame` from `scores`."""
+    part = frame[frame["cv"].isin(list(VALIDATIONS)) & frame["role"].isin(list(GROUPS)) & frame["model"].isin(models)]
+    part = part.assign(machines=part["role"].map(GROUPS), measure=part["model"].map(title))
+    wide = part.pivot_table("mape_pct", ["machines", "measure"], "cv", sort=False)
+    told: pd.DataFrame = wide[[cv for cv in VALIDATIONS if cv in wide]].rename(columns=VALIDATIONS)
+    return told.rename_axis(columns=None).reset_index()
+
+
+def learning() -> "pd.DataFrame":
+    """Give the median error (%) by how many layers calibrate a formula, means over the sets that have them all."""
+    found = read("learning")
+    median = found.groupby(["run", "model", "layers"], sort=False)["mape_pct"].median().reset_index()
+    most = median["layers"].value_counts()
+    median = median[median["layers"].isin(most[most == most.max()].index)]
+    wide = median.pivot_table("mape_pct", "model", "layers", sort=False)
+    wide.index = [title(name) for name in wide.index]
+    return wide.rename_axis(index="mean error (%) with so many layers", columns=None).reset_index()
+
+
+def coverage() -> "pd.DataFrame":
+    """Say which share of new layers (%) the intervals of this project's formula hold, by vendor."""
+    found = read("coverage")
+    by_vendor = found.groupby("vendor", sort=False)["inside_pct"].agg(["mean", "min", "max"]).reset_index()
+    names = {"vendor": "machines", "mean": "layers inside (%)", "min": "least", "max": "most"}
+    told: pd.DataFrame = by_vendor.rename(columns=names)
+    return told
+
+
+def not_at_hand(result: str) -> str:
+    """Name the machines of the data sets that were not at hand when a result was made; empty if all were."""
+    known = datasets.entries()
+    names = list(dict.fromkeys(known[name.partition(":")[0]].device for name in absent(result)))
+    return f"Not at hand when this was computed: {', '.join(names)}." if names else ""
+
+
+FRONT: Final = {"macs+t0": "FLOPs", "alpha+t0": "α-FLOPs", OURS.name: "this project’s formula"}
+"""Measures on the front page, each with a constant for the call."""
+
+
+def front(frame: "pd.DataFrame", labels: Mapping[str, str]) -> "pd.DataFrame":
+    """Give what the front page draws: held-out errors of three measures on every set.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As given by `scores`.
+    labels : mapping
+        What each set is called on the figure.
+
+    Returns
+    -------
+    DataFrame
+        ``group, row, measure, mape_pct, role``, the paper's set first, then others by vendor.
+    """
+    part = frame[(frame["cv"] == "random") & frame["model"].isin(list(FRONT))]
+    group = part["vendor"].where(part["run"] != AUTHORS, "The paper’s GPU").replace({"NVIDIA": "Other NVIDIA GPUs"})
+    group = group.replace({"AMD": "AMD GPUs"})
+    part = part.assign(group=group, row=part["run"].map(labels).fillna(part["run"]), measure=part["model"].map(FRONT))
+    place = {name: i for i, name in enumerate(("The paper’s GPU", "Other NVIDIA GPUs", "AMD GPUs", "CPU"))}
+    models = list(FRONT)
+    order = part.assign(g=part["group"].map(place).fillna(9), m=part["model"].map(models.index))
+    order = order.sort_values(["g", "run", "m"], kind="stable")
+    return order[["group", "row", "run", "measure", "mape_pct", "role"]].reset_index(drop=True)
