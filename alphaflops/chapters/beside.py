@@ -79,10 +79,9 @@ def against(run: "Run", first: "Run") -> "pd.DataFrame":
 def speed(pairs: "pd.DataFrame") -> "pd.DataFrame":
     """Sum up how much longer layers take, by machine and kind of layer; `pairs` as given by `against`."""
     grouped = pairs.groupby(["machine", "class"], sort=False)["ratio"]
-    found = grouped.quantile([0.05, 0.5, 0.95]).unstack().set_axis(["5 %", "median", "95 %"], axis=1)  # noqa: PD010
-    found.insert(0, "layers", grouped.size())
-    told: pd.DataFrame = found.reset_index().rename(columns={"class": "time over the authors', by kind"})
-    return told
+    shares = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
+    found = grouped.size().rename("layers").to_frame().assign(**{n: grouped.quantile(q) for n, q in shares.items()})
+    return found.reset_index().rename(columns={"class": "time over the authors', by kind"})
 
 
 def constants(runs: "Sequence[Run]") -> "pd.DataFrame":
@@ -100,7 +99,7 @@ def constants(runs: "Sequence[Run]") -> "pd.DataFrame":
             values = fit_model(form, features(run.ok.table), times).parameters
         except AlphaflopsError:
             values = {}
-        columns[run.machine] = {name: number(value) for name, value in values.items()}
+        columns[run.machine] = {name: number(value, 3) for name, value in values.items()}
     return pd.DataFrame(columns, index=list(CONSTANTS)).rename(index=CONSTANTS).rename_axis("").reset_index()
 
 

@@ -191,7 +191,7 @@ def points(
             odd = part[part["beyond"]]
             ax.scatter(odd[x], odd[y], s=40, facecolor="none", edgecolor=style.INK, lw=0.9, zorder=5)
         if identity:
-            ends = [max(part[x].min(), part[y].min() / 2), max(part[x].max(), part[y].max())]
+            ends = [max(part[x].min(), part[y].min() / 2), min(part[x].max(), part[y].max())]
             ax.plot(ends, ends, color=style.INK, lw=1, zorder=1)
         if level is not None:
             ax.axhline(level, color=style.INK, lw=1, zorder=1)
@@ -209,7 +209,9 @@ def _scatter(data: "pd.DataFrame", x: str, y: str, color: Any, label: Any) -> No
 
 
 def _key(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> None:
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8.5, markerscale=1.8)
+    across = 3 if max(map(len, labels)) < 22 else 2
+    figure.set_figheight(figure.get_figheight() + 0.05 + 0.17 * -(-len(labels) // across))
+    figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize=8.5, markerscale=1.3)
 
 
 @style.styled
@@ -242,7 +244,7 @@ def dots(
         panels = {name: list(dict.fromkeys(frame[rows])) for name in panels}
     heights = [0.5 + 0.235 * len(names) for names in panels.values()]
     shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
-    drawn = grid(frame, by, sum(heights) / len(heights), sharex=log or across == 1, **shape)
+    drawn = grid(frame, by, sum(heights) / len(heights), **shape)
     for name, ax in drawn.axes_dict.items():
         names = panels[name]
         for kind, colour, mark in zip(kinds, style.LINES, style.MARKS, strict=False):
@@ -255,10 +257,12 @@ def dots(
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         if log:
             ax.set_xscale("log")
+        else:
+            ax.locator_params(axis="x", nbins=12 // across)
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names)
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, labelleft=across == 1 or name == next(iter(panels)))
     drawn.figure.supxlabel(x_label, fontsize=9)
     if hue:
         _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())

@@ -112,21 +112,20 @@ def quality(runs: "Sequence[Run]") -> "pd.DataFrame":
 
 
 def _quality(run: "Run") -> dict[str, Any]:
-    table, sentinel = run.ok.table, run.meta.get("sentinel") or {}
-    moved = sentinel.get("moved")
+    table, sentinel = run.ok.table, run.sentinel
     return {
         "run": run.id,
         "machine": described(run).machine,
         "layers": len(table),
         "settled": int(table["converged"].fillna(False).astype(bool).sum()) if "converged" in table else NOT_RECORDED,
         "with a flag": int(table["flags"].fillna("").ne("").sum()) if "flags" in table else NOT_RECORDED,
-        "sentinel": sentinel.get("verdict") or NOT_RECORDED,
-        "sentinel moved by (%)": NOT_RECORDED if moved is None else round(100 * moved, 1),
+        "sentinel": sentinel.verdict,
+        "sentinel moved by (%)": NOT_RECORDED if sentinel.moved is None else round(100 * sentinel.moved, 1),
     }
 
 
-NAMES: Final = {"S": "positions", "K": "kernel area", "Cin": "channels in", "Cout": "channels out"}
-"""Dimensions that the figure shows, in words."""
+NAMES: Final = {"S": "S", "K": "K", "Cin": "Cin", "Cout": "Cout"}
+"""Dimensions that the figure shows."""
 
 
 def exponents(runs: "Sequence[Run]") -> "pd.DataFrame":
@@ -178,7 +177,10 @@ def _label(run: str, machine: str) -> str:
     kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense", "paper": "paper"}
     kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
     short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
-    return f"{short} {kind}".strip() if run != "cpu-allcores" else f"{short}, all cores"
+    threads = (
+        machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core").replace("virtual cores", "cores")
+    )
+    return f"{short} {kind or threads}".strip()
 
 
 def _dissected(run: "Run") -> list[dict[str, Any]]:
