@@ -6,18 +6,17 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from alphaflops.figures import hover
-from alphaflops.layers import Conv2d, Dense, to_table
+from alphaflops.chapters import hover
+from alphaflops.layers import Conv2d, Dense, as_table
 
 
 @pytest.fixture
 def frame():
     layers = [Dense(400, 300, 2), Conv2d(10, 20, 64, 32, 3)]
-    return pd.DataFrame(to_table(layers)).assign(time_ms=[0.5, 2.25], x=[1.0, 100.0], y=[0.1, 10.0])
+    return as_table(layers).assign(time_ms=[0.5, 2.25], x=[1.0, 100.0], y=[0.1, 10.0])
 
 
 def test_words_name_the_layer_and_its_time(frame):
@@ -51,20 +50,3 @@ def test_page_data_are_read_back(frame):
     data = json.loads(re.fullmatch(r'<script [^>]*data-figure="fig-x">(.*)</script>', html)[1])
     assert [text for _, _, text in data] == hover.describe(frame)
     assert all(0 < x < 1 and 0 < y < 1 for x, y, _ in data)
-
-
-def test_cells_are_named_with_their_error():
-    errors = pd.DataFrame({"one": [12.345, np.nan], "two": [3.0, 40.0]}, index=["macs", "best"])
-    figure, ax = plt.subplots()
-    ax.set(xlim=(0, 2), ylim=(2, 0))
-    html = hover.cell_data(figure, "fig-x", errors)
-    plt.close(figure)
-    points = json.loads(re.fullmatch(r'<script [^>]*data-reach="30" data-figure="fig-x">(.*)</script>', html)[1])
-    assert sorted(text for _, _, text in points) == [
-        "FLOPs on one: 12.3 %",
-        "FLOPs on two: 3.00 %",
-        "this project on two: 40.0 %",
-    ]
-    where = {text.split(":")[0]: (x, y) for x, y, text in points}
-    assert where["FLOPs on one"][0] < where["FLOPs on two"][0]
-    assert where["FLOPs on two"][1] < where["this project on two"][1]

@@ -4,15 +4,15 @@ Every function takes a tidy frame and gives a Matplotlib figure; which columns i
 values are solid, predictions dashed, lines are labelled at their ends.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import experiments
+from .. import experiments, style
 from ..files import mathtext
 from ..numbers import number
-from . import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,10 @@ def grid(
     where = {"col": by, "col_wrap": across, "col_order": names}
     if ratios:
         where = {"row": by, "row_order": names, "gridspec_kws": {"height_ratios": list(ratios)}}
-    found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
-    found.set_titles("{row_name}" if ratios else "{col_name}")
+    with warnings.catch_warnings():  # seaborn's tight layout may not fit; the style lays out anew
+        warnings.simplefilter("ignore", UserWarning)
+        found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
+        found.set_titles("{row_name}" if ratios else "{col_name}")
     for ax in found.axes.flat:
         text = mathtext(ax.get_title("left"))
         text = text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
@@ -179,10 +181,13 @@ def points(
     level : float, optional
         Draw a horizontal line there.
     """
-    drawn = grid(frame, by, height, hue=hue, palette=list(style.LINES[: frame[hue].nunique()]), sharey=True)
-    drawn.map_dataframe(_scatter, x=x, y=y)
+    drawn = grid(frame, by, height, sharey=True)
+    colours = dict(zip(dict.fromkeys(frame[hue]), style.LINES, strict=False))
     for name, ax in drawn.axes_dict.items():
         part = frame[frame[by] == name]
+        for kind, colour in colours.items():
+            rows = part[part[hue] == kind]
+            ax.scatter(rows[x], rows[y], s=8, color=colour, alpha=0.5, lw=0, label=kind)
         ax.set(xscale="log", yscale="log", xlabel="", ylabel=y_label)
         if "roof" in part and part["roof"].notna().any():
             edge = part.sort_values(x, kind="stable")
@@ -200,12 +205,6 @@ def points(
     _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
     figure: Figure = drawn.figure
     return figure
-
-
-def _scatter(data: "pd.DataFrame", x: str, y: str, color: Any, label: Any) -> None:
-    import matplotlib.pyplot as plt
-
-    plt.gca().scatter(data[x], data[y], s=8, color=color, alpha=0.5, lw=0, label=label)
 
 
 def _key(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> None:

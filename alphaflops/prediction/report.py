@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import style
 from ..errors import AlphaflopsError
-from ..figures import style
 from ..network import Network, unknown_warning
 from ..runs import replace_file
 

@@ -8,10 +8,10 @@ from alphaflops import paths
 from alphaflops.costs import ANALYTIC
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090
 from alphaflops.costs.forms import CHOSEN
-from alphaflops.figures.style import MODELS as COLOURS
 from alphaflops.fitting import read_calibration
 from alphaflops.fitting.intervals import SLACK
 from alphaflops.runs import datasets
+from alphaflops.style import LINES
 
 SHOWN = ("macs+t0", "alpha", "best")
 """Cost models whose formula the calculator knows, in the order in which it shows them."""
@@ -30,7 +30,7 @@ def payload(folder: Path) -> dict:
             {"machine": "RTX 4090", "vendor": "NVIDIA", **asdict(REPLICATION_RTX4090)},
         ],
         "structure": {**vars(CHOSEN), "fixed": dict(CHOSEN.fixed)},
-        "models": {name: {"title": ANALYTIC[name].title, "colour": COLOURS[name]} for name in SHOWN},
+        "models": {name: {"title": ANALYTIC[name].title, "colour": LINES[i]} for i, name in enumerate(SHOWN)},
         "calibrations": shown,
     }
 
