@@ -77,7 +77,7 @@ def test_profiles_are_sound(name):
 
 
 def test_the_machines_of_the_example_have_safe_names():
-    from alphaflops.share.runs import check_slug
+    from alphaflops.runs.schema import check_slug
 
     example = yaml.safe_load((WORKFLOW / "machines.yaml").read_text())
     assert [check_slug(name) for name in example["machines"]] == list(example["machines"])
