@@ -1,6 +1,7 @@
 """Reference pages that write themselves: every command with its --help, every public name with its docstring.
 
-The directive ``command-reference`` gives the commands; in ``book/library``, the line ``{public}`` stands for the names.
+The directive ``command-reference`` gives the commands; the line ``{public}`` of ``book/library`` stands for the names,
+the line ``{formulas}`` of ``book/formula`` for the cost models.
 """
 
 import inspect
@@ -9,7 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 import alphaflops
-from alphaflops import cli
+from alphaflops import cli, costs
 
 
 class CommandReference(Directive):
@@ -44,10 +45,28 @@ def _section(name, value):
     return f"## `{name}`\n\n```{{eval-rst}}\n.. auto{kind}:: alphaflops.{name}\n{options}```"
 
 
+def formulas():
+    """Write MyST text with a section for each formula, the project's own first."""
+    models = sorted(costs.ANALYTIC.values(), key=lambda model: model.name != costs.OURS.name)
+    return "\n\n".join(map(_formula, models))
+
+
+def _formula(model):
+    lines = [f"| `{p.name}` | {p.unit or '–'} | {p.meaning} |" for p in model.parameters]
+    table = (
+        ["| number | unit | meaning |", "|---|---|---|", *lines]
+        if lines
+        else ["Nothing is fitted: the constants are published."]
+    )
+    text = "\n".join(table)
+    return f"## {model.title}: `{model.name}`\n\n$$\n{model.equation}\n$$\n\n{text}"
+
+
 def write_names(app, docname, source):
-    """Replace the line of names by their sections."""
-    if docname == "book/library":
-        source[0] = source[0].replace("\n{public}\n", f"\n{public()}\n")
+    """Replace the line that stands for names or formulas by their sections."""
+    for name, mark, give in (("book/library", "{public}", public), ("book/formula", "{formulas}", formulas)):
+        if docname == name:
+            source[0] = source[0].replace(f"\n{mark}\n", f"\n{give()}\n")
 
 
 def setup(app):
