@@ -477,3 +477,33 @@ def test_the_table_of_a_run_is_a_table_too(run, folder, tmp_path):
         load(tmp_path / "mine.csv")
     run.table.to_csv(tmp_path / "mine.csv", index=False)
     assert load(tmp_path / "mine.csv").time_ms().tolist() == run.time_ms().tolist()
+
+
+def test_a_bad_run_among_the_bundled_ones_is_left_out_and_says_why(sendable, tmp_path, monkeypatch):
+    home = tmp_path / "runs"
+    monkeypatch.setattr(datasets, "runs_folder", lambda: home)
+    assert datasets.bundled() == []
+    for name in ("good-run", "other name", ".alphaflops-123", "renamed"):
+        sendable.write(home / name)
+    Run({**sendable.meta, "run_id": "damaged"}, sendable.table, sendable.samples).write(home / "damaged")
+    sound = (home / "damaged" / TABLE_FILE).read_bytes()
+    (home / "damaged" / TABLE_FILE).write_bytes(sound.replace(b"conv2d", b"dense", 1))
+    (home / "[x](y)").mkdir()
+    (home / "[x](y)" / RUN_FILE).write_text("{}")
+    assert datasets.bundled() == ["good-run"]
+    told = datasets.left_out()
+    assert set(told) == {"other name", "renamed", "damaged", "[x](y)"}
+    assert "does not match its checksum" in told["damaged"]
+    assert "another name, 'good-run'" in told["renamed"]
+    with pytest.raises(AlphaflopsError, match="'damaged' is left out: .* does not match"):
+        load("damaged")
+    (home / "damaged" / TABLE_FILE).write_bytes(sound)
+    assert datasets.bundled() == ["damaged", "good-run"]
+    assert "damaged" in datasets.names()
+
+
+def test_a_loaded_run_is_not_changed_by_who_loaded_it_before():
+    name = datasets.bundled()[0]
+    table = datasets.load(name).table
+    table.loc[0, "latency_ms"] = 1e9
+    assert datasets.load(name).time_ms().max() < 1e9

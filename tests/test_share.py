@@ -251,6 +251,7 @@ def test_a_run_needs_what_its_checks_need(good, tmp_path):
             zipped(Run(meta, good.table, good.samples), tmp_path / "in.zip"), tmp_path, "is missing from the metadata"
         )
     refuse(zipped(with_meta(good, origin="file"), tmp_path / "in.zip"), tmp_path, "only measured runs")
+    refuse(zipped(with_meta(good, protocol={"name": "trust me"}), tmp_path / "in.zip"), tmp_path, "not one of adaptive")
     refuse(zipped(with_meta(good, device="unknown"), tmp_path / "in.zip"), tmp_path, "only measured runs")
 
 

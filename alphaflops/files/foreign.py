@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..errors import AlphaflopsError
 from .disk import LARGEST, read_bytes
+from .text import one_line
 
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
@@ -118,7 +119,7 @@ def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = Fals
     error = min(validators(schema).iter_errors(value), key=lambda found: len(found.absolute_path), default=None)
     if error is None:
         return
-    path = ".".join(str(part) for part in error.absolute_path)
+    path = one_line(".".join(str(part) for part in error.absolute_path), 120)
     rule, under = error.schema, f" in {path}" if path else ""
     if error.validator == "required":
         missing = next(key for key in rule["required"] if key not in error.instance)

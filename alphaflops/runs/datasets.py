@@ -1,8 +1,11 @@
 """Data sets by name: those that others published, and the runs that come with the project."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
 from . import RUN_FILE, Run, read_json
@@ -18,10 +21,37 @@ def runs_folder() -> Path:
 
 
 def bundled() -> list[str]:
-    """Names of the finished runs in `runs_folder`; a folder whose name is no run's is left out."""
+    """Names of the finished runs in `runs_folder` that can be read."""
+    return [name for name, told in _found().items() if isinstance(told, Run)]
+
+
+def left_out() -> dict[str, str]:
+    """Say for each folder of runs that is no sound run why: no chapter shows it, and none fails for it."""
+    return {files.one_line(name, 80): told for name, told in _found().items() if isinstance(told, str)}
+
+
+def _found() -> dict[str, Run | str]:
     folder = runs_folder()
-    found = sorted(p.parent.name for p in folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []
-    return [name for name in found if is_slug(name)]
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return {path.name: _held(path, _stamp(path)) for path in paths if (path / RUN_FILE).exists()}
+    except OSError:
+        return {}
+
+
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    return tuple(sorted((e.name, e.stat().st_mtime_ns, e.stat().st_size) for e in os.scandir(path)))
+
+
+@lru_cache(maxsize=64)
+def _held(path: Path, _: tuple[tuple[str, int, int], ...]) -> Run | str:
+    try:
+        if not is_slug(path.name):
+            return "the name of the folder is no name of a run: use a-z, 0-9 and single . _ -"
+        run = Run.read(path)
+    except AlphaflopsError as error:
+        return files.one_line(error)
+    return run if run.id == path.name else f"the folder holds a run of another name, {run.id!r}"
 
 
 def entries() -> dict[str, DataSet]:
@@ -76,8 +106,10 @@ def load(name: str | Path) -> Run:
     if base in known and known[base].reader != OWN and (not variant or known[base].reader == "miopen"):
         source = known[base]
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
-    if str(name) in bundled():
-        return Run.read(runs_folder() / str(name))
+    if (held := _found().get(str(name))) is not None:
+        if isinstance(held, str):
+            raise AlphaflopsError(f"run {str(name)!r} is left out: {held}")
+        return held.copy()
     path = Path(name)
     if path.is_dir():
         return Run.read(path)

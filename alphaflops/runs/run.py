@@ -81,13 +81,17 @@ class Run:
     def ok(self) -> "Run":
         """The same run with the rows that were measured without error."""
         good = self.table["status"] == "ok"
-        if good.all():
-            return self
-        kept = object.__new__(Run)  # every row and sample was checked when this run was made
-        for name, value in (("meta", self.meta), ("table", self.table[good].reset_index(drop=True))):
-            object.__setattr__(kept, name, value)
-        object.__setattr__(kept, "samples", self.samples)
-        return kept
+        return self if good.all() else self._with(self.table[good].reset_index(drop=True))
+
+    def copy(self) -> "Run":
+        """Give the same run with a table of its own."""
+        return self._with(self.table.copy())
+
+    def _with(self, table: "pd.DataFrame") -> "Run":
+        other = object.__new__(Run)  # every row and sample was checked when this run was made
+        for name, value in (("meta", self.meta), ("table", table), ("samples", self.samples)):
+            object.__setattr__(other, name, value)
+        return other
 
     def time_ms(self, quantity: str = "latency") -> "pd.Series[float]":
         """Time of each layer (ms).

@@ -31,6 +31,12 @@ SOFTWARE: Final = (
 SETTINGS: Final = ("name", "dtype", "inputs", "memory_format")
 """Settings of the protocol that are text; numbers and switches leave too."""
 
+PROTOCOLS: Final = ("adaptive", "per-call", "pipelined")
+"""Protocols whose times can be derived and judged."""
+
+PLAIN: Final = re.compile(r"[\w .,()-]{0,80}", re.ASCII)
+"""Text that no format obeys."""
+
 WORDS: Final = ("throttle", "energy_source")
 """Text columns that hold words of this program alone."""
 
@@ -62,7 +68,8 @@ def shareable(run: Run, name: str, **more: Any) -> Run:
     """
     meta = {key: run.meta[key] for key in KEPT if key in run.meta} | {"run_id": name, **more}
     meta["title"] = str(run.meta["machine"]["name"])
-    meta["protocol"] = {k: v for k, v in run.meta["protocol"].items() if k in SETTINGS or not isinstance(v, str)}
+    told = run.meta["protocol"].items()
+    meta["protocol"] = {k: v for k, v in told if not isinstance(v, str) or (k in SETTINGS and PLAIN.fullmatch(v))}
     if "software" in run.meta:
         meta["software"] = _software(run.meta["software"])
     if "resumed" in run.meta:
@@ -136,6 +143,8 @@ def read_archive(archive: Path | bytes, where: str = "") -> Run:
     run = Run.parse(content, where)
     if run.meta["origin"] != "measured" or run.meta["device"] == "unknown":
         raise AlphaflopsError(f"{where}: origin is {run.meta['origin']!r}: only measured runs are packed and imported")
+    if run.meta["protocol"]["name"] not in PROTOCOLS:
+        raise AlphaflopsError(f"{where}: the protocol is not one of {', '.join(PROTOCOLS)}: its times cannot be judged")
     if not np.isin(["started", "finished", "seconds", "software", "sentinel"], list(run.meta)).all():
         raise AlphaflopsError(f"{where}: started, finished, seconds, software or sentinel is missing from the metadata")
     check_slug(run.id)
