@@ -1,5 +1,6 @@
 """Functions that make results: ``(data set, part) -> rows`` for one data set."""
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..costs import OURS, features, model
+from ..costs import OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, calibrate, score
 from ..fitting.dissect import dissect, insight
@@ -71,6 +72,44 @@ def scores(name: str, part: str) -> Rows:
 
 def _count(name: str) -> int | None:
     return None if name == "boosting" else len(model(name).parameters)
+
+
+def terms(name: str, part: str) -> Rows:
+    """Score the project's formula on random folds, whole and with each fitted number held where it matters least.
+
+    A number is held at either end of its range, a factor at 1 too; the best of them, where its term vanishes, counts.
+    """
+    run = sample(name)
+
+    def error(formula: CostModel) -> float:
+        return score(run, formula, "random").mape_pct
+
+    try:
+        whole = error(OURS)
+        held = {p.name: min(error(_held(p, end)) for end in _neutral(p)) for p in OURS.parameters}
+    except AlphaflopsError:  # a smoke run has too few layers
+        return []
+    about = {"role": datasets.entries()[name].role, "model": OURS.name}
+    return [
+        {**about, "term": p.name, "meaning": p.meaning, "mape_pct": whole, "without_pct": held[p.name]}
+        for p in OURS.parameters
+    ]
+
+
+def _neutral(parameter: Parameter) -> list[float]:
+    factor = not parameter.unit and parameter.low < 1 < parameter.high
+    return [parameter.low, parameter.high, *([1.0] if factor else [])]
+
+
+def _held(parameter: Parameter, value: float) -> CostModel:
+    at = OURS.parameters.index(parameter)
+    rest = OURS.parameters[:at] + OURS.parameters[at + 1 :]
+    return replace(
+        OURS,
+        name=f"{OURS.name} without {parameter.name}",
+        parameters=rest,
+        formula=lambda f, v: OURS.formula(f, [*v[:at], value, *v[at:]]),
+    )
 
 
 def dissection(name: str, part: str) -> Rows:

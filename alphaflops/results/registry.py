@@ -61,6 +61,11 @@ def scored() -> list[str]:
     return [n for n, entry in known.items() if entry.reader != OWN or datasets.meta(n).get("profile") != "fine"]
 
 
+def development() -> list[str]:
+    """Name the data sets on which formulas may be chosen."""
+    return [name for name, entry in datasets.entries().items() if entry.role == "development"]
+
+
 def fitted() -> list[str]:
     """Name the data sets that get calibrations: those of `scored` that are no further set of a machine."""
     known = datasets.entries()
@@ -89,6 +94,7 @@ RESULTS: Final = {
     result.name: result
     for result in (
         Result("scores", makers.scores, scored, parts=MODEL_NAMES),
+        Result("terms", makers.terms, development),
         Result("dissection", makers.dissection, dissected, digits=3),
         Result("coverage", makers.coverage, scored),
         Result("learning", makers.learning, fitted),
