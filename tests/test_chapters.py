@@ -255,12 +255,12 @@ ERRORS = pd.DataFrame(
 
 def test_errors_are_averaged_by_group_and_ordered_by_what_is_fitted():
     found = scores.by_formula(ERRORS)
-    chosen = found[found["group"] == "chosen here"]
+    chosen = found[found["group"] == "where it was chosen"]
     assert chosen["model"].tolist() == ["macs+t0", "alpha+t0", "boosting"]
     assert chosen["mean"].tolist() == [50, 25, 15]
     assert chosen["low"].tolist() == [40, 20, 10]
     assert chosen["formula"].iloc[0].endswith("(2)")
-    assert found[found["group"] == "judged here"]["sets"].tolist() == [1, 1, 1]
+    assert found[found["group"] == "where it is judged"]["sets"].tolist() == [1, 1, 1]
     assert scores.by_set(ERRORS, "random")["run"].tolist() == ["a", "b", "c"]
     assert scores.by_validation(ERRORS)["layers at random"].tolist() == [50, 25, 15, 50, 40, 30]
 

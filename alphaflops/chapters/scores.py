@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ..runs import Run
 
-GROUPS: Final = {"development": "chosen here", "judged": "judged here"}
-"""What a reader calls the machines of each role; sets of other roles are in neither mean."""
+GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
+"""Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""
 SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", OURS.name, BOOSTING)
 """Models with a column of their own, set by set."""
 VALIDATIONS: Final = {
@@ -117,6 +117,7 @@ def learning() -> "pd.DataFrame":
     median = median[median["layers"].isin(most[most == most.max()].index)]
     wide = median.pivot_table("mape_pct", "model", "layers", sort=False)
     wide.index = [title(name) for name in wide.index]
+    wide.columns = [f"{layers:.0f}" for layers in wide.columns]
     return wide.rename_axis(index="mean error (%) with so many layers", columns=None).reset_index()
 
 

@@ -43,7 +43,7 @@ def _cell(value: Any, digits: int) -> str:
     if value is None or value != value:  # NaN
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,}" if float(value).is_integer() and abs(value) < 1e9 else number(value, digits)
+        return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e9 else number(value, digits)
     return markdown(value)
 
 

@@ -183,6 +183,8 @@ class Report:
         axes.set_title(part, fontsize=8.5, fontweight="normal")
         return figure
 
+    plot = chart
+
 
 def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
