@@ -76,14 +76,6 @@ def against(run: "Run", first: "Run") -> "pd.DataFrame":
     )
 
 
-def speed(pairs: "pd.DataFrame") -> "pd.DataFrame":
-    """Sum up how much longer layers take, by machine and kind of layer; `pairs` as given by `against`."""
-    grouped = pairs.groupby(["machine", "class"], sort=False)["ratio"]
-    shares = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
-    found = grouped.size().rename("layers").to_frame().assign(**{n: grouped.quantile(q) for n, q in shares.items()})
-    return found.reset_index().rename(columns={"class": "time over the authors', by kind"})
-
-
 def constants(runs: "Sequence[Run]") -> "pd.DataFrame":
     """Fit α-FLOPs and a constant to each run, beside the published constants; blank where a run is too small."""
     import pandas as pd

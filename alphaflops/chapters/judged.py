@@ -58,30 +58,6 @@ def columns(runs: "Sequence[Run]") -> dict[str, str]:
     return {run.id: run.id.replace("-", "\n", 1) for run in runs}
 
 
-def counted(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Count per claim on how many sets of GPUs it holds; `frame` as given by `verdicts`.
-
-    Returns
-    -------
-    DataFrame
-        ``claim`` (in a few words), ``measured`` (sets), ``holds``, ``in part``, ``fails``.
-    """
-    import pandas as pd
-
-    rows = []
-    for label, part in frame.groupby("label", sort=False):
-        numbers = {"holds": claims.HOLDS, "in part": claims.IN_PART, "fails": claims.FAILS}
-        told = {name: int((part["verdict"] == verdict).sum()) for name, verdict in numbers.items()}
-        rows.append({"claim": label, "measured": len(part), **told})
-    return pd.DataFrame(rows)
-
-
-def values(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Arrange the value of each claim's statistic, data sets as rows; `frame` as given by `verdicts`."""
-    wide = frame.pivot_table("value", "run", "label", sort=False)
-    return wide.rename_axis(columns=None).reset_index()
-
-
 def sources() -> "pd.DataFrame":
     """Describe every data set: name, machine, role, layers at hand, how it was timed, what to know, terms, checksum."""
     import pandas as pd
@@ -194,10 +170,3 @@ def _dissected(run: "Run") -> list[dict[str, Any]]:
     except AlphaflopsError:  # too few layers
         return []
     return [{**about, "dimension": e.dimension, "exponent": e.value, "low": e.low, "high": e.high} for e in found]
-
-
-def by_dimension(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Arrange measured exponents, sets as rows and dimensions as columns; `frame` as given by `exponents`."""
-    measured = frame[frame["of"] == "measured"]
-    wide = measured.pivot_table("exponent", ["run", "machine", "vendor"], "dimension", sort=False)
-    return wide.reindex(columns=list(NAMES)).rename_axis(columns=None).reset_index()

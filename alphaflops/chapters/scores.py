@@ -1,6 +1,6 @@
 """Errors of formulas side by side: on machines where a formula was chosen, and on those where it is judged."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..costs import ANALYTIC, BOOSTING, OURS
@@ -88,46 +88,6 @@ def by_formula(frame: "pd.DataFrame") -> "pd.DataFrame":
         for m, p in zip(found["model"], found["parameters"], strict=True)
     ]
     return found.assign(formula=names).reset_index(drop=True)
-
-
-def by_set(frame: "pd.DataFrame", cv: str, models: Sequence[str] = SHOWN) -> "pd.DataFrame":
-    """Arrange mean errors (%), sets as rows in their order and models as columns; `frame` as given by `scores`."""
-    part = frame[(frame["cv"] == cv) & frame["model"].isin(models)]
-    wide = part.pivot_table("mape_pct", ["run", "role"], "model", sort=False)[
-        [m for m in models if m in set(part["model"])]
-    ]
-    told: pd.DataFrame = wide.rename(columns=title).rename_axis(columns=None).reset_index()
-    return told
-
-
-def by_validation(frame: "pd.DataFrame", models: Sequence[str] = SHOWN) -> "pd.DataFrame":
-    """Average errors (%) over the sets of each group, by what was left out of the fit; `frame` from `scores`."""
-    part = frame[frame["cv"].isin(list(VALIDATIONS)) & frame["role"].isin(list(GROUPS)) & frame["model"].isin(models)]
-    part = part.assign(machines=part["role"].map(GROUPS), measure=part["model"].map(title))
-    wide = part.pivot_table("mape_pct", ["machines", "measure"], "cv", sort=False)
-    told: pd.DataFrame = wide[[cv for cv in VALIDATIONS if cv in wide]].rename(columns=VALIDATIONS)
-    return told.rename_axis(columns=None).reset_index()
-
-
-def learning() -> "pd.DataFrame":
-    """Give the median error (%) by how many layers calibrate a formula, means over the sets that have them all."""
-    found = read("learning")
-    median = found.groupby(["run", "model", "layers"], sort=False)["mape_pct"].median().reset_index()
-    most = median["layers"].value_counts()
-    median = median[median["layers"].isin(most[most == most.max()].index)]
-    wide = median.pivot_table("mape_pct", "model", "layers", sort=False)
-    wide.index = [title(name) for name in wide.index]
-    wide.columns = [f"{layers:.0f}" for layers in wide.columns]
-    return wide.rename_axis(index="mean error (%) with so many layers", columns=None).reset_index()
-
-
-def coverage() -> "pd.DataFrame":
-    """Say which share of new layers (%) the intervals of this project's formula hold, by vendor."""
-    found = read("coverage")
-    by_vendor = found.groupby("vendor", sort=False)["inside_pct"].agg(["mean", "min", "max"]).reset_index()
-    names = {"vendor": "machines", "mean": "layers inside (%)", "min": "least", "max": "most"}
-    told: pd.DataFrame = by_vendor.rename(columns=names)
-    return told
 
 
 def not_at_hand(result: str) -> str:
