@@ -383,9 +383,16 @@ def test_what_the_book_could_not_show_is_told_before_the_run_is_taken_in(packed,
         raise KeyError(f"no chapter\nknows {run.id}")
 
     refuse(packed, tmp_path, r"the book cannot show it \(KeyError: .*no chapter.*knows good-run", trial=trial)
-    seen = []
-    share.import_run(packed, into=tmp_path / "runs", trial=lambda run: seen.append(run.id))
-    assert seen == ["good-run"]
+    found = share.import_run(packed, into=tmp_path / "runs", trial=share.try_chapters)
+    assert found.run.id == "good-run"
+
+
+def test_a_chapter_that_fails_on_a_run_keeps_it_out(packed, tmp_path, monkeypatch):
+    def fails(*_args):
+        raise ZeroDivisionError("no layer of that size")
+
+    monkeypatch.setattr("alphaflops.chapters.judged.verdicts", fails)
+    refuse(packed, tmp_path, "cannot show it .ZeroDivisionError: no layer of that size", trial=share.try_chapters)
 
 
 def test_the_folder_of_runs_must_be_writable_and_readable(packed, tmp_path, monkeypatch):

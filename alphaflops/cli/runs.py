@@ -103,8 +103,8 @@ def import_options(parser: argparse.ArgumentParser) -> None:
 
 def import_(args: argparse.Namespace) -> None:
     """Take a run in."""
-    from ..share import import_run
+    from ..share import import_run, try_chapters
 
-    done = import_run(args.archive, args.id, args.allow_implausible, args.into)
+    done = import_run(args.archive, args.id, args.allow_implausible, args.into, try_chapters)
     note = f"; implausible but allowed: {'; '.join(done.implausible)}" if done.implausible else ""
     show(f"{done.path}: run {done.run.id!r} of {done.run.machine}, {len(done.run.table)} layers{note}")

@@ -3,5 +3,6 @@
 from .importing import Imported, import_run
 from .packing import Packed, pack_run, read_archive, verify_archive
 from .plausibility import problems
+from .trying import try_chapters
 
-__all__ = ["Imported", "Packed", "import_run", "pack_run", "problems", "read_archive", "verify_archive"]
+__all__ = ["Imported", "Packed", "import_run", "pack_run", "problems", "read_archive", "try_chapters", "verify_archive"]
