@@ -21,6 +21,7 @@ _HOME = {
     "estimate": "prediction",
     "grid": "experiments",
     "load": "runs.datasets",
+    "measure": "measuring",
     "measure_network": "prediction",
     "read_calibration": "fitting",
     "score": "fitting",

@@ -285,7 +285,9 @@ def grid(what: str = "paper", profile: str = "paper") -> "pd.DataFrame":
     >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper"))
     (112, 8, 721)
     """
-    return table(select(what, profile))
+    found = table(select(what, profile))
+    found.attrs["profile"] = what if what in PROFILES else profile  # for `measure`
+    return found
 
 
 def find(name: str) -> Experiment:

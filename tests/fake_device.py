@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from alphaflops.layers import Layer
-from alphaflops.measuring.state import Watch
+from alphaflops.measuring.monitor import Watch
 
 Law = Callable[[np.random.Generator, int], np.ndarray]
 """Noise factors of shape ``(n,)`` around the true time of a call."""

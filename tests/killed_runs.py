@@ -16,10 +16,10 @@ from fake_device import FakeDevice
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
-from alphaflops.measuring import journal
+from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
 
-OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", seed=5)
+OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=5)
 
 
 def forked(work) -> int:
@@ -34,7 +34,7 @@ def forked(work) -> int:
 def started(folder: Path) -> int:
     """Start a run in a child process and give its id."""
     grid = experiments.grid("smoke")
-    return forked(lambda: measure.run(grid, OPTIONS, folder, device=FakeDevice()))
+    return forked(lambda: session.run(grid, folder, OPTIONS, device=FakeDevice()))
 
 
 def watch(child: int, folder: Path, enough: float) -> int:
@@ -58,13 +58,13 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
     grid = experiments.grid("smoke")
     if (folder / journal.JOURNAL_FILE).exists():
         before = journal.read(folder).entries
-        run = measure.resume(folder, device=FakeDevice(seed=1))
+        run = session.resume(folder, device=FakeDevice(seed=1))
     elif (folder / "run.json").exists():
         before, run = (), Run.read(folder)
     else:
-        before, run = (), measure.run(grid, OPTIONS, folder, device=FakeDevice())
-    kept = [entry for entry in before if entry["type"] == "row"]
-    same = all(abs(run.samples[f"latency_{e['row']}"][0] * 1e6 - e["latency_ns"][0]) < 1 for e in kept)
+        before, run = (), session.run(grid, folder, OPTIONS, device=FakeDevice())
+    kept = [entry for entry in before if entry.type == "row"]
+    same = all(abs(run.samples[f"latency_{e.row}"][0] * 1e6 - e.latency_ns[0]) < 1 for e in kept)
     return {
         "kept": len(kept),
         "rows": run.table["row"].tolist(),
@@ -80,7 +80,7 @@ def main() -> None:
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     grid = experiments.grid("smoke")
-    whole = measure.run(grid, OPTIONS, base / "whole", device=FakeDevice())  # loads everything before the forks
+    whole = session.run(grid, base / "whole", OPTIONS, device=FakeDevice())  # loads everything before the forks
     size = watch(started(base / "again"), base / "again", float("inf"))
     kills = [(moments.uniform(0, 1.1 * size), moments.uniform(0, 0.003)) for _ in range(trials)]
     results = [trial(base / f"trial-{i}", *kill) for i, kill in enumerate(kills)]

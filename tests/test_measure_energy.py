@@ -11,7 +11,7 @@ from fake_device import FakeDevice, lognormal
 from alphaflops import experiments
 from alphaflops import measuring as measure
 from alphaflops.layers import Dense
-from alphaflops.measuring import energy
+from alphaflops.measuring import energy, session
 
 
 class FakeWindow:
@@ -108,10 +108,10 @@ def test_nvml_samples_where_there_is_no_counter(monkeypatch):
     window, _ = energy.nvml_window(library, object())
     window.begin()
     until = time.perf_counter() + 30
-    while len(window._readings) < 5 and time.perf_counter() < until:
+    while len(window.readings) < 5 and time.perf_counter() < until:
         time.sleep(0.001)
     joules = window.end()
-    first, *_, last = (seconds for seconds, _ in window._readings)
+    first, *_, last = (seconds for seconds, _ in window.readings)
     assert joules == pytest.approx(50 * (last - first))
     assert last - first >= 4 * energy.SAMPLE_S
     assert window.source == "sampled"
@@ -144,21 +144,21 @@ def test_chosen_layers_span_the_grid():
 
 
 def test_energy_run_has_the_columns(tmp_path):
-    options = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", energy=True)
+    options = measure.Options(device="cpu", threads=1, profile="smoke", energy=True)
     device = FakeDevice()
     device.kind = "npu"
-    run = measure.run(experiments.grid("smoke").iloc[:3], options, tmp_path / "run", device=device)
+    run = session.run(experiments.grid("smoke").iloc[:3], tmp_path / "run", options, device=device)
     assert run.table["energy_j"].isna().all()
     assert (run.table["energy_source"] == "none: no energy counter is known for npu").all()
     assert run.meta["energy"] is True
 
 
 def test_no_energy_is_measured_of_a_layer_that_failed(tmp_path):
-    options = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", energy=True)
+    options = measure.Options(device="cpu", threads=1, profile="smoke", energy=True)
     device = FakeDevice()
     device.kind = "npu"
     device.fail = lambda layer: RuntimeError("no") if layer.row()["kind"] == "dense" else None
-    run = measure.run(experiments.grid("smoke").iloc[:4], options, tmp_path / "run", device=device)
+    run = session.run(experiments.grid("smoke").iloc[:4], tmp_path / "run", options, device=device)
     failed = run.table["status"] == "error"
     assert (run.table["kind"] == "dense").equals(failed)
     assert 0 < failed.sum() < 4
@@ -179,8 +179,8 @@ def test_a_gpu_is_read_through_nvml_where_zeus_is_not(monkeypatch, name):
     monkeypatch.setattr(energy, "nvml_handle", lambda library, index: asked.append(index) or "handle")
     monkeypatch.setitem(sys.modules, "zeus", None)
     with energy.open_meter(device) as meter:
-        meter._window.begin()
-        assert meter._window.end() == pytest.approx(3.0)
+        meter.window.begin()
+        assert meter.window.end() == pytest.approx(3.0)
     assert asked == [int(name.partition(":")[2] or 0)]
 
 
@@ -197,7 +197,7 @@ def test_zeus_is_preferred(monkeypatch):
     monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
     monkeypatch.setitem(sys.modules, "zeus.monitor", SimpleNamespace(ZeusMonitor=monitor))
     with energy.open_meter(device) as meter:
-        assert isinstance(meter._window, energy.ZeusWindow)
+        assert isinstance(meter.window, energy.ZeusWindow)
     assert monitors == [([2], [])]
 
 

@@ -1,6 +1,7 @@
 """Runs survive what happens to long runs: kills, full disks, damaged files, second writers, bad clocks."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -17,12 +18,13 @@ from filelock import FileLock
 from alphaflops import experiments
 from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measuring import journal
+from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
 
 HERE = Path(__file__).parent
+NO_ROWS = journal.Header(journal.VERSION, {}, {}, [], [])
 GRID = experiments.grid("smoke").iloc[:8]
-OPTIONS = measure.MeasureOptions(device="cpu", threads=1, profile="smoke", seed=3)
+OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=3)
 
 
 class Stopping(FakeDevice):
@@ -41,10 +43,10 @@ class Stopping(FakeDevice):
 def unfinished(folder, rows=4):
     """Leave a run in `folder` with its first few rows."""
     warm = FakeDevice()
-    measure.run(GRID.iloc[:1], OPTIONS, folder.with_name("probe"), device=warm)
+    session.run(GRID.iloc[:1], folder.with_name("probe"), OPTIONS, device=warm)
     before_first_row = len(warm.prepared) - 2  # the row itself and the last sentinel
     with pytest.raises(measure.Interrupted, match=f"stopped after {rows} of 8 layers.*--resume"):
-        measure.run(GRID, OPTIONS, folder, device=Stopping(before_first_row + rows))
+        session.run(GRID, folder, OPTIONS, device=Stopping(before_first_row + rows))
     return journal.read(folder)
 
 
@@ -76,18 +78,18 @@ def test_fifty_kills_lose_and_repeat_nothing(memory_folder):
         assert trial["order"] == order
         assert trial["kept_same"]
         assert trial["problems"] == []
-        assert trial["files"] == ["SHA256SUMS", "measurements.csv", "run.json", "samples.npz"]
+        assert trial["files"] == ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"]
     assert len({trial["kept"] for trial in found["trials"]}) > 10  # the kills did hit many moments
 
 
 def test_interrupted_run_resumes_in_the_same_order(tmp_path):
-    whole = measure.run(GRID, OPTIONS, tmp_path / "whole", device=FakeDevice())
+    whole = session.run(GRID, tmp_path / "whole", OPTIONS, device=FakeDevice())
     kept = unfinished(tmp_path / "run")
-    run = measure.resume(tmp_path / "run", device=FakeDevice(seed=9))
+    run = session.resume(tmp_path / "run", device=FakeDevice(seed=9))
     assert run.table[["row", "order"]].equals(whole.table[["row", "order"]])
     for entry in kept.entries:
-        if entry["type"] == "row":
-            assert run.samples[f"latency_{entry['row']}"] == pytest.approx(np.array(entry["latency_ns"]) / 1e6)
+        if entry.type == "row":
+            assert run.samples[f"latency_{entry.row}"] == pytest.approx(np.array(entry.latency_ns) / 1e6)
     assert len(run.meta["resumed"]) == 1
     assert run.meta["resumed"][0]["different"] == {}
 
@@ -102,24 +104,24 @@ def test_a_terminated_run_can_be_resumed(tmp_path):
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(measure.Interrupted, match=r"stopped after \d of 8 layers"):
-        measure.run(GRID, OPTIONS, tmp_path / "run", device=Terminated())
+        session.run(GRID, tmp_path / "run", OPTIONS, device=Terminated())
     assert signal.getsignal(signal.SIGTERM) is before
-    assert len(measure.resume(tmp_path / "run", device=FakeDevice()).table) == 8
+    assert len(session.resume(tmp_path / "run", device=FakeDevice()).table) == 8
 
 
-@pytest.mark.parametrize("changes", [{"experiments": ("x",)}, {"title": "new"}, {"run_id": "new"}])
+@pytest.mark.parametrize("changes", [{"title": "new"}, {"run_id": "new"}])
 def test_what_only_a_new_run_can_take_is_refused(tmp_path, changes):
     unfinished(tmp_path / "run")
-    with pytest.raises(AlphaflopsError, match=f"{next(iter(changes))} cannot change while a run is resumed"):
-        measure.resume(tmp_path / "run", changes, device=FakeDevice())
+    with pytest.raises(AlphaflopsError, match=f"{next(iter(changes))} cannot change in a run that is there"):
+        session.resume(tmp_path / "run", changes, device=FakeDevice())
 
 
 def test_resume_of_nothing(tmp_path):
     with pytest.raises(AlphaflopsError, match="no unfinished run"):
-        measure.resume(tmp_path)
-    measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+        session.resume(tmp_path)
+    session.run(GRID, tmp_path / "run", OPTIONS, device=FakeDevice())
     with pytest.raises(AlphaflopsError, match="no unfinished run"):
-        measure.resume(tmp_path / "run")
+        session.resume(tmp_path / "run")
 
 
 def test_torn_last_line_is_measured_again(tmp_path):
@@ -129,7 +131,7 @@ def test_torn_last_line_is_measured_again(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     assert journal.read(folder).torn
     assert "cut short" in measure.verify(folder).problems[0]
-    run = measure.resume(folder, device=FakeDevice())
+    run = session.resume(folder, device=FakeDevice())
     assert sorted(run.table["row"]) == sorted(GRID["row"])
 
 
@@ -141,7 +143,7 @@ def test_damaged_middle_is_refused(tmp_path):
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
     with pytest.raises(AlphaflopsError, match=r"journal\.jsonl is damaged in line \d+"):
-        measure.resume(folder, device=FakeDevice())
+        session.resume(folder, device=FakeDevice())
     assert path.read_bytes() == raw
 
 
@@ -149,7 +151,7 @@ def test_damaged_middle_is_refused(tmp_path):
 def test_verify_finds_any_changed_byte(tmp_path, state):
     folder = tmp_path / "run"
     if state == "finished":
-        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+        session.run(GRID, folder, OPTIONS, device=FakeDevice())
     else:
         unfinished(folder)
     found = measure.verify(folder)
@@ -171,9 +173,9 @@ def test_verify_finds_any_changed_byte(tmp_path, state):
 
 def test_verify_names_a_missing_file_and_an_empty_folder(tmp_path):
     folder = tmp_path / "run"
-    measure.run(GRID, OPTIONS, folder, device=FakeDevice())
-    (folder / "measurements.csv").unlink()
-    assert "measurements.csv" in measure.verify(folder).problems[0]
+    session.run(GRID, folder, OPTIONS, device=FakeDevice())
+    (folder / "layers.csv").unlink()
+    assert "layers.csv" in measure.verify(folder).problems[0]
     for nothing in (tmp_path / "none", tmp_path):
         with pytest.raises(AlphaflopsError, match="holds no run"):
             measure.verify(nothing)
@@ -191,11 +193,11 @@ def test_full_disk_is_one_error_and_nothing_lost(tmp_path, monkeypatch):
 
     monkeypatch.setattr(journal.os, "write", write)
     with pytest.raises(AlphaflopsError, match=r"No space left on device; the rows so far are intact.*--resume"):
-        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+        session.run(GRID, folder, OPTIONS, device=FakeDevice())
     monkeypatch.undo()
     assert not journal.read(folder).torn
     assert measure.verify(folder).problems == ()
-    assert sorted(measure.resume(folder, device=FakeDevice()).table["row"]) == sorted(GRID["row"])
+    assert sorted(session.resume(folder, device=FakeDevice()).table["row"]) == sorted(GRID["row"])
 
 
 def test_a_line_that_did_not_fit_leaves_no_trace(tmp_path, monkeypatch):
@@ -205,27 +207,27 @@ def test_a_line_that_did_not_fit_leaves_no_trace(tmp_path, monkeypatch):
         real(file, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with journal.Journal.begin(tmp_path, {"rows": []}) as lines:
-        lines.append({"row": 1})
+    with journal.Journal(tmp_path, journal.begin(tmp_path, NO_ROWS)) as lines:
+        lines.append(journal.Entry("reading", 1.0))
         monkeypatch.setattr(journal.os, "write", half)
         with pytest.raises(AlphaflopsError, match="No space left"):
-            lines.append({"row": 2})
+            lines.append(journal.Entry("reading", 2.0))
         monkeypatch.undo()
-        lines.append({"row": 3})
+        lines.append(journal.Entry("reading", 3.0))
     found = journal.read(tmp_path)
-    assert (found.entries, found.torn) == (({"row": 1}, {"row": 3}), False)
+    assert ([entry.elapsed_s for entry in found.entries], found.torn) == ([1.0, 3.0], False)
 
 
 def test_disk_full_at_the_very_end(tmp_path, monkeypatch):
-    def no_room(run, folder):
+    def no_room(run):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Run, "write_files", no_room)
+    monkeypatch.setattr(Run, "files", no_room)
     with pytest.raises(AlphaflopsError, match="all layers are measured and kept"):
-        measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+        session.run(GRID, tmp_path / "run", OPTIONS, device=FakeDevice())
     monkeypatch.undo()
     device = FakeDevice()
-    run = measure.resume(tmp_path / "run", device=device)
+    run = session.resume(tmp_path / "run", device=device)
     assert len(run.table) == 8
 
 
@@ -233,24 +235,27 @@ def test_two_writers(tmp_path):
     folder = tmp_path / "run"
     unfinished(folder)
     with FileLock(folder / journal.LOCK_FILE), pytest.raises(AlphaflopsError, match="being written by another process"):
-        measure.resume(folder, device=FakeDevice())
+        session.resume(folder, device=FakeDevice())
 
 
 def test_existing_folders_are_left_alone(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(AlphaflopsError, match="exists already"):
-        measure.run(GRID, OPTIONS, tmp_path / "full", device=FakeDevice())
+        session.run(GRID, tmp_path / "full", OPTIONS, device=FakeDevice())
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.txt"]
-    unfinished(tmp_path / "run")
-    with pytest.raises(AlphaflopsError, match="unfinished run: continue it with --resume"):
-        measure.run(GRID, OPTIONS, tmp_path / "run", device=FakeDevice())
+    kept = unfinished(tmp_path / "run")
+    run = session.run(GRID, tmp_path / "run", OPTIONS, device=FakeDevice(seed=7))  # an unfinished run goes on
+    assert len(run.table) == 8
+    assert len(kept.done) == 4
+    for row, entry in kept.done.items():
+        assert run.samples[f"latency_{row}"] == pytest.approx(np.array(entry.latency_ns) / 1e6)
 
 
 def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(AlphaflopsError, match="cannot be made"):
-        measure.run(GRID, OPTIONS, tmp_path / "file" / "run", device=FakeDevice())
+    with pytest.raises(AlphaflopsError, match="cannot be written: Not a directory"):
+        session.run(GRID, tmp_path / "file" / "run", OPTIONS, device=FakeDevice())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -258,9 +263,9 @@ def test_read_only_folder(tmp_path):
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
     with pytest.raises(AlphaflopsError, match="cannot be"):
-        measure.run(GRID, OPTIONS, folder / "run", device=FakeDevice())
+        session.run(GRID, folder / "run", OPTIONS, device=FakeDevice())
     with pytest.raises(AlphaflopsError, match="cannot be written"):
-        measure.run(GRID, OPTIONS, folder, device=FakeDevice())
+        session.run(GRID, folder, OPTIONS, device=FakeDevice())
 
 
 def test_other_machine_is_refused_by_key(tmp_path):
@@ -268,11 +273,11 @@ def test_other_machine_is_refused_by_key(tmp_path):
     unfinished(folder)
     before = (folder / journal.JOURNAL_FILE).read_bytes()
     with pytest.raises(AlphaflopsError, match=r"protocol\.tolerance was 0\.02 and is now 0\.05"):
-        measure.resume(folder, {"tolerance": 0.05}, device=FakeDevice())
+        session.resume(folder, {"tolerance": 0.05}, device=FakeDevice())
     with pytest.raises(AlphaflopsError, match=r"machine\.name was .*1 thread.* and is now"):
-        measure.resume(folder, {"threads": 2}, device=FakeDevice())
+        session.resume(folder, {"threads": 2}, device=FakeDevice())
     assert (folder / journal.JOURNAL_FILE).read_bytes() == before
-    run = measure.resume(folder, {"tolerance": 0.05, "allow_different": ("protocol.tolerance",)}, device=FakeDevice())
+    run = session.resume(folder, {"tolerance": 0.05, "allow_different": ("protocol.tolerance",)}, device=FakeDevice())
     assert run.meta["resumed"][0]["different"] == {"protocol.tolerance": [0.02, 0.05]}
 
 
@@ -301,12 +306,12 @@ def test_check_same_names_driver_and_versions():
 @pytest.mark.parametrize("still", [False, True])
 def test_clock_going_backwards_or_standing_still(tmp_path, still):
     bad = BackwardsClock(bad=range(0, 10**6, 37), still=still, seed=1)
-    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=bad)
+    run = session.run(GRID, tmp_path / "run", OPTIONS, device=bad)
     assert (run.table["latency_ms"] > 0).all()
     assert run.table["flags"].str.contains("clock").sum() >= 1
     assert all((taken > 0).all() for taken in run.samples.values())
     stopped = BackwardsClock(bad=range(10**6), still=still)
-    run = measure.run(GRID, OPTIONS, tmp_path / "stopped", device=stopped)
+    run = session.run(GRID, tmp_path / "stopped", OPTIONS, device=stopped)
     assert (run.table["status"] == "error").all()
     assert run.table["message"].str.contains("clock stood still or went backwards").all()
 
@@ -320,7 +325,7 @@ def test_failing_layers_become_rows(tmp_path):
         return RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED") if layer.row()["width"] == 4 else None
 
     device.fail = fail
-    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=device)
+    run = session.run(GRID, tmp_path / "run", OPTIONS, device=device)
     assert len(run.table) == 8
     dense = run.table["kind"] == "dense"
     assert (run.table.loc[dense, "status"] == "out-of-memory").all()
@@ -335,7 +340,7 @@ def test_failing_layers_become_rows(tmp_path):
 def test_layer_beyond_the_memory_is_not_tried(tmp_path):
     device = FakeDevice()
     device.memory = 2**20
-    run = measure.run(GRID, OPTIONS, tmp_path / "run", device=device)
+    run = session.run(GRID, tmp_path / "run", OPTIONS, device=device)
     too_big = run.table["status"] == "out-of-memory"
     assert too_big.any()
     assert run.table.loc[too_big, "message"].str.contains("needs at least").all()
@@ -352,7 +357,7 @@ def test_dead_device_ends_the_run_resumably(tmp_path):
 
     device = Dying(520, RuntimeError("CUDA error: an illegal memory access was encountered"))
     with pytest.raises(AlphaflopsError, match="stopped answering"):
-        measure.run(experiments.grid("paper"), OPTIONS, tmp_path / "run", device=device)
+        session.run(experiments.grid("paper"), tmp_path / "run", OPTIONS, device=device)
     assert measure.verify(tmp_path / "run").rows > 400
 
 
@@ -364,21 +369,63 @@ def test_a_journal_that_cannot_be_opened_or_locked_is_one_line(tmp_path, monkeyp
     unfinished(folder)
     monkeypatch.setattr(journal.os, "open", denied)
     with pytest.raises(AlphaflopsError, match=r"journal\.jsonl cannot be written: Permission denied"):
-        journal.Journal(folder, 1, "")
-    monkeypatch.undo()
-    monkeypatch.setattr(journal, "replace_file", denied)
+        journal.Journal(folder, journal.Contents(NO_ROWS, ()))
     with pytest.raises(AlphaflopsError, match=r"journal\.jsonl cannot be written: Permission denied"):
-        journal.Journal.begin(folder, {})
+        journal.begin(folder, NO_ROWS)
+    monkeypatch.undo()
     monkeypatch.setattr("filelock.FileLock.acquire", denied)
     with pytest.raises(AlphaflopsError, match="cannot be written: Permission denied"), journal.locked(folder):
         pass
 
 
+def planted(folder, *values):
+    """Write a journal of any values, with digests that fit."""
+    folder.mkdir(exist_ok=True)
+    lines, digest = [], ""
+    for value in values:
+        text = json.dumps(value, separators=(",", ":"))
+        digest = hashlib.sha256((digest + text).encode()).hexdigest()
+        lines.append(f'{{"sha256":"{digest}","data":{text}}}\n')
+    (folder / journal.JOURNAL_FILE).write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda head, rows: head.update(version=1), "version is 1, this program resumes 2"),
+        (lambda head, rows: head.update(version=True), "version is True"),
+        (lambda head, rows: head.pop("version"), "version is None"),
+        (lambda head, rows: head.pop("order"), "header: order is missing"),
+        (lambda head, rows: head.update(extra=1), "header: the key 'extra' is not allowed"),
+        (lambda head, rows: head["options"].update(speed=1), "options: the key 'speed' is not allowed"),
+        (lambda head, rows: head["options"].update(seed="x"), "options: seed is 'x': expected an integer"),
+        (lambda head, rows: head["order"].pop(), "order does not list its 8 rows once each"),
+        (lambda head, rows: head["rows"][0].pop("kind"), "column 'kind' is missing|kind is nan"),
+        (lambda head, rows: head["rows"][0].update(k1=-3), "k1 is -3"),
+        (lambda head, rows: head["meta"].pop("machine"), r"machine\.name was None"),
+        (lambda head, rows: rows[0].update(type="sleep"), "type is 'sleep'"),
+        (lambda head, rows: rows[0].pop("type"), "line 2: type is missing"),
+        (lambda head, rows: rows[-2].update(row=99), "row is 99"),
+        (lambda head, rows: rows[-2].update(latency_ns=["x"]), "holds something but numbers"),
+        (lambda head, rows: rows[-2].update(latency_ns=5), "holds something but numbers"),
+        (lambda head, rows: rows[-2].update(status="fine"), "status is 'fine'"),
+        (lambda head, rows: rows[-2].update(colour=1), "the key 'colour' is not allowed"),
+    ],
+)
+def test_a_journal_of_another_version_or_with_wrong_keys_is_one_line_that_names_the_key(tmp_path, change, message):
+    unfinished(tmp_path / "run")
+    lines = [json.loads(line)["data"] for line in (tmp_path / "run" / journal.JOURNAL_FILE).read_text().splitlines()]
+    change(lines[0], lines[1:])
+    planted(tmp_path / "other", *lines)
+    with pytest.raises(AlphaflopsError, match=message) as caught:
+        session.resume(tmp_path / "other", device=FakeDevice())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "other" / "run.json").exists()
+
+
 @pytest.mark.parametrize("text", [b"[1]", b"{", b"[" * 100_000])
 def test_a_first_line_that_is_no_object_is_refused_although_its_digest_fits(tmp_path, text):
-    import hashlib
-
     digest = hashlib.sha256(text).hexdigest().encode()
     (tmp_path / journal.JOURNAL_FILE).write_bytes(b'{"sha256":"' + digest + b'","data":' + text + b"}\n")
-    with pytest.raises(AlphaflopsError, match="damaged in its first line"):
+    with pytest.raises(AlphaflopsError, match=r"damaged in line 1|version is None"):
         journal.read(tmp_path)

@@ -17,6 +17,10 @@ class Pretend:
     def __init__(self, times):
         self.times, self.used = list(times), 0
 
+    def clock_ns(self):
+        last = [self.times[-1]] * max(0, self.used - len(self.times))
+        return sum(self.times[: self.used]) + sum(last)
+
     def calls_ns(self, call, n):
         taken = [self.times[min(self.used + i, len(self.times) - 1)] for i in range(n)]
         self.used += n

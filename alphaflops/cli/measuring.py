@@ -10,9 +10,13 @@ from .output import examples, show, show_json
 
 
 def measure_options(parser: argparse.ArgumentParser) -> None:
-    """Add every option of `alphaflops.measuring.OPTIONS`."""
+    """Add what `alphaflops.measuring.OPTIONS` lists, and where to write."""
     from ..measuring import OPTIONS
 
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; layers already there are left out")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="finish the run in this folder")
+    parser.add_argument("--experiment", action="append", metavar="NAME", help="only this experiment (repeatable)")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON at the end")
     for option in OPTIONS:
         text = option.help if option.default in (None, (), False) else f"{option.help} [{option.default}]"
         if option.type is bool:
@@ -45,16 +49,22 @@ def measure(args: argparse.Namespace) -> int:
     """
     from .. import experiments, measuring
 
-    values = {name: value for name, value in vars(args).items() if name != "function"}
-    progress = measuring.for_stream(sys.stderr)
+    given = {option.name: getattr(args, option.name) for option in measuring.OPTIONS}
+    given = {name: value for name, value in given.items() if value is not None}
     if (args.out is None) == (args.resume is None):
         raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
+    if args.resume is not None and args.experiment:
+        raise AlphaflopsError("--experiment cannot change while a run is resumed: leave it out")
     try:
         if args.resume is not None:
-            run = measuring.resume(args.resume, measuring.changes_from(values), progress)
+            run = measuring.resume(args.resume, **given)
         else:
-            options = measuring.from_values(values)
-            run = measuring.run(experiments.grid(options.profile), options, args.out, progress)
+            grid = experiments.grid(given.setdefault("profile", "quick"))
+            if unknown := {*(args.experiment or ())} - {*grid["experiment"]}:
+                known = ", ".join(grid["experiment"].unique())
+                raise AlphaflopsError(f"experiment {min(unknown)!r} is not in this profile: choose from {known}")
+            grid = grid[grid["experiment"].isin(args.experiment or grid["experiment"])]
+            run = measuring.measure(grid, **given, out=args.out)
     except measuring.Interrupted as stopped:
         sys.stderr.write(f"{stopped}\n")
         return 130

@@ -109,4 +109,9 @@ def describe(device: str, asked: int | None = None) -> dict[str, Any]:
     if kind != "cpu":
         raise AlphaflopsError(f"device is {device!r}: expected cpu, cuda, cuda:N or mps")
     count = threads(asked)
-    return {"name": f"{cpu['name']}, {count} thread{'s' * (count > 1)}", "cpu": cpu, "gpu": None, "threads": count}
+    return {
+        "name": f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {count} thread{'s' * (count > 1)}",
+        "cpu": cpu,
+        "gpu": None,
+        "threads": count,
+    }

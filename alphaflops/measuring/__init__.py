@@ -1,30 +1,28 @@
 """Timing of layers as a benchmark laboratory would do it, and records that survive what happens to long runs.
 
-`run` measures a grid into a folder, `resume` finishes an interrupted one, `verify` checks every byte of either.
-`OPTIONS` lists what a user can choose; `from_values` turns choices into `MeasureOptions`.
+`measure` times layers in a process of its own, into a folder that may hold others already; `resume` finishes what was
+interrupted; `verify` checks every byte. `run` is the same in this process, without the allocator's settings.
 """
 
 from .finish import Verification, summary, verify
-from .header import check_same, differences
+from .header import Options, check_same, differences
 from .opening import available, choose
-from .options import OPTIONS, MeasureOptions, Option, changes_from, from_values
-from .progress import Progress, for_stream
-from .runner import Interrupted, resume, run
+from .options import OPTIONS, Option
+from .process import go_on as resume
+from .process import measure
+from .session import Interrupted, run
 
 __all__ = [
     "OPTIONS",
     "Interrupted",
-    "MeasureOptions",
     "Option",
-    "Progress",
+    "Options",
     "Verification",
     "available",
-    "changes_from",
     "check_same",
     "choose",
     "differences",
-    "for_stream",
-    "from_values",
+    "measure",
     "resume",
     "run",
     "summary",

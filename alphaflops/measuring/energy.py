@@ -18,7 +18,7 @@ import numpy as np
 
 from ..host import nvml, nvml_handle
 from ..layers import Layer, bytes_moved, macs
-from .devices import Device
+from .device import Device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,18 +90,18 @@ class Sampled:
 
     def __init__(self, watts: Callable[[], float]) -> None:
         self._watts = watts
-        self._readings: list[tuple[float, float]] = []
+        self.readings: list[tuple[float, float]] = []
         self._stop, self._thread = Event(), Thread()
 
     def _sample(self) -> None:
         while True:
-            self._readings.append((time.perf_counter(), self._watts()))
+            self.readings.append((time.perf_counter(), self._watts()))
             if self._stop.wait(SAMPLE_S):
                 return
 
     def begin(self) -> None:
         """Start."""
-        self._readings, self._stop = [], Event()
+        self.readings, self._stop = [], Event()
         self._thread = Thread(target=self._sample, daemon=True)
         self._thread.start()
 
@@ -109,8 +109,8 @@ class Sampled:
         """Energy since `begin` (J)."""
         self._stop.set()
         self._thread.join()
-        self._readings.append((time.perf_counter(), self._watts()))
-        seconds, watts = np.asarray(self._readings).T
+        self.readings.append((time.perf_counter(), self._watts()))
+        seconds, watts = np.asarray(self.readings).T
         return float(np.sum(np.diff(seconds) * (watts[1:] + watts[:-1]) / 2))
 
 
@@ -177,7 +177,7 @@ class Meter:
     def __init__(
         self, device: Device, window: Window | None, reason: str = "", sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._device, self._window, self._reason, self._sleep = device, window, reason, sleep
+        self._device, self.window, self._reason, self._sleep = device, window, reason, sleep
 
     def _idle_w(self, window: Window) -> float:
         start = self._device.clock_ns()
@@ -194,7 +194,7 @@ class Meter:
             ``energy_j`` (net) and ``energy_gross_j`` per call, None without a source; ``energy_source``: ``counter``,
             ``sampled``, or ``none: <reason>``.
         """
-        window = self._window
+        window = self.window
         if window is None:
             return {"energy_j": None, "energy_gross_j": None, "energy_source": f"none: {self._reason}"}
         call = self._device.prepare(layer)

@@ -1,71 +1,98 @@
-"""What a run says about itself before its first row, and which of that must not change while it is resumed."""
+"""What a run says about itself before its first row, and which of that must not change while rows are added to it."""
 
 import json
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from .. import __version__
 from ..errors import AlphaflopsError
+from ..files import one_line
 from ..host import describe, describe_software
-from ..runs import FORMAT_VERSION
-from ..runs.schema import slug
-from .options import MeasureOptions
+from ..runs.schema import FORMAT_VERSION, check_slug, slug
+from .protocol import FIXED, Protocol, for_profile
 from .sentinel import SENTINEL
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CHECKED = ("device", "machine", "software", "protocol", "profile", "seed", "energy")
+CHECKED: Final = ("device", "machine", "software", "protocol", "profile", "seed", "energy")
 """Parts of the metadata that must be the same in all sessions of a run, and in runs that are to be merged."""
 
-UNCHECKED = ("machine.gpu.shared", "software.psutil", "software.zeus", "software.nvidia-ml-py", "software.pandas")
+UNCHECKED: Final = (
+    *("machine.gpu.shared", "software.psutil", "software.zeus", "software.nvidia-ml-py", "software.pandas"),
+    *("software.alphaflops", "machine.cpu.memory_gib"),
+)
 """Keys among them that say something about the moment, or that no timing depends on."""
 
 
-def plain(value: Any) -> Any:
-    """Give a value as it will be after a round trip through JSON."""
-    return json.loads(json.dumps(value, allow_nan=False, default=_number))
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose, by the names of `alphaflops.measure`; None means the default of the profile."""
+
+    device: str = "auto"
+    profile: str = "quick"
+    threads: int | None = None
+    seed: int = 0
+    title: str | None = None
+    run_id: str | None = None
+    energy: bool = False
+    protocol: str = "adaptive"
+    tolerance: float | None = None
+    repeats: int | None = None
+    row_seconds: float | None = None
+    memory_share: float | None = None
+    tf32: bool = False
+    cudnn_benchmark: bool = False
+    memory_format: str = "contiguous"
+    cold_cache: bool = False
+    allow_different: tuple[str, ...] = ()
+
+    def settings(self) -> Protocol:
+        """Protocol that these options ask for.
+
+        Raises
+        ------
+        AlphaflopsError
+            If one of them is unknown or out of range.
+        """
+        if self.run_id is not None:
+            check_slug(self.run_id)
+        if not 0 <= self.seed < 2**63:
+            raise AlphaflopsError(f"seed is {self.seed}: give an integer from 0 up, below 2**63")
+        return for_profile(
+            self.profile,
+            self.protocol,
+            tolerance=self.tolerance,
+            repeats=self.repeats if self.protocol in FIXED else None,
+            latency_s=self.row_seconds,
+            throughput_s=self.row_seconds,
+            memory_share=self.memory_share,
+            tf32=self.tf32,
+            cudnn_benchmark=self.cudnn_benchmark,
+            memory_format=self.memory_format,
+            cold_cache=self.cold_cache,
+        )
 
 
-def _number(value: Any) -> Any:
-    return value.item()
-
-
-def build(grid: "pd.DataFrame", options: MeasureOptions, device: str, folder: Path) -> dict[str, Any]:
-    """Describe a new run on `device`: metadata, the rows to measure, and their seeded order.
-
-    Returns
-    -------
-    dict
-        ``meta`` (see `alphaflops.runs.Run`), ``options``, ``rows`` (the grid, one object per row) and ``order``
-        (values of the grid's ``row`` column).
-    """
-    machine = describe(device, options.threads)
-    settings = options.settings()
-    kind = device.partition(":")[0]
-    meta = {
+def metadata(options: Options, device: str, folder: Path) -> dict[str, Any]:
+    """Describe a run on `device` as it begins, see `alphaflops.runs.Run`."""
+    machine, inputs = describe(device, options.threads), "standard normal, seeded"
+    found = {
         "format_version": FORMAT_VERSION,
         "run_id": options.run_id or slug(folder.resolve().name),
         "origin": "measured",
-        "title": options.title or machine["name"],
-        "device": kind,
+        "title": one_line(options.title or machine["name"]),
+        "device": device.partition(":")[0],
         "machine": machine,
         "software": describe_software() | {"alphaflops": __version__},
-        "protocol": settings.record() | {"dtype": "by row (dtype_bytes)", "inputs": "standard normal, seeded"},
+        "protocol": options.settings().record() | {"dtype": "by row (dtype_bytes)", "inputs": inputs},
         "profile": options.profile,
         "energy": options.energy,
         "seed": options.seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sentinel": {"layer": SENTINEL.row()},
+        "sentinel": {"layer": SENTINEL.row(), "curve_s_ms": []},
     }
-    order = [int(row) for row in grid["row"]]
-    random.Random(options.seed).shuffle(order)
-    rows = grid.to_dict(orient="records")
-    return dict(plain({"meta": meta, "options": asdict(options), "rows": rows, "order": order}))
+    return dict(json.loads(json.dumps(found, allow_nan=False, default=lambda number: number.item())))
 
 
 def flattened(meta: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -100,7 +127,6 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], allow: Sequence[s
     found = differences(old, new)
     for key, (before, now) in found.items():
         if not any(key == name or key.startswith(name + ".") for name in allow):
-            raise AlphaflopsError(
-                f"{key} was {before!r} and is now {now!r}: these timings do not mix (--allow-different {key} to insist)"
-            )
+            told = f"{key} was {before!r} and is now {now!r}"
+            raise AlphaflopsError(f"{told}: these timings do not mix (--allow-different {key} to insist)")
     return found

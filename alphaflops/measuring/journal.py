@@ -1,26 +1,72 @@
-"""The file that a run lives in while it is measured: append-only, each line on disk before the next row begins.
+"""The file that a run lives in while it is measured: append-only, each row on disk before the next begins.
 
 Line format: ``{"sha256":"<64 hex digits>","data":<JSON>}``. The digest covers the digest of the line before and the
-JSON text, so a changed, moved or missing line is found. The first line is the header (metadata and the order of the
-rows); then come rows and sentinel timings. A kill can tear only the last line.
+JSON text, so a changed, moved or missing line is found. The first line is the header; then come rows, readings of the
+sentinel, and marks. A kill can tear only the last line.
 """
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..errors import AlphaflopsError
-from ..runs import replace_file
+from ..files import from_json, to_json, write_atomic
+from ..files.disk import read_bytes, reason
+from ..runs.schema import STATUSES
 
 JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
+VERSION: Final = 2
+"""Version of the header and of the entries."""
+LARGEST: Final = 2**30
 _HEAD, _MIDDLE, _TAIL = b'{"sha256":"', b'","data":', b"}\n"
 _DIGEST: Final = 64
+
+
+@dataclass(frozen=True)
+class Header:
+    """First line: metadata of the run, the options that it was started with, its rows and their order."""
+
+    version: int
+    meta: dict[str, Any]
+    options: dict[str, Any]
+    rows: list[dict[str, Any]]
+    order: list[int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Any other line, a ``type`` and the fields that it needs.
+
+    ``row`` (a timing), ``begin`` (of a row; one without its timing means that the process was killed in it), ``pause``
+    (stopped in good order), ``reading`` (of the sentinel), ``resumed``, ``end``.
+    """
+
+    type: Literal["row", "begin", "pause", "reading", "resumed", "end"]
+    elapsed_s: float = 0.0
+    row: int = -1
+    order: int = -1
+    status: str = "ok"
+    message: str = ""
+    warmups: int = 0
+    block_calls: int = 0
+    bad_clock: int = 0
+    latency_ns: Any = ()
+    throughput_ns: Any = ()
+    state: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, Any] = field(default_factory=dict)
+    median_ms: float = 0.0
+    started: str = ""
+    different: dict[str, Any] = field(default_factory=dict)
+    finished: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,10 +75,9 @@ class Contents:
 
     Attributes
     ----------
-    header : dict
-        Metadata and order of the run.
-    entries : tuple of dict
-        Rows and sentinel timings in the order they were taken.
+    header : Header
+    entries : tuple of Entry
+        In the order in which they were written.
     size : int
         Length of the sound part (bytes).
     digest : str
@@ -41,30 +86,51 @@ class Contents:
         Whether bytes follow the sound part: a line cut short when the run was killed.
     """
 
-    header: dict[str, Any]
-    entries: tuple[dict[str, Any], ...]
-    size: int
-    digest: str
-    torn: bool
+    header: Header
+    entries: tuple[Entry, ...]
+    size: int = 0
+    digest: str = ""
+    torn: bool = False
+
+    @property
+    def done(self) -> dict[int, Entry]:
+        """Rows that are measured, by their number."""
+        return {entry.row: entry for entry in self.entries if entry.type == "row"}
+
+    @property
+    def deaths(self) -> Counter[int]:
+        """How often the process was killed while it measured a row: it began, and neither ended nor paused."""
+        found: Counter[int] = Counter()
+        for entry, after in pairwise((*self.entries, Entry("end"))):
+            if entry.type == "begin" and after.type not in ("row", "pause"):
+                found[entry.row] += 1
+        return found
 
 
-def _encode(digest: str, value: dict[str, Any]) -> tuple[str, bytes]:
+def _encode(digest: str, value: Any) -> tuple[str, bytes]:
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
     new = hashlib.sha256(digest.encode() + text).hexdigest()
     return new, _HEAD + new.encode() + _MIDDLE + text + _TAIL
 
 
-def _decode(digest: str, line: bytes) -> tuple[str, dict[str, Any]] | None:
+def _decode(digest: str, line: bytes) -> tuple[str, Any] | None:
     start = len(_HEAD) + _DIGEST + len(_MIDDLE)
-    claimed, text = line[len(_HEAD) : len(_HEAD) + _DIGEST], line[start : -len(_TAIL)]
+    text = line[start : -len(_TAIL)]
     new = hashlib.sha256(digest.encode() + text).hexdigest()
-    if line != _HEAD + new.encode() + _MIDDLE + text + _TAIL or claimed != new.encode():
+    if line != _HEAD + new.encode() + _MIDDLE + text + _TAIL:
         return None
     try:
-        value = json.loads(text)
+        return new, json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return (new, value) if isinstance(value, dict) else None
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """Give an entry without the fields that it leaves at their default."""
+    return {name: value for name, value in to_json(entry).items() if value != to_json(_EMPTY[name])}
+
+
+_EMPTY: Final = {**vars(Entry("end")), "type": None}
 
 
 def read(folder: Path) -> Contents:
@@ -73,131 +139,142 @@ def read(folder: Path) -> Contents:
     Raises
     ------
     AlphaflopsError
-        If there is no journal, or any line but the last is damaged.
+        If there is no journal, it is of another version, any line but the last is damaged, or a key is missing,
+        unknown or of another type (it is named).
     """
     path = folder / JOURNAL_FILE
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise AlphaflopsError(f"{folder} holds no unfinished run: {JOURNAL_FILE}: {error.strerror}") from error
-    *whole, rest = raw.split(b"\n")
+    if not path.exists():
+        raise AlphaflopsError(f"{folder} holds no unfinished run: it has no {JOURNAL_FILE}")
+    *whole, rest = read_bytes(path, LARGEST).split(b"\n")
     lines = [line + b"\n" for line in whole] + [rest] * bool(rest)
-    digest, size, values = "", 0, []
+    values: list[Any] = []
+    digest, size = "", 0
     for number, line in enumerate(lines, start=1):
         decoded = _decode(digest, line)
         if decoded is None:
-            if number < len(lines):
+            if number < len(lines) or not values:
                 raise AlphaflopsError(f"{path} is damaged in line {number} of {len(lines)}: it cannot be resumed")
             break
-        digest, value = decoded
-        size += len(line)
-        values.append(value)
+        digest, size = decoded[0], size + len(line)
+        values.append(decoded[1])
     if not values:
-        raise AlphaflopsError(f"{path} is damaged in its first line: it cannot be resumed")
-    return Contents(values[0], tuple(values[1:]), size, digest, size < len(raw))
+        raise AlphaflopsError(f"{path} is empty: it cannot be resumed")
+    version = values[0].get("version") if isinstance(values[0], dict) else None
+    if version != VERSION or type(version) is not int:
+        raise AlphaflopsError(f"{path}: version is {version!r:.20}, this program resumes {VERSION}: start a new run")
+    header = from_json(Header, values[0], f"{path}: header")
+    entries = tuple(from_json(Entry, value, f"{path}: line {at}") for at, value in enumerate(values[1:], start=2))
+    _check(header, entries, path)
+    return Contents(header, entries, size, digest, len(values) < len(lines))
+
+
+def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
+    """Check what types alone do not: that rows are those of the header and samples are numbers."""
+    numbers = [row.get("row") for row in header.rows]
+    if sorted(header.order) != sorted(n for n in numbers if type(n) is int) or len({*header.order}) != len(numbers):
+        raise AlphaflopsError(f"{path}: header: order does not list its {len(numbers)} rows once each")
+    for at, entry in enumerate(entries, start=2):
+        if entry.type in ("row", "begin") and entry.row not in numbers:
+            raise AlphaflopsError(f"{path}: line {at}: row is {entry.row}: expected one of the header's")
+        if entry.status not in STATUSES:
+            raise AlphaflopsError(f"{path}: line {at}: status is {entry.status!r:.40}: expected one of {STATUSES}")
+        taken = (entry.latency_ns, entry.throughput_ns)
+        if not all(type(ns) in (list, tuple) and {*map(type, ns)} <= {int, float} for ns in taken):
+            raise AlphaflopsError(f"{path}: line {at}: latency_ns or throughput_ns holds something but numbers")
 
 
 class Journal:
     """An open journal; `append` returns when the line is on disk."""
 
-    def __init__(self, folder: Path, size: int, digest: str) -> None:
-        self.path = folder / JOURNAL_FILE
-        self._size, self._digest = size, digest
+    def __init__(self, folder: Path, found: Contents) -> None:
+        self.path, self.found = folder / JOURNAL_FILE, found
         try:
             self._file = os.open(self.path, os.O_RDWR)
         except OSError as error:
-            raise AlphaflopsError(f"{self.path} cannot be written: {error.strerror}") from error
-        os.ftruncate(self._file, size)
-        os.lseek(self._file, size, os.SEEK_SET)
+            raise AlphaflopsError(f"{self.path} cannot be written: {reason(error)}") from error
+        self._cut()
 
-    @classmethod
-    def begin(cls, folder: Path, header: dict[str, Any]) -> "Journal":
-        """Start a journal with its header: after a kill there is a whole header or no journal.
+    def _cut(self) -> None:
+        """Leave out what follows the last whole line."""
+        os.ftruncate(self._file, self.found.size)
+        os.lseek(self._file, self.found.size, os.SEEK_SET)
 
-        Raises
-        ------
-        AlphaflopsError
-            If it cannot be written.
-        """
-        digest, line = _encode("", header)
-        try:
-            replace_file(folder / JOURNAL_FILE, line)
-        except OSError as error:
-            raise AlphaflopsError(f"{folder / JOURNAL_FILE} cannot be written: {error.strerror}") from error
-        return cls(folder, len(line), digest)
-
-    def append(self, value: dict[str, Any]) -> None:
-        """Add one line and wait until it is on disk.
+    def append(self, entry: Entry, sync: bool = True) -> None:
+        """Add one line and wait until it is on disk (without `sync`, until the system has it).
 
         Raises
         ------
         AlphaflopsError
-            If it cannot be written, as on a full disk; the lines before stay whole and the run can be resumed.
+            If it cannot be written, as on a full disk, or the file was removed or replaced meanwhile.
         """
-        digest, line = _encode(self._digest, value)
+        digest, line = _encode(self.found.digest, _plain(entry))
+        after = replace(
+            self.found, entries=(*self.found.entries, entry), size=self.found.size + len(line), digest=digest
+        )
         try:
+            if not os.path.samestat(os.stat(self.path), os.fstat(self._file)):
+                raise FileNotFoundError(errno.ENOENT, "it was replaced by another")
             done = 0
             while done < len(line):
                 done += os.write(self._file, line[done:])
-            os.fsync(self._file)
+            if sync:
+                os.fsync(self._file)
+            self.found = after
+        except FileNotFoundError as error:
+            raise AlphaflopsError(f"{self.path} is gone, deleted or moved while measuring: start again") from error
         except OSError as error:
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
+            self._cut()
             raise AlphaflopsError(
-                f"{self.path} cannot be written: {error.strerror}; the rows so far are intact, "
+                f"{self.path} cannot be written: {reason(error)}; the rows so far are intact, "
                 f"make room and continue with --resume {self.path.parent}"
             ) from error
-        self._digest = digest
-        self._size += len(line)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        except KeyboardInterrupt:
+            self._cut()
+            raise
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        os.close(self._file)
 
 
-def create(folder: Path) -> None:
-    """Make the folder of a new run.
+def begin(folder: Path, header: Header, entries: Sequence[Entry] = ()) -> Contents:
+    """Start a journal with its header and rows measured before: after a kill it is there as a whole or not at all.
 
     Raises
     ------
     AlphaflopsError
-        If it exists and is not empty (saying so where it holds a run), or cannot be made.
+        If it cannot be written.
     """
-    if (folder / JOURNAL_FILE).exists():
-        raise AlphaflopsError(f"{folder} holds an unfinished run: continue it with --resume {folder}")
-    left_over = (LOCK_FILE, JOURNAL_FILE + ".part")
-    if folder.exists() and (not folder.is_dir() or any(p.name not in left_over for p in folder.iterdir())):
-        raise AlphaflopsError(f"{folder} exists already: choose another folder or remove it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AlphaflopsError(f"{folder} cannot be made: {error.strerror}") from error
+    digest, lines = "", []
+    for value in (to_json(header), *map(_plain, entries)):
+        digest, line = _encode(digest, value)
+        lines.append(line)
+    data = b"".join(lines)
+    write_atomic(folder / JOURNAL_FILE, data)
+    return Contents(header, tuple(entries), len(data), digest)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing this run; the lock ends with the process, however it ends.
+    """Make the folder if need be and keep other processes from writing to it; the lock ends with the process.
 
     Raises
     ------
     AlphaflopsError
-        If another process holds the lock or the folder cannot be written.
+        If another process holds the lock or the folder cannot be made or written.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(str(folder / LOCK_FILE), timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise AlphaflopsError(f"{folder} is being written by another process: wait for it or stop it") from error
-    except OSError as error:
-        raise AlphaflopsError(f"{folder} cannot be written: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise AlphaflopsError(f"{folder} cannot be written: {reason(error)}") from error
     try:
         yield
     finally:

@@ -1,6 +1,5 @@
 """Which devices are here, and how one is opened: torch's global switches set for a measurement, and restored."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,9 +8,9 @@ from typing import Any
 from .. import host
 from ..errors import AlphaflopsError
 from ..host import nvml, nvml_handle
-from .devices import CudaDevice, Device, MpsDevice, TorchDevice
+from .device import CudaDevice, Device, MpsDevice, TorchDevice
+from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
-from .state import CpuSensors, GpuSensors, Watch
 
 EVEN_KERNEL = "Using padding='same' with even kernel lengths"
 """How a warning of PyTorch begins that says nothing about times."""
@@ -40,7 +39,7 @@ def choose(name: str) -> str:
     return wanted
 
 
-def _set_tf32(torch: Any, allow: bool) -> tuple[Any, ...]:
+def set_tf32(torch: Any, allow: bool) -> tuple[Any, ...]:
     """Set TF32 for matrix products and cuDNN; give back what was set before.
 
     torch 2.9 brought ``fp32_precision`` and refuses to mix it with the older switches, hence the two ways.
@@ -56,7 +55,8 @@ def _set_tf32(torch: Any, allow: bool) -> tuple[Any, ...]:
     return before
 
 
-def _restore_tf32(torch: Any, before: tuple[Any, ...]) -> None:
+def restore_tf32(torch: Any, before: tuple[Any, ...]) -> None:
+    """Set TF32 as it was before `set_tf32`."""
     if isinstance(before[0], str):
         torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision = before
     else:
@@ -70,7 +70,7 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
     Raises
     ------
     AlphaflopsError
-        If `threads` is not positive.
+        If `threads` is out of range.
     """
     import torch
 
@@ -81,7 +81,7 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         torch.set_num_threads(host.threads(threads))
         stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark_before)
         torch.backends.cudnn.benchmark = settings.cudnn_benchmark
-        stack.callback(_restore_tf32, torch, _set_tf32(torch, settings.tf32))
+        stack.callback(restore_tf32, torch, set_tf32(torch, settings.tf32))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
@@ -91,4 +91,4 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
             handle = nvml_handle(library, int(index)) if library else None
             sensors = GpuSensors(library, handle) if handle else sensors
         devices = {"cpu": TorchDevice, "cuda": CudaDevice, "mps": MpsDevice}
-        yield devices[kind](name, settings, Watch(sensors, os.cpu_count() or 1))
+        yield devices[kind](name, settings, Watch(sensors))

@@ -1,20 +1,19 @@
-"""Say how far a measurement is: a bar on a terminal, nothing in a pipe."""
+"""Say how far a measurement is: a bar in a notebook or on a terminal, a line without tqdm, nothing in a pipe."""
 
 import sys
+import warnings
 from importlib.util import find_spec
 from typing import Any, Protocol, TextIO
 
-from .statistics import Estimate
-
 
 class Progress(Protocol):
-    """What the runner tells while it works."""
+    """What a session tells while it works."""
 
     def start(self, total: int, done: int) -> None:
         """Begin; `done` of `total` rows are there already."""
 
-    def row(self, label: str, latency: Estimate | None, seconds: float) -> None:
-        """One more row is on disk; `seconds` since the beginning."""
+    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
+        """One more row is on disk: its median (ms) and half-width (a fraction); `seconds` since the beginning."""
 
     def close(self) -> None:
         """End, however it ended."""
@@ -26,18 +25,16 @@ class Quiet:
     def start(self, total: int, done: int) -> None:
         """Begin."""
 
-    def row(self, label: str, latency: Estimate | None, seconds: float) -> None:
+    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
         """Take note of nothing."""
 
     def close(self) -> None:
         """End."""
 
 
-def describe(label: str, latency: Estimate | None) -> str:
+def describe(label: str, ms: float, half_width: float) -> str:
     """One layer and its interval in a few words."""
-    if latency is None:
-        return f"{label}: no time"
-    return f"{label}: {latency.median:.4g} ms ± {100 * latency.half_width:.1f} %"
+    return f"{label}: {ms:.4g} ms ± {100 * half_width:.1f} %" if ms == ms else f"{label}: no time"
 
 
 class Line:
@@ -51,11 +48,11 @@ class Line:
         """Begin."""
         self._total, self._done, self._first = total, done, done
 
-    def row(self, label: str, latency: Estimate | None, seconds: float) -> None:
+    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
         """Rewrite the line."""
         self._done += 1
         left = seconds / (self._done - self._first) * (self._total - self._done)
-        text = f"{self._done}/{self._total} layers, {left:.0f} s left, {describe(label, latency)}"
+        text = f"{self._done}/{self._total} layers, {left:.0f} s left, {describe(label, ms, half_width)}"
         self._stream.write(f"\r\x1b[K{text[:110]}")
         self._stream.flush()
 
@@ -66,7 +63,7 @@ class Line:
 
 
 class Bar:
-    """The same through tqdm."""
+    """The same through tqdm, which draws a widget in a notebook."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -74,13 +71,15 @@ class Bar:
 
     def start(self, total: int, done: int) -> None:
         """Begin."""
-        from tqdm import tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a notebook without widgets gets text
+            from tqdm.auto import tqdm
+        file = None if _in_notebook() else self._stream
+        self._bar = tqdm(total=total, initial=done, unit="layer", file=file, leave=False, dynamic_ncols=True)
 
-        self._bar = tqdm(total=total, initial=done, unit="layer", file=self._stream, leave=False, dynamic_ncols=True)
-
-    def row(self, label: str, latency: Estimate | None, seconds: float) -> None:
+    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
         """Move the bar."""
-        self._bar.set_postfix_str(describe(label, latency), refresh=False)
+        self._bar.set_postfix_str(describe(label, ms, half_width), refresh=False)
         self._bar.update()
 
     def close(self) -> None:
@@ -89,9 +88,13 @@ class Bar:
             self._bar.close()
 
 
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules and hasattr(sys.stderr, "pub_thread")
+
+
 def for_stream(stream: TextIO | None = None) -> Progress:
-    """Choose by what `stream` (stderr by default) is: a bar or a line on a terminal, nothing in a pipe."""
+    """Choose by what `stream` (stderr by default) is."""
     stream = stream or sys.stderr
-    if not stream.isatty():
+    if not (stream.isatty() or _in_notebook()):
         return Quiet()
     return Bar(stream) if find_spec("tqdm") else Line(stream)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..layers import Conv2d, Dense, Layer, to_table
-from ..measuring.devices import Device
+from ..measuring.device import Device
 from ..measuring.opening import choose, opened
 from ..measuring.protocol import Protocol, for_profile
 from ..network import trace

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..errors import AlphaflopsError
 from ..layers import Layer
-from ..measuring.devices import Device
+from ..measuring.device import Device
 from ..measuring.opening import choose, opened
 from ..measuring.protocol import Protocol, for_profile
-from ..measuring.statistics import SMALLEST, Estimate, estimate, next_look, settled
-from ..measuring.timing import time_layer
+from ..measuring.sampling import time_call as sampled
+from ..measuring.sampling import time_layer
 from ..network import Network, trace
 from ..network.inputs import Inputs, materialise, normalise
+from ..runs.derive import Estimate, estimate
 from .predict import timed_as
 from .turns import in_turns, layer_case
 
@@ -26,18 +27,7 @@ if TYPE_CHECKING:
 
 def time_call(device: Device, call: Callable[[], Any], settings: Protocol) -> Estimate:
     """Median time of one synchronised call, warmed up and repeated until its interval is narrow (ms)."""
-    warm: list[float] = []
-    while not (len(warm) >= 2 and (sum(warm) > settings.warmup_s * 1e9 or settled(warm))):
-        warm += device.calls_ns(call, 1)
-    samples: list[float] = []
-    look = settings.smallest
-    while True:
-        samples += device.calls_ns(call, look - len(samples))
-        found = estimate(np.asarray(samples) / 1e6)
-        spent = sum(samples) > settings.latency_s * 1e9 and len(samples) >= SMALLEST
-        if found.within(settings.tolerance) or spent or look >= settings.largest:
-            return found
-        look = min(settings.largest, next_look(look))
+    return estimate(np.asarray(sampled(device, call, settings, ("latency",)).latency_ns) / 1e6)
 
 
 def measure_network(

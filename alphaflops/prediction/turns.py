@@ -8,14 +8,13 @@ call only its inputs are written, as the operator before it would.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Dense, Layer
-from ..measuring.devices import DTYPES, Device
+from ..layers import Layer
+from ..measuring.device import Device, layer_call
 
 ROUNDS: Final = 4
 """Timed rounds; one more comes before them, to warm up."""
@@ -36,18 +35,8 @@ class Case:
 
 def layer_case(torch: Any, layer: Layer, device: str) -> Case:
     """Make a layer with weights of its own."""
-    dtype, functional = getattr(torch, DTYPES[layer.dtype_bytes]), torch.nn.functional
-    draw = partial(torch.randn, dtype=dtype, device=device)
-    if isinstance(layer, Dense):
-        x, w = draw(layer.batch, layer.in_features), draw(layer.out_features, layer.in_features)
-        b = draw(layer.out_features) if layer.bias else None
-        return Case(partial(functional.linear, x, w, b), (x,))
-    row = layer.row()
-    x = draw(layer.batch, layer.in_channels, layer.height, layer.width)
-    w = draw(layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"])
-    b = draw(layer.out_channels) if layer.bias else None
-    rest = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    return Case(partial(functional.conv2d, x, w, b, *rest), (x,))
+    call, x = layer_call(layer, lambda _role, shape, dtype: torch.randn(shape, dtype=dtype, device=device))
+    return Case(call, (x,))
 
 
 def in_turns(device: Device, cases: Sequence[Case], *, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:

@@ -115,15 +115,20 @@ class Run:
             found.update(name.encode() + values.tobytes())
         return found.hexdigest()
 
+    @property
+    def _sampled(self) -> bool:
+        """Whether times follow from samples: there are some, or nothing was measured without error."""
+        return bool(self.samples) or not self.table["status"].eq("ok").any()
+
     def _table_bytes(self) -> bytes:
-        stored = STORED_COLUMNS if self.samples else (*STORED_COLUMNS, *DERIVED_COLUMNS)
+        stored = STORED_COLUMNS if self._sampled else (*STORED_COLUMNS, *DERIVED_COLUMNS)
         table = self.table[[name for name in self.table.columns if name in stored]]
         text: str = table.to_csv(index=False, lineterminator="\n")
         return text.encode()
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
-        for quantity in QUANTITIES if self.samples else ():
+        for quantity in QUANTITIES if self._sampled else ():
             taken = [np.asarray(self.samples.get(f"{quantity}_{int(row)}", ()), "<f4") for row in self.table["row"]]
             arrays[quantity] = np.concatenate(taken)
             arrays[f"{quantity}_n"] = np.array([len(values) for values in taken], "<i4")
@@ -135,7 +140,7 @@ class Run:
         Without ``run.json`` a folder is no finished run, so a run is whole as soon as it is there.
         """
         content = {TABLE_FILE: self._table_bytes()}
-        if self.samples:
+        if self._sampled:
             content[SAMPLES_FILE] = files.pack_arrays(self._arrays())
         meta = files.json_bytes(self.meta)
         sums = "".join(f"{files.sha256(data)}  {name}\n" for name, data in {**content, RUN_FILE: meta}.items())

@@ -1,4 +1,7 @@
-"""What the device and the machine were doing while a row was timed: clocks, heat, power, and other people's work."""
+"""What the device and the machine were doing while a row was timed: clocks, heat, power, and other people's work.
+
+What of it counts as throttled or disturbed is decided when a run is read, see `alphaflops.runs.derive`.
+"""
 
 import os
 import time
@@ -7,12 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-
-FOREIGN_CORES = 0.25
-"""Cores kept busy by others above which a row is flagged, plus `FOREIGN_SHARE` of all cores."""
-
-FOREIGN_SHARE = 0.01
-"""Share of the machine's cores that background work may keep busy unflagged."""
 
 CLOCK_SHARE = 0.75
 """A clock under this share of the best of the run counts as throttled (as nvbench does)."""
@@ -28,37 +25,6 @@ THROTTLE_BITS = {
     0x80: "power-brake",
 }
 """Bits of NVML's clock event reasons that slow work down; idle, application and display clocks are left out."""
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of the device over one row; None where the machine does not tell.
-
-    Attributes
-    ----------
-    temperature_c, power_w, sm_clock_mhz, cpu_mhz : float or None
-        Temperature (°C), power (W), GPU and CPU clock (MHz) at the end of the row; CPU power is the row's mean.
-    load : float or None
-        Cores kept busy by anything but this process, stolen time included (number).
-    throttle : str
-        Reasons for slowing down, joined by ``+``; empty when there are none.
-    flags : tuple of str
-        ``throttled`` and ``foreign-load`` where they apply.
-    """
-
-    temperature_c: float | None = None
-    power_w: float | None = None
-    sm_clock_mhz: float | None = None
-    cpu_mhz: float | None = None
-    load: float | None = None
-    processes: int | None = None
-    throttle: str = ""
-    flags: tuple[str, ...] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Give the columns of the table (without the flags)."""
-        names = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")
-        return {name: getattr(self, name) for name in names}
 
 
 class Sensors(Protocol):
@@ -178,7 +144,6 @@ class Watch:
     """Watches one row after another; keeps what it needs to compare (best clock, recent busy times)."""
 
     sensors: Sensors
-    cores: int = 1
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     _best: dict[str, float] = field(default_factory=dict)
     _start: dict[str, Any] = field(default_factory=dict)
@@ -194,8 +159,16 @@ class Watch:
                 self._recent.popleft()
         self._start = self.sensors.read()
 
-    def end(self) -> State:
-        """Read the state after a row and judge it against the row's beginning and the run so far."""
+    def end(self) -> dict[str, Any]:
+        """Read the state after a row and compare it with the row's beginning and the run so far.
+
+        Returns
+        -------
+        dict
+            ``temperature_c`` (°C), ``power_w`` (W; of a CPU the row's mean), ``sm_clock_mhz``, ``cpu_mhz`` (MHz),
+            ``load`` (cores kept busy by anything but this process, stolen time included), ``processes`` on the GPU
+            (numbers), None where the machine does not tell; ``throttle``: reasons joined by ``+``.
+        """
         now = self.sensors.read()
         span = self.sensors.now_s() - self._began
         reasons = [name for bit, name in THROTTLE_BITS.items() if (now.get("throttle_bits") or 0) & bit]
@@ -206,30 +179,17 @@ class Watch:
             self._best[clock] = max(self._best.get(clock, 0.0), now[clock])
             if now[clock] < CLOCK_SHARE * self._best[clock]:
                 reasons.append("low-clock")
-        load = self._foreign()
-        limit = FOREIGN_CORES + FOREIGN_SHARE * self.cores
-        crowded = (load is not None and load > limit) or (now.get("processes") or 0) > 1
-        flags = ("throttled",) * bool(reasons) + ("foreign-load",) * crowded
-        return State(
-            temperature_c=now.get("temperature_c"),
-            power_w=now.get("power_w") or _mean_power(self._start.get("joules"), now.get("joules"), span),
-            sm_clock_mhz=now.get("sm_clock_mhz"),
-            cpu_mhz=now.get("cpu_mhz"),
-            load=None if load is None else round(load, 3),
-            processes=now.get("processes"),
-            throttle="+".join(reasons),
-            flags=flags,
-        )
+        told = {name: now.get(name) for name in ("temperature_c", "sm_clock_mhz", "cpu_mhz", "processes")}
+        power = now.get("power_w") or _mean_power(self._start.get("joules"), now.get("joules"), span)
+        return told | {"power_w": power, "load": self._foreign(), "throttle": "+".join(reasons)}
 
     def _foreign(self) -> float | None:
         now, busy = self.sensors.now_s(), self.sensors.busy_s()
-        if busy is None or not self._recent:
-            return None
         old = [entry for entry in self._recent if entry[0] <= now - WINDOW_S]
-        if not old:
+        if busy is None or not old:
             return None
         then, busy_then, own_then = old[-1]
-        return max(0.0, (busy - busy_then - (self.sensors.own_s() - own_then)) / (now - then))
+        return round(max(0.0, (busy - busy_then - (self.sensors.own_s() - own_then)) / (now - then)), 3)
 
 
 def _mean_power(before: float | None, after: float | None, span_s: float) -> float | None:

@@ -1,25 +1,60 @@
 """Devices behind one small interface: make a call, time it alone, time a block of it, say what went wrong.
 
-torch is imported when a device is made, not before; `alphaflops.measuring.opening` makes them.
+torch is imported when a device is made, not before; `alphaflops.measuring.opening` opens them.
 """
 
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from ..host import cache_bytes, memory_bytes
 from ..layers import Dense, Layer
+from .monitor import Watch
 from .protocol import Protocol as Settings
-from .state import Watch
 
 Call = Callable[[], Any]
+Make = Callable[[str, tuple[int, ...], Any], Any]
 
 DTYPES = {2: "float16", 4: "float32", 8: "float64"}
 """Type of the numbers in a layer by its ``dtype_bytes``."""
 
 BLOCK = 1_000_003
 """Random numbers drawn; larger tensors repeat them (a prime, so that rows of a matrix do not line up)."""
+
+
+def layer_call(layer: Layer, make: Make, memory_format: str = "contiguous") -> tuple[Call, Any]:
+    """Give a function that runs a layer once, and its input.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(role, shape, dtype)`` gives a tensor for the role ``input``, ``weights`` or ``bias``.
+    memory_format : str
+        ``contiguous`` or ``channels-last``, for convolutions.
+
+    Raises
+    ------
+    NotImplementedError
+        If the layer's numbers have a width no dtype is known for.
+    """
+    import torch
+
+    if layer.dtype_bytes not in DTYPES:
+        raise NotImplementedError(f"no floating type of {layer.dtype_bytes} bytes")
+    dtype, row = getattr(torch, DTYPES[layer.dtype_bytes]), layer.row()
+    b = make("bias", (row["out_channels"],), dtype) if layer.bias else None
+    if isinstance(layer, Dense):
+        x = make("input", (layer.batch, layer.in_features), dtype)
+        w = make("weights", (layer.out_features, layer.in_features), dtype)
+        return partial(torch.nn.functional.linear, x, w, b), x
+    x = make("input", (layer.batch, layer.in_channels, layer.height, layer.width), dtype)
+    w = make("weights", (layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"]), dtype)
+    if memory_format == "channels-last":
+        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
+    rest = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return partial(torch.nn.functional.conv2d, x, w, b, *rest), x
 
 
 class Device(Protocol):
@@ -64,8 +99,8 @@ class TorchDevice:
 
         self.name, self.settings, self.watch = name, settings, watch
         self.torch = torch
-        self._pools: dict[tuple[str, Any], Any] = {}
-        self._cold: Any = None
+        self.pools: dict[tuple[str, Any], Any] = {}
+        self.cold: Any = None
 
     def clock_ns(self) -> int:
         """Monotonic clock (ns)."""
@@ -81,9 +116,9 @@ class TorchDevice:
     def free_bytes(self) -> int | None:
         """Memory that could be allocated now (bytes)."""
         free = memory_bytes()[1]
-        return None if free is None else free + sum(p.numel() * p.element_size() for p in self._pools.values())
+        return None if free is None else free + sum(p.numel() * p.element_size() for p in self.pools.values())
 
-    def _random(self, role: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    def random(self, role: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """View of `shape` into a pool of random numbers that is filled once and grows when it must.
 
         Drawing new numbers for every layer would cost more than timing it: the largest weights are 655 MB.
@@ -91,9 +126,9 @@ class TorchDevice:
         count = 1
         for size in shape:
             count *= size
-        pool = self._pools.get((role, dtype))
+        pool = self.pools.get((role, dtype))
         if pool is None or pool.numel() < count:
-            self._pools.pop((role, dtype), None)
+            self.pools.pop((role, dtype), None)
             del pool
             pool = self.torch.empty(count, dtype=dtype, device=self.name)
             drawn = self.torch.randn(min(count, BLOCK), generator=self.torch.Generator().manual_seed(len(role)))
@@ -101,7 +136,7 @@ class TorchDevice:
             whole = count // len(drawn) * len(drawn)
             pool[:whole].view(-1, len(drawn)).copy_(drawn)
             pool[whole:].copy_(drawn[: count - whole])
-            self._pools[role, dtype] = pool
+            self.pools[role, dtype] = pool
         return pool[:count].view(shape)
 
     def prepare(self, layer: Layer) -> Call:
@@ -114,40 +149,15 @@ class TorchDevice:
         RuntimeError
             Whatever torch raises, out of memory included.
         """
-        torch = self.torch
-        if layer.dtype_bytes not in DTYPES:
-            raise NotImplementedError(f"no floating type of {layer.dtype_bytes} bytes")
-        dtype = getattr(torch, DTYPES[layer.dtype_bytes])
-        functional = torch.nn.functional
-        if isinstance(layer, Dense):
-            x = self._random("input", (layer.batch, layer.in_features), dtype)
-            w = self._random("weights", (layer.out_features, layer.in_features), dtype)
-            b = self._random("bias", (layer.out_features,), dtype) if layer.bias else None
-
-            def call() -> Any:
-                return functional.linear(x, w, b)
-
-        else:
-            row = layer.row()
-            shape = (layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"])
-            x = self._random("input", (layer.batch, layer.in_channels, layer.height, layer.width), dtype)
-            w = self._random("weights", shape, dtype)
-            b = self._random("bias", (layer.out_channels,), dtype) if layer.bias else None
-            if self.settings.memory_format == "channels-last":
-                x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
-            rest = (layer.stride, layer.padding, layer.dilation, layer.groups)
-
-            def call() -> Any:
-                return functional.conv2d(x, w, b, *rest)
-
+        call, _ = layer_call(layer, self.random, self.settings.memory_format)
         self.synchronise()
         return call
 
     def flush(self) -> None:
         """Overwrite the caches, so that the next call reads from memory."""
-        if self._cold is None:
-            self._cold = self.torch.empty(2 * self.cache_bytes() // 4, dtype=self.torch.float32, device=self.name)
-        self._cold.fill_(1.0)
+        if self.cold is None:
+            self.cold = self.torch.empty(2 * self.cache_bytes() // 4, dtype=self.torch.float32, device=self.name)
+        self.cold.fill_(1.0)
 
     def calls_ns(self, call: Call, n: int) -> list[int]:
         """Time `n` calls, each alone and synchronised (ns)."""
@@ -179,8 +189,8 @@ class TorchDevice:
 
     def forget(self) -> None:
         """Drop the pools too, after an allocation failed."""
-        self._pools.clear()
-        self._cold = None
+        self.pools.clear()
+        self.cold = None
         self.release()
 
     def explain(self, error: Exception) -> tuple[str, str]:
@@ -221,7 +231,7 @@ class CudaDevice(TorchDevice):
         """Free memory of the GPU plus what torch keeps cached (bytes)."""
         free, _ = self.torch.cuda.mem_get_info(self.name)
         kept = self.torch.cuda.memory_reserved(self.name) - self.torch.cuda.memory_allocated(self.name)
-        return int(free + kept + sum(p.numel() * p.element_size() for p in self._pools.values()))
+        return int(free + kept + sum(p.numel() * p.element_size() for p in self.pools.values()))
 
     def block_ns(self, call: Call, n: int) -> int:
         """Time `n` calls in a row between device events (ns); with cold caches, each between its own events."""

@@ -1,0 +1,251 @@
+"""Measuring in a process of its own: its allocator is set before it starts, and a layer that kills it is survived."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from .. import host
+from ..errors import AlphaflopsError
+from ..files import from_json, one_line, to_json
+from ..runs import Run
+from .header import Options
+from .progress import Progress, Quiet, for_stream
+from .protocol import ALLOCATOR
+from .session import Interrupted, resume, rows_of, run
+
+WORKER: Final = (
+    "import sys; sys.path.insert(0, sys.argv.pop()); import alphaflops.measuring.process as here; "
+    "sys.path.pop(0); sys.exit(here.worker())"
+)
+"""The measuring process: the package of this very process, found first, and nothing from the working directory."""
+
+
+def measure(
+    layers: Any,
+    device: str = "auto",
+    *,
+    out: Path | str | None = None,
+    profile: str | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    title: str | None = None,
+    run_id: str | None = None,
+    energy: bool = False,
+    protocol: str = "adaptive",
+    tolerance: float | None = None,
+    repeats: int | None = None,
+    row_seconds: float | None = None,
+    memory_share: float | None = None,
+    tf32: bool = False,
+    cudnn_benchmark: bool = False,
+    memory_format: str = "contiguous",
+    cold_cache: bool = False,
+    allow_different: Sequence[str] = (),
+    progress: bool = True,
+) -> Run:
+    """Time layers on this machine.
+
+    Parameters
+    ----------
+    layers : table, spec, or list of specs
+        What `alphaflops.as_table` takes, such as ``alphaflops.grid("2a", "quick")``.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    out : path, optional
+        Folder of the run. It may hold a run of the same machine and protocol already: only the layers that it lacks are
+        measured, and all of them are given back. Without it a folder is used that is removed at the end.
+    profile : str, optional
+        How much time a layer gets and how narrow its interval must be: ``smoke``, ``quick``, ``paper`` or ``fine``; by
+        default that of a grid, else ``quick``.
+    threads : int, optional
+        Threads on the CPU; by default OMP_NUM_THREADS, else all usable cores.
+    seed : int
+        Seed of the random order.
+    title, run_id : str, optional
+        What a new run is called, and its identifier; by default the machine and the folder's name.
+    energy : bool
+        Measure joules per call of a chosen set of the layers too.
+    protocol : str
+        ``adaptive``, or the replication's ``per-call`` or ``pipelined`` with `repeats` calls.
+    tolerance : float, optional
+        Stop when the half-width of the interval is at most this fraction of the median.
+    row_seconds : float, optional
+        Cap on the time for the calls of a layer, and once more for its blocks (s).
+    memory_share : float, optional
+        Largest part of the free memory that a layer may need.
+    tf32, cudnn_benchmark, memory_format, cold_cache
+        See `alphaflops.measuring.protocol.Protocol`.
+    allow_different : sequence of str
+        Keys of the machine or protocol that may differ from the folder's, such as ``software.torch``.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Run
+        All rows of the folder.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or SIGTERM: the rows so far are kept; the message says how to go on.
+    AlphaflopsError
+        Naming what is wrong with a layer, an option or the folder, or which key of machine or protocol differs.
+
+    Examples
+    --------
+    >>> run = measure(grid("2a"), "cuda", out="my-run")  # doctest: +SKIP
+    """
+    rows = rows_of(layers)
+    chosen = profile or getattr(layers, "attrs", {}).get("profile") or "quick"
+    given = {name: value for name, value in locals().items() if name in Options.__dataclass_fields__}
+    options = from_json(Options, to_json(given | {"profile": chosen}), "measure")
+    options.settings()
+    host.threads(threads)
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="alphaflops-"), f"run-{_now()}")
+    request = {"out": str(folder), "options": to_json(options), "rows": rows.to_dict(orient="records")}
+    _supervise(request, for_stream() if progress else Quiet())
+    found = Run.read(folder)
+    if out is None:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def go_on(out: Path | str, progress: bool = True, **changes: Any) -> Run:
+    """Finish the unfinished run in a folder; `changes` are options of `measure` given anew.
+
+    Raises
+    ------
+    Interrupted, AlphaflopsError
+        As `measure`; also if the folder holds no unfinished run.
+    """
+    _supervise({"out": str(out), "changes": to_json(changes)}, for_stream() if progress else Quiet())
+    return Run.read(out)
+
+
+def _supervise(request: Mapping[str, Any], progress: Progress) -> None:
+    """Let a process do what is asked, and another one after it as long as layers kill it."""
+    while True:
+        began, end, code = _attended(request, progress)
+        if "stopped" in end:
+            raise Interrupted(end["stopped"])
+        if "error" in end:
+            raise AlphaflopsError(end["error"])
+        if code == 0:
+            return
+        if code > 0 or not began:
+            killed = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+            raise AlphaflopsError(
+                f"the measuring process ended {killed}{' before its first layer' * (not began)}: "
+                f"rows so far are in {request['out']}"
+            )
+
+
+def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dict[str, str], int]:
+    """Run one process to its end: whether it began a layer, what it said at its end, and its exit code."""
+    root = str(Path(__file__).parents[2])
+    with tempfile.TemporaryFile("w+") as asked:
+        json.dump(request, asked)
+        asked.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", WORKER, root],
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            env={**ALLOCATOR, **os.environ},
+            start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
+            text=True,
+            encoding="utf-8",
+        )
+    began, end = False, {}
+    stop = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)
+    except ValueError:
+        stop = None  # not the main thread
+    try:
+        while True:
+            try:
+                for line in process.stdout or ():
+                    told = json.loads(line)
+                    began |= "row" in told or "start" in told
+                    if "start" in told:
+                        progress.start(*told["start"])
+                    elif "row" in told:
+                        progress.row(*told["row"])
+                    else:
+                        end = told
+                process.wait()
+                break
+            except KeyboardInterrupt:
+                process.terminate()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        progress.close()
+        if stop is not None:
+            signal.signal(signal.SIGTERM, stop)
+    return began, end, process.returncode
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class _Teller:
+    """Tells the process that waits; when that is gone, this one stops in good order."""
+
+    def __init__(self, handle: int) -> None:
+        self._stream = os.fdopen(handle, "w", encoding="utf-8")
+
+    def tell(self, **what: Any) -> None:
+        try:
+            self._stream.write(json.dumps(what) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            raise KeyboardInterrupt from None
+
+    def start(self, total: int, done: int) -> None:
+        self.tell(start=[total, done])
+
+    def row(self, *what: Any) -> None:
+        self.tell(row=what)
+
+    def close(self) -> None:
+        pass
+
+
+def worker() -> int:
+    """Do in this process what standard input asks, telling standard output one JSON object a line."""
+    teller = _Teller(os.dup(1))
+    os.dup2(2, 1)  # what libraries print must not disturb
+    try:
+        request = json.load(sys.stdin)
+        if "changes" in request:
+            changes = request["changes"]
+            resume(request["out"], changes, teller)
+        else:
+            import pandas as pd
+
+            options = from_json(Options, request["options"], "measure")
+            run(pd.DataFrame(request["rows"]), request["out"], options, teller)
+    except Interrupted as stopped:
+        teller.tell(stopped=str(stopped))
+    except AlphaflopsError as error:
+        teller.tell(error=str(error))
+    except (RuntimeError, OSError, MemoryError) as error:
+        teller.tell(error=f"measuring failed: {one_line(error)}")
+    else:
+        return 0
+    return 2

@@ -1,0 +1,277 @@
+"""The loop over layers: every row on disk before the next begins, and a finished run out of the journal at the end."""
+
+import random
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import AlphaflopsError
+from ..files import from_json, to_json
+from ..files.disk import PREFIX, reason
+from ..layers import COLUMNS, as_table, from_row
+from ..runs import KEY_COLUMNS, RUN_FILE, Run
+from ..runs.derive import summarise
+from . import journal as journals
+from . import sentinel
+from .device import Device
+from .energy import choose_rows, open_meter
+from .finish import finish, reopened
+from .header import Options, check_same, metadata
+from .journal import Contents, Entry, Header, Journal
+from .opening import choose, opened
+from .progress import Progress, Quiet
+from .sampling import time_layer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME_LAYER: Final = ("experiment", "line", "x", *COLUMNS)
+"""Columns by which a row is known again, whatever its number."""
+
+FIXED_AT_START: Final = ("title", "run_id")
+"""Options that only a new run can take."""
+
+MOST_DEATHS: Final = 2
+"""A row in which the process was killed as often as this is given up."""
+
+
+class Interrupted(AlphaflopsError):  # noqa: N818 - not an error: the user asked for it
+    """The user stopped the run; it can be resumed."""
+
+
+def rows_of(layers: Any) -> "pd.DataFrame":
+    """Give what `as_table` takes as rows to measure: keys and sizes, equal rows once.
+
+    Raises
+    ------
+    AlphaflopsError
+        As `as_table`; also if keys are not one printable line or no number.
+    """
+    table = as_table(layers, "layers").reset_index(drop=True)
+    for name, default in (("row", range(len(table))), ("experiment", "all"), ("figure", ""), ("line", ""), ("x", 0)):
+        if name not in table or (name == "row" and table[name].duplicated().any()):
+            table[name] = default
+    return table[[*KEY_COLUMNS, *COLUMNS]].drop_duplicates(list(SAME_LAYER)).reset_index(drop=True)
+
+
+def run(
+    layers: Any,
+    out: Path | str,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    device: Device | None = None,
+) -> Run:
+    """Measure layers in this process, into a new folder or one whose missing rows are added.
+
+    Parameters
+    ----------
+    layers : table, spec or list of specs
+        What `alphaflops.layers.as_table` takes.
+    out : path
+        Folder of the run: new, empty, or a run of the same machine and protocol, finished or not.
+    device : Device, optional
+        An open device to use instead of the one named in `options`.
+
+    Returns
+    -------
+    Run
+        The finished run, as written to `out`: all rows of the folder.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or SIGTERM: the rows so far are kept and `resume` goes on.
+    AlphaflopsError
+        If the device is not here, an option is out of range, machine or protocol differ from the folder's (the key is
+        named), the folder holds something else or cannot be written, the disk is full, or the device died.
+    """
+    options = options or Options()
+    rows = rows_of(layers)
+    return _work(Path(out), options, choose_rows(rows) if options.energy else rows, progress or Quiet(), device)
+
+
+def resume(
+    out: Path | str,
+    changes: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    device: Device | None = None,
+) -> Run:
+    """Finish the run in a folder, in this process: exactly its missing rows, in its own order.
+
+    Parameters
+    ----------
+    changes : mapping, optional
+        Options given anew. Any that makes the timings different is refused unless its key is in ``allow_different``,
+        and then recorded.
+
+    Raises
+    ------
+    AlphaflopsError
+        As `run`; also if the folder holds no unfinished run or the journal is damaged.
+    """
+    out, changes = Path(out), dict(changes or {})
+    where = f"{out / journals.JOURNAL_FILE}: header: options"
+    options = from_json(Options, {**journals.read(out).header.options, **to_json(changes)}, where)
+    return _work(out, options, None, progress or Quiet(), device)
+
+
+def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Contents | None, dict[str, Any]]:
+    """Give what a folder holds, None if nothing, and the differences to it that are allowed; it must be locked.
+
+    Raises
+    ------
+    AlphaflopsError
+        If it holds anything but a run, or one that must not be mixed with `meta`.
+    """
+    if (out / journals.JOURNAL_FILE).exists():
+        found = journals.read(out)
+        _check_title(found.header.meta, options)
+        return found, check_same(found.header.meta, meta, options.allow_different)
+    if (out / RUN_FILE).exists():
+        run = Run.read(out)
+        _check_title(run.meta, options)
+        different = check_same(run.meta, meta, options.allow_different)
+        return reopened(run, to_json(options)), different
+    if any(p.name != journals.LOCK_FILE and not p.name.startswith(PREFIX) for p in out.iterdir()):
+        raise AlphaflopsError(f"{out} exists already and holds no run: choose another folder or remove it")
+    return None, {}
+
+
+def _check_title(meta: Mapping[str, Any], options: Options) -> None:
+    for name in FIXED_AT_START:
+        if getattr(options, name) not in (None, meta.get(name)):
+            raise AlphaflopsError(f"{name} cannot change in a run that is there: leave it out or start a new run")
+
+
+def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
+    """Add the rows that are not there yet, in random order behind those that are."""
+    import pandas as pd
+
+    header = found.header
+    if header.rows:
+        there = as_table(pd.DataFrame(header.rows), "header of the journal")
+        known = {*there[list(SAME_LAYER)].itertuples(index=False, name=None)}
+        new = [key not in known for key in rows[list(SAME_LAYER)].itertuples(index=False, name=None)]
+        rows = rows[new]
+        if set(rows["row"]) & set(there["row"]):
+            rows = rows.assign(row=range(int(there["row"].max()) + 1, int(there["row"].max()) + 1 + len(rows)))
+    order = [int(row) for row in rows["row"]]
+    random.Random(seed).shuffle(order)
+    specs = to_json(rows.to_dict(orient="records"))
+    return replace(found, header=replace(header, rows=[*header.rows, *specs], order=[*header.order, *order]))
+
+
+def _work(out: Path, options: Options, rows: "pd.DataFrame | None", progress: Progress, device: Device | None) -> Run:
+    settings = options.settings()
+    name = device.name if device else choose(options.device)
+    with _stoppable(out), journals.locked(out), ExitStack() as stack:
+        device = device or stack.enter_context(opened(name, settings, options.threads))
+        meta = metadata(options, name, out)
+        old, different = _found(out, options, meta)
+        found = old or Contents(Header(journals.VERSION, meta, to_json(options), [], []), ())
+        if rows is not None:
+            found = _extended(found, rows, options.seed)
+        complete = len(found.done) == len(found.header.rows)
+        if complete and not (out / journals.JOURNAL_FILE).exists():
+            return Run.read(out)
+        if old is None or found.header != old.header or not found.size:
+            found = journals.begin(out, found.header, found.entries)
+        with Journal(out, found) as journal:
+            if old is not None and not complete:
+                journal.append(Entry("resumed", started=meta["started"], different=different))
+            if not complete:
+                _measure(device, options, journal, progress)
+            return finish(out, journal.found)
+
+
+@contextmanager
+def _stoppable(out: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one message that says how to go on."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        if main:
+            signal.signal(signal.SIGTERM, stop)
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_go_on(out)) from None
+    except FileNotFoundError as error:
+        raise AlphaflopsError(f"{out} cannot be used: {reason(error)}") from error
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _how_to_go_on(out: Path) -> str:
+    with suppress(AlphaflopsError):
+        found = journals.read(out)
+        counted = f"stopped after {len(found.done)} of {len(found.header.rows)} layers"
+        return f"{counted}: go on with alphaflops measure --resume {out}"
+    if (out / RUN_FILE).exists():
+        return f"stopped; {out} holds a finished run"
+    return f"stopped before a layer was measured into {out}: start again"
+
+
+def _measure(device: Device, options: Options, journal: Journal, progress: Progress) -> None:
+    header, settings = journal.found.header, options.settings()
+    done, deaths = {*journal.found.done}, journal.found.deaths
+    rows = {row["row"]: row for row in header.rows}
+    before = max((entry.elapsed_s for entry in journal.found.entries), default=0.0)
+    began = device.clock_ns()
+
+    def elapsed() -> float:
+        return round(before + max(device.clock_ns() - began, 0) / 1e9, 3)
+
+    def reading() -> float:
+        if (found := sentinel.reading(device, settings)) is not None:
+            journal.append(Entry("reading", elapsed(), median_ms=found))
+        return elapsed()
+
+    def timed(row: int, place: int) -> Entry:
+        if deaths[row] >= MOST_DEATHS:
+            why = f"the measuring process was killed {deaths[row]} times in this layer, as it is where memory is short"
+            return Entry("row", elapsed(), row, place, "out-of-memory", why)
+        journal.append(Entry("begin", row=row), sync=False)
+        layer, start = from_row(rows[row]), elapsed()
+        device.watch.begin()
+        found = time_layer(device, layer, settings)
+        state, energy = device.watch.end(), {}
+        if meter is not None and found.status == "ok":
+            call_s = float(np.median(found.throughput_ns or found.latency_ns)) / 1e9
+            energy = meter.measure(layer, call_s)
+        return Entry("row", start, row, place, **vars(found), state=state, energy=energy)
+
+    with ExitStack() as stack:
+        meter = stack.enter_context(open_meter(device)) if options.energy else None
+        progress.start(len(rows), len(done))
+        stack.callback(progress.close)
+        try:
+            sentinel.heat(device, settings)
+            last = reading()
+            for place, row in enumerate(header.order):
+                if row in done:
+                    continue
+                if elapsed() - last > settings.sentinel_s:
+                    last = reading()
+                entry = timed(row, place)
+                journal.append(entry)
+                spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
+                label = f"{spec['experiment']} {spec['line']}, x = {spec['x']}"
+                progress.row(label, found.median, found.half_width, elapsed() - before)
+            reading()
+            journal.append(Entry("end", elapsed(), finished=datetime.now(UTC).isoformat(timespec="seconds")))
+        except BaseException:
+            with suppress(AlphaflopsError):
+                journal.append(Entry("pause", elapsed()))  # stopped in good order: nobody was killed
+            raise
