@@ -112,8 +112,10 @@ def test_compare_needs_two(command, refused, folder):
 
 def test_existing_output_is_not_touched(refused, folder):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
-    assert "exists" in refused("measure", "--device", "cpu", "--profile", "smoke", "--out", folder)
+    assert "do not mix" in refused("measure", "--device", "cpu", "--profile", "smoke", "--out", folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    (folder / "run.json").rename(folder / "thesis.txt")
+    assert "exists already" in refused("measure", "--device", "cpu", "--profile", "smoke", "--out", folder)
 
 
 def test_runs(command):
@@ -154,17 +156,8 @@ def test_measure_a_little_and_verify(command, refused, tmp_path):
     assert (run.time_ms("latency") > 0).all()
     assert (run.time_ms("throughput") > 0).all()
     assert "every byte as written" in command("verify", out).out
-    (out / "measurements.csv").write_bytes((out / "measurements.csv").read_bytes().replace(b"1", b"2", 1))
-    assert "measurements.csv does not match its checksum" in refused("verify", out)
-
-
-def test_a_folder_without_permission(refused, tmp_path, monkeypatch):
-    def denied(*_args, **_keys):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("pathlib.Path.mkdir", denied)
-    line = refused("measure", "--device", "cpu", "--profile", "smoke", "--out", tmp_path / "locked" / "run")
-    assert "Permission denied" in line or "permission" in line
+    (out / "layers.csv").write_bytes((out / "layers.csv").read_bytes().replace(b"1", b"2", 1))
+    assert "layers.csv does not match its checksum" in refused("verify", out)
 
 
 def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
