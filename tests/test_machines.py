@@ -1,23 +1,23 @@
 """One more machine: operators, networks, calibration and shared error in one go, and nothing of it half-way."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 from torch import nn
 
 from alphaflops import Run, experiments
+from alphaflops.costs import OURS
 from alphaflops.errors import AlphaflopsError
 from alphaflops.fitting import read_calibration
 from alphaflops.host import describe
 from alphaflops.layers import macs
 from alphaflops.network import trace
 from alphaflops.network.inputs import Shape
-from alphaflops.prediction import comparison, estimate, machines, read_operators
+from alphaflops.paths import data_folder
+from alphaflops.prediction import comparison, estimate, machine, read_operators, timing
 from alphaflops.prediction.curves import PARTS
 from alphaflops.prediction.predict import shared_error, shared_error_of
-from alphaflops.prediction.turns import Case, in_turns
+from alphaflops.prediction.timing import in_turns
 from alphaflops.runs.datasets import load
 
 TINY = {
@@ -41,8 +41,8 @@ def own_run():
 def written(own_run, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("data"), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machines, "shared_error_of", lambda run: 0.25)
-        paths = machines.measure_machine(own_run, TINY, profile="smoke", into=folder, say=said.append)
+        patch.setattr(machine, "shared_error_of", lambda run, model: 0.25)
+        paths = machine.measure_machine(own_run, TINY, profile="smoke", into=folder, say=said.append)
     return folder, paths, said
 
 
@@ -56,7 +56,8 @@ def test_one_command_writes_what_estimates_need(written):
     assert said[0] == "operators and layers"
     assert f"Tiny, {PARTS} of {PARTS}" in said
     table = read_operators(paths[0])
-    assert table.run["rho"] == 0.25
+    assert table.rho == 0.25
+    assert table.run["sha256"]
     assert table.run["versions"].keys() == {"alphaflops", "torch", "transformers"}
     assert min(table.layers["ms"]) > 0
     report = estimate(TINY["Tiny"][0]().eval(), (1, 3, 8, 8), paths[2], operators=paths[0])
@@ -91,7 +92,7 @@ def test_chapter_shows_the_new_machine_by_itself(written, monkeypatch):
 def test_another_machine_is_refused_before_anything_is_measured(own_run, tmp_path):
     other = Run({**own_run.meta, "machine": {**own_run.meta["machine"], "name": "Other CPU, 1 thread"}}, own_run.table)
     with pytest.raises(AlphaflopsError) as refused:
-        machines.measure_machine(other, TINY, into=tmp_path)
+        machine.measure_machine(other, TINY, into=tmp_path)
     here = describe("cpu", 1)["name"]
     assert (
         str(refused.value) == f"run 'mine' was measured on Other CPU, 1 thread, this is {here}: measure networks there"
@@ -99,21 +100,20 @@ def test_another_machine_is_refused_before_anything_is_measured(own_run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_networks_and_runs_are_one_line(refused):
-    assert "network 'Nothing' is unknown: choose from ResNet-18," in refused(
-        "measure-networks", "cpu-1core", "--network", "Nothing"
-    )
-    assert "run 'nobody' is unknown" in refused("measure-networks", "nobody")
+def test_unknown_networks_are_one_line():
+    with pytest.raises(AlphaflopsError, match="network 'Nothing' is unknown: choose from ResNet-18,"):
+        machine.choose_networks(("Nothing",))
+    assert list(machine.choose_networks(("VGG-16",))) == ["VGG-16"]
 
 
-def test_shared_error_is_worked_out_anew_for_another_formula(written, own_run, monkeypatch):
-    monkeypatch.setattr(machines, "shared_error_of", lambda run: 0.5)
-    path = machines.refresh_fits(own_run, written[0] / "operators")
-    content = json.loads(path.read_text())
-    assert content["run"]["rho"] == 0.5
-    assert content["run"]["rho_from"] == {"model": "best", "run_sha256": own_run.sha256}
+def test_what_depends_on_the_calibration_is_fitted_anew(written, own_run, monkeypatch):
+    monkeypatch.setattr(machine, "shared_error_of", lambda run, model: 0.5)
+    calibration = read_calibration(written[1][2])
+    assert read_operators(machine.refit(own_run, calibration, written[0])).rho == 0.5
     stranger = Run({**own_run.meta, "run_id": "stranger"}, own_run.table)
-    assert machines.refresh_fits(stranger, written[0] / "operators") is None
+    assert machine.refit(stranger, calibration, written[0]) is None
+    changed = Run(own_run.meta, own_run.table.assign(latency_ms=2 * own_run.table["latency_ms"]))
+    assert machine.refit(changed, calibration, written[0]) is None
 
 
 def test_errors_that_lines_have_in_common_are_shared(meta):
@@ -133,10 +133,15 @@ def test_errors_that_cannot_be_told_apart_count_as_shared(groups, share):
 
 
 @pytest.mark.parametrize("run", comparison.measured_networks())
-def test_bundled_tables_carry_the_shared_error_of_the_bundled_run(run):
+def test_bundled_tables_belong_to_the_bundled_run_and_its_calibration(run):
     table = read_operators(comparison.operators_folder() / f"{run}.json")
-    assert 0 <= table.run["rho"] <= 1
-    assert table.run["rho_from"] == {"model": "best", "run_sha256": load(run).sha256}
+    assert 0 <= table.rho <= 1
+    assert table.run["sha256"] == load(run).sha256
+    assert (comparison.measured(run)["run_sha256"] == table.run["sha256"]).all()
+    assert table.correction.model == OURS.name
+    calibration = read_calibration(data_folder() / "calibrations" / f"{run}.json")
+    fitted = {name: entry["value"] for name, entry in calibration.parameters.items()}
+    assert fitted == table.correction.reference
 
 
 class Counting:
@@ -151,7 +156,7 @@ class Counting:
         return [len(self.calls) * 10**6]
 
 
-def test_turns_take_every_case_in_every_round_after_its_inputs_are_written():
+def test_turns_take_every_layer_in_every_round_after_its_inputs_are_written(monkeypatch):
     class Input:
         def __init__(self):
             self.written = 0
@@ -160,9 +165,9 @@ def test_turns_take_every_case_in_every_round_after_its_inputs_are_written():
             self.written += 1
 
     inputs = [Input() for _ in range(4)]
-    cases = [Case(lambda i=i: i, (inputs[i],)) for i in range(4)]
+    monkeypatch.setattr(timing, "layer_call", lambda layer, make: (lambda: layer, inputs[layer]))
     device = Counting()
-    times = in_turns(device, cases, rounds=3, seed=1)
+    times = in_turns(device, range(4), rounds=3, seed=1)
     assert times.shape == (4,)
     rounds = [device.calls[i : i + 4] for i in range(0, 16, 4)]
     assert [sorted(taken) for taken in rounds] == [[0, 1, 2, 3]] * 4
@@ -171,22 +176,3 @@ def test_turns_take_every_case_in_every_round_after_its_inputs_are_written():
     # the first round warms up: the median is over the other three
     at = [[4 * r + taken.index(i) + 1 for r, taken in enumerate(rounds)][1:] for i in range(4)]
     assert list(times) == [sorted(ms)[1] for ms in at]
-
-
-def test_the_command_measures_what_was_asked_for(own_run, command, monkeypatch, tmp_path):
-    asked = []
-
-    def measure(run, networks, **options):
-        asked.append((run.id, list(networks), options["training"], options["profile"], options["into"]))
-        options["say"]("layers")
-        return [tmp_path / "operators" / "mine.json"]
-
-    monkeypatch.setattr(machines, "measure_machine", measure)
-    folder = own_run.write(tmp_path / "mine")
-    outcome = command(
-        "measure-networks", folder, "--network", "VGG-16", "--no-training", "--profile", "smoke", "--into", tmp_path
-    )
-    assert outcome.code == 0
-    assert asked == [("mine", ["VGG-16"], False, "smoke", tmp_path)]
-    assert outcome.out == f"{tmp_path}/operators/mine.json\n"
-    assert outcome.err == "layers\n"

@@ -1,44 +1,44 @@
 """Timing whole networks: the right calls, the core's statistics, nothing left on the model."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 
 from alphaflops.errors import AlphaflopsError
-from alphaflops.measuring.protocol import for_profile
-from alphaflops.prediction import measure_network, time_call
+from alphaflops.prediction import measure_network
+from alphaflops.prediction.timing import FreshInputs
 
 
-class Pretend:
-    """A device whose n-th call takes the n-th time given (ns), the last one for ever."""
+def test_every_timed_call_gets_inputs_of_its_own():
+    class Instant:
+        name = "cpu"
 
-    def __init__(self, times):
-        self.times, self.used = list(times), 0
+        def calls_ns(self, call, n):
+            return [call() for _ in range(n)]
 
-    def clock_ns(self):
-        last = [self.times[-1]] * max(0, self.used - len(self.times))
-        return sum(self.times[: self.used]) + sum(last)
-
-    def calls_ns(self, call, n):
-        taken = [self.times[min(self.used + i, len(self.times) - 1)] for i in range(n)]
-        self.used += n
-        return taken
+    made = iter(range(9))
+    device = FreshInputs(Instant(), lambda: (next(made),))
+    assert device.calls_ns(lambda given: 10 * given, 3) == [0, 10, 20]
+    assert device.name == "cpu"
 
 
-def test_warm_up_is_not_in_the_median():
-    found = time_call(Pretend([9e6] * 3 + [4e6, 3e6] + [2e6]), lambda: None, for_profile("quick"))
-    assert found.median == 2.0
-    assert found.low == found.high == 2.0
+def test_a_network_that_changes_its_inputs_finds_them_as_given():
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.seen = []
 
+        def forward(self, x, cache):
+            cache.append(1)
+            self.seen.append(len(cache))
+            return self.layer(x.add_(1))
 
-def test_noise_is_sampled_until_the_cap():
-    times = [1e6, 3e6] * 2000
-    settings = replace(for_profile("quick"), latency_s=0.2)
-    found = time_call(Pretend(times), lambda: None, settings)
-    assert 6 < found.n <= settings.largest
-    assert found.high > found.low
+    model, x, cache = Growing().eval(), torch.zeros(2, 4), []
+    found = measure_network(model, [x, cache], threads=1, profile="smoke", layers=False)
+    assert found.latency_n[0] > 1
+    assert (cache, model.seen) == ([], [])
+    assert (x == 0).all()
 
 
 def test_network_and_its_distinct_layers():

@@ -10,7 +10,7 @@ from alphaflops import Run
 from alphaflops.errors import AlphaflopsError
 from alphaflops.fitting import calibrate
 from alphaflops.layers import bytes_moved, macs
-from alphaflops.prediction import api, estimate
+from alphaflops.prediction import estimate, estimating
 from alphaflops.prediction.energy import calibrate_energy, default_energy, joules_file
 from alphaflops.runs.datasets import load
 
@@ -30,7 +30,9 @@ def energy_run():
     chosen = np.linspace(0, len(bundled.table) - 1, 60).round().astype(int)
     table = bundled.table.iloc[chosen].reset_index(drop=True)
     joules = law_j(table)
-    return Run(meta, table.assign(energy_j=joules, energy_gross_j=2 * joules, energy_source="counter"))
+    kept = {f"{quantity}_{row}" for quantity in ("latency", "throughput") for row in table["row"]}
+    samples = {name: taken for name, taken in bundled.samples.items() if name in kept or not name[-1].isdigit()}
+    return Run(meta, table.assign(energy_j=joules, energy_gross_j=2 * joules, energy_source="counter"), samples)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_joules_of_the_same_machine_are_found_by_name(joules, times, tmp_path, m
     (tmp_path / "calibrations").mkdir()
     assert default_energy(tmp_path / "calibrations", times) is None
     joules.write(tmp_path / "calibrations" / joules_file("cpu-1core"))
-    monkeypatch.setattr(api, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(estimating, "data_folder", lambda: tmp_path)
     assert estimate(nn.Linear(8, 4), (2, 8), times).table["energy_j"].notna().all()
 
 
@@ -112,4 +114,4 @@ def test_the_command_line_fits_joules_and_uses_them(energy_run, command, refused
     found = command(*linear, "--calibration", "cpu-1core", "--energy", out, "--json").json
     assert found["total"]["energy_j"] > 0
     assert "gives joules, not times" in refused(*linear, "--calibration", out)
-    assert "has no joules" in refused("fit", "cpu-1core", "--model", "best", "--quantity", "energy")
+    assert "has no joules" in refused("fit", "cpu-1core", "--quantity", "energy")

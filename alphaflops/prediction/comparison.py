@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, calibrate
-from ..layers import Conv2d, Layer
+from ..layers import COLUMNS, Conv2d, Layer, from_row
 from ..paths import data_folder
 from ..runs.datasets import load
-from .api import find_calibration, report_on
-from .measuring import distinct_layers
+from .estimating import find_calibration, report_on
 from .operators import is_depthwise, operators_folder, read_operators
 from .predict import Predictor
+from .timing import distinct_layers
 from .zoo import NETWORKS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def measured(run: str) -> "pd.DataFrame":
     import pandas as pd
 
     if run not in measured_networks():
-        here = ", ".join(measured_networks()) or f"none; `alphaflops measure-networks {run}` makes them"
+        here = ", ".join(measured_networks()) or f"none; `alphaflops measure --networks {run}` makes them"
         raise AlphaflopsError(f"no networks were measured for run {run!r}: choose from {here}")
     return pd.read_csv(data_folder() / "networks" / f"{run}.csv")
 
@@ -68,7 +69,7 @@ def calibrated(run: str) -> Calibration:
     """Give the bundled calibration of a run with the project's own formula, or fit one."""
     if (data_folder() / "calibrations" / f"{run}.json").is_file():
         return find_calibration(run)
-    return calibrate(load(run), "best", draws=2)
+    return calibrate(load(run), OURS.name)
 
 
 def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = "network") -> "pd.DataFrame":
@@ -137,7 +138,7 @@ def parts(
     network : Network
         The traced network.
     alone : DataFrame
-        Measured layers: ``layer`` (as text), ``latency_ms``.
+        Measured layers: columns of `alphaflops.layers.COLUMNS`, ``uses, latency_ms, turn_ms``.
     predictor : Predictor
         What predicts the layers.
     predicted_ms, measured_ms : float
@@ -151,16 +152,17 @@ def parts(
         beyond the layers, predicted and measured (ms); ``kind, kind_error_ms``: kind of layers whose predicted sum is
         furthest off, and by how much.
     """
-    times = dict(zip(alone["layer"], alone["turn_ms"], strict=True))
+    layers = [from_row({str(k): v for k, v in row.items()}) for row in alone[list(COLUMNS)].to_dict("records")]
+    times = dict(zip(layers, alone["turn_ms"], strict=True))
     uses = distinct_layers(network)
     guesses = predictor.each(list(uses))
     off: dict[str, float] = {}
     predicted = found = 0.0
     for (layer, (_, count)), guess in zip(uses.items(), guesses, strict=True):
         predicted += count * guess.ms
-        found += count * times[repr(layer)]
-        off[kind_of(layer)] = off.get(kind_of(layer), 0.0) + count * (guess.ms - times[repr(layer)])
-    plain = None if predictor.operators is None else replace(predictor.operators, layers={})
+        found += count * times[layer]
+        off[kind_of(layer)] = off.get(kind_of(layer), 0.0) + count * (guess.ms - times[layer])
+    plain = None if predictor.operators is None else replace(predictor.operators, correction=None)
     formula = Predictor(predictor.calibration, plain).each(list(uses))
     counts = [count for _, count in uses.values()]
     worst = max(off, key=lambda kind: abs(off[kind]))

@@ -5,22 +5,18 @@ No network takes part. About a minute on one CPU core.
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..layers import Conv2d, Dense, Layer, to_table
+from ..layers import Conv2d, Dense, Layer
 from ..measuring.device import Device
-from ..measuring.opening import choose, opened
-from ..measuring.protocol import Protocol, for_profile
+from ..measuring.protocol import Protocol
 from ..network import trace
-from .measuring import time_call
-from .operators import DEPTHWISE_TERMS, POOLING_TERMS, OperatorTable, depthwise_terms, family_by_name
-from .turns import ROUNDS, in_turns, layer_case
+from .operators import DEPTHWISE_TERMS, POOLING_TERMS, Curve, depthwise_terms
+from .timing import ROUNDS, in_turns, latency
 
 Array = NDArray[np.float64]
 Shapes = list[tuple[int, ...]]
@@ -55,63 +51,35 @@ PARTS: Final = 4
 """Parts in which the layers are timed, so that a machine's better and worse minutes even out."""
 
 
-def measure_operators(
-    run_id: str,
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
-    profile: str = "quick",
-    between: Callable[[int], None] = lambda part: None,
-) -> OperatorTable:
-    """Measure the table of one machine.
-
-    Parameters
-    ----------
-    run_id : str
-        Run that the table belongs to.
-    device, threads : str, int or None
-        As in ``alphaflops measure``.
-    profile : str
-        How narrow the intervals must be; ``smoke`` also leaves out large tensors and most layers.
-    between : callable
-        Called with 0, 1, … after each of the `PARTS` in which layers are timed: what it measures sees the same minutes.
-
-    Raises
-    ------
-    AlphaflopsError
-        If the device is absent or the profile unknown.
-    """
+def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[str, Curve]:
+    """Time operators on tensors of growing size; `small` leaves out the large ones."""
     import torch
 
-    small = profile == "smoke"
-    settings = for_profile(profile)
-    settings = replace(settings, latency_s=min(settings.latency_s, 0.25))
-    with opened(choose(device), settings, threads) as opened_device:
-        micro = _micro(torch, opened_device.name)
-        sizes = SIZES[:3] if small else SIZES
-        curves = {name: _curve(opened_device, torch, *case, sizes, settings) for name, case in micro.items()}
-        pooling = {
-            kind: fit_terms(POOLING_TERMS, *_pooling(opened_device, torch, kind, settings)) for kind in ("max", "avg")
-        }
-        grid, deep = layer_grid(4 if small else GRID_LAYERS), depthwise_grid()[:: 6 if small else 1]
-        parts = []
-        for part in range(PARTS):
-            parts.append(_layers(opened_device, torch, (*grid, *deep), 1 if small else ROUNDS, part))
-            between(part)
-        times = [float(ms) for ms in np.median(parts, axis=0)]
-        used = torch.get_num_threads()
-    run = {
-        "id": run_id,
-        "device": choose(device),
-        "threads": used,
-        "protocol": settings.record(),
-        "turns": {"rounds": ROUNDS, "parts": PARTS, "together": TOGETHER},
-        "versions": {"alphaflops": __version__, "torch": torch.__version__},
-    }
-    families = {name: family_by_name(name) for name in curves}
-    depthwise = fit_terms(DEPTHWISE_TERMS, [depthwise_terms(layer) for layer in deep], times[len(grid) :])
-    layers = {name: np.asarray(values).tolist() for name, values in to_table(grid).items()} | {"ms": times[: len(grid)]}
-    return OperatorTable(run, curves, families, depthwise, pooling, layers)
+    sizes = SIZES[:3] if small else SIZES
+    micro = _micro(torch, device.name)
+    return {name: _curve(device, torch, *case, sizes, settings) for name, case in micro.items()}
+
+
+def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
+    """Time pooling windows and fit `POOLING_TERMS` to each kind."""
+    import torch
+
+    return {kind: fit_terms(POOLING_TERMS, *_pooling(device, torch, kind, settings)) for kind in ("max", "avg")}
+
+
+def depthwise(layers: Sequence[Conv2d], times_ms: Sequence[float]) -> dict[str, float]:
+    """Fit `DEPTHWISE_TERMS` to the times of depthwise convolutions in turns."""
+    return fit_terms(DEPTHWISE_TERMS, [depthwise_terms(layer) for layer in layers], times_ms)
+
+
+def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUNDS, seed: int = 0) -> Array:
+    """Time layers in turns, in random groups of `TOGETHER`, shape ``(n,)`` (ms)."""
+    times = np.empty(len(layers))
+    order = np.random.default_rng(seed).permutation(len(layers))
+    for start in range(0, len(layers), TOGETHER):
+        group = order[start : start + TOGETHER]
+        times[group] = in_turns(device, [layers[i] for i in group], rounds=rounds, seed=seed)
+    return times
 
 
 def _micro(torch: Any, device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
@@ -156,15 +124,15 @@ def _micro(torch: Any, device: str) -> dict[str, tuple[Callable[..., Any], Calla
 def _curve(
     device: Device, torch: Any, function: Callable[..., Any], shapes: Callable[[int], Shapes], sizes: Sequence[int],
     settings: Protocol,
-) -> dict[str, list[float]]:  # fmt: skip
+) -> Curve:  # fmt: skip
     moved, ms = [], []
     for size in sizes:
         given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
         moved.append(float(max(o.bytes for o in trace(_as_module(torch, function), given).operations)))
         copies = max(1, round(ROTATED_BYTES / sum(t.numel() * t.itemsize for t in given)))
         inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
-        ms.append(time_call(device, _rotating(function, inputs), settings).median)
-    return {"bytes": moved, "ms": ms}
+        ms.append(latency(device, _rotating(function, inputs), settings).median)
+    return Curve(moved, ms)
 
 
 def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
@@ -232,17 +200,6 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
     return found
 
 
-def _layers(device: Device, torch: Any, layers: Sequence[Layer], rounds: int, seed: int) -> Array:
-    """Time layers in turns, in random groups of `TOGETHER`, shape ``(n,)`` (ms)."""
-    times = np.empty(len(layers))
-    order = np.random.default_rng(seed).permutation(len(layers))
-    for start in range(0, len(layers), TOGETHER):
-        group = order[start : start + TOGETHER]
-        cases = [layer_case(torch, layers[i], device.name) for i in group]
-        times[group] = in_turns(device, cases, rounds=rounds, seed=seed)
-    return times
-
-
 def _pooling(device: Device, torch: Any, kind: str, settings: Protocol) -> Timed:
     function = getattr(torch.nn.functional, f"{kind}_pool2d")
     terms: list[tuple[float, ...]] = []
@@ -254,7 +211,7 @@ def _pooling(device: Device, torch: Any, kind: str, settings: Protocol) -> Timed
         pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
         (seen,) = trace(_as_module(torch, pool), [image]).operations
         terms.append((1.0, seen.bytes / 1e9, seen.taps / 1e9))
-        times.append(time_call(device, partial(pool, image), settings).median)
+        times.append(latency(device, partial(pool, image), settings).median)
     return terms, times
 
 

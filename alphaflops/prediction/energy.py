@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, calibrate
 
@@ -25,7 +26,7 @@ def joules_file(run_id: str) -> str:
     return f"{run_id.removesuffix('-energy')}-joules.json"
 
 
-def calibrate_energy(run: "Run", name: str = "best", *, seed: int = 0, draws: int = 200) -> Calibration:
+def calibrate_energy(run: "Run", name: str = OURS.name, *, seed: int = 0, draws: int = 200) -> Calibration:
     """Fit a cost formula to the net energy per call of each layer.
 
     Parameters

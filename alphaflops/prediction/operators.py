@@ -9,7 +9,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
+from ..files import from_json, read_json, to_json, write_atomic
 from ..layers import Conv2d
 from ..network.families import FAMILIES
 from ..paths import data_folder
-from ..runs import replace_file
+from .correction import Correction
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 KIND: Final = "alphaflops-operators"
 DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
 POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
@@ -63,16 +64,32 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Time of one operator against the bytes that it touches, both increasing."""
+
+    bytes: list[float]
+    ms: list[float]
+
+    def at(self, moved: int) -> float:
+        """Time at a number of bytes (ms), between the measured sizes on straight lines of logarithms."""
+        x, y = np.log(self.bytes), np.log(self.ms)
+        at = math.log(max(moved, 1))
+        if at > x[-1]:  # beyond the largest size time grows with the bytes
+            return float(np.exp(y[-1] + at - x[-1]))
+        return float(np.exp(np.interp(at, x, y)))
+
+
+@dataclass(frozen=True)
 class OperatorTable:
     """Measured curves of one machine.
 
     Parameters
     ----------
     run : dict
-        ``id, device, threads, protocol, turns, versions`` of the measurement; ``rho`` and ``rho_from``: the share of
-        its error that layers have in common, see `alphaflops.prediction.machines.with_fits`.
+        ``id, sha256, device, threads, protocol, turns, versions``: the run that the table belongs to, and how the
+        operators were timed.
     curves : dict
-        Operator → ``{"bytes": [...], "ms": [...]}``, both increasing in size.
+        Operator → `Curve`.
     families : dict
         Operator → its family.
     depthwise : dict
@@ -81,17 +98,20 @@ class OperatorTable:
         ``"max"`` and ``"avg"`` → `POOLING_TERMS` → fitted number, and the two factors.
     layers : dict
         Random layers of ordinary sizes: columns of `alphaflops.layers.COLUMNS`, and ``ms``, their times in turns.
-    formula : dict
-        ``model`` and ``parameters`` of the formula fitted to these layers; empty where they are too few.
+    rho : float
+        Share of the formula's error that different layers have in common, see `alphaflops.prediction.predict`.
+    correction : Correction or None
+        What the layers in turns say of the run's calibration.
     """
 
     run: Mapping[str, Any]
-    curves: Mapping[str, Mapping[str, Sequence[float]]]
+    curves: Mapping[str, Curve]
     families: Mapping[str, str]
     depthwise: Mapping[str, float]
     pooling: Mapping[str, Mapping[str, float]]
-    layers: Mapping[str, Sequence[Any]]
-    formula: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, list[Any]]
+    rho: float = 1.0
+    correction: Correction | None = None
 
     def time(self, name: str, family: str, moved: int, taps: int = 0) -> Guess:
         """Time of an operator that touches `moved` bytes, and `taps` elements through pooling windows.
@@ -105,32 +125,23 @@ class OperatorTable:
         plain = name.rstrip("_")  # of an operator that works in place
         known = SAME_WORK.get(plain, plain)
         if known in self.curves:
-            ms = self._on_curve(known, moved)
+            ms = self.curves[known].at(moved)
             return Guess(ms, ms / OWN_CURVE, ms * OWN_CURVE, "operator curve")
         alike = [c for c in self.curves if self.families[c] == family] or list(self.curves)
-        times = [self._on_curve(curve, moved) for curve in alike]
+        times = [self.curves[curve].at(moved) for curve in alike]
         return Guess(float(np.median(times)), min(times), max(times), "family curve")
-
-    def _on_curve(self, name: str, moved: int) -> float:
-        curve = self.curves[name]
-        x, y = np.log(curve["bytes"]), np.log(curve["ms"])
-        at = math.log(max(moved, 1))
-        if at > x[-1]:  # beyond the largest size time grows with the bytes
-            return float(np.exp(y[-1] + at - x[-1]))
-        return float(np.exp(np.interp(at, x, y)))
 
     def depthwise_ms(self, layer: Conv2d) -> Guess:
         """Time of a depthwise convolution (ms)."""
         return _sum_of(self.depthwise, DEPTHWISE_TERMS, depthwise_terms(layer), "depthwise fit")
 
     def write(self, path: Path | str) -> Path:
-        """Write as JSON and give the path."""
-        path = Path(path)
-        content = {"kind": KIND, "schema": SCHEMA} | {key: getattr(self, key) for key in _KEYS}
+        """Write as JSON, a line for each part, and give the path."""
+        content = {"kind": KIND, "schema": SCHEMA} | to_json(self)
         lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-        return path
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+        return Path(path)
 
 
 def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[float], source: str) -> Guess:
@@ -140,8 +151,6 @@ def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[f
 
 OWN_CURVE: Final = 1.5
 """Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
-
-_KEYS = ("run", "curves", "families", "depthwise", "pooling", "layers", "formula")
 
 
 def depthwise_terms(layer: Conv2d) -> tuple[float, float, float, float]:
@@ -170,23 +179,20 @@ def read_operators(path: Path | str) -> OperatorTable:
     AlphaflopsError
         If the file cannot be read or is no table of this schema.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise AlphaflopsError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise AlphaflopsError(f"{path} is no operator table: it is not valid JSON") from error
-    if not isinstance(content, dict) or (content.get("kind"), content.get("schema")) != (KIND, SCHEMA):
+    content = read_json(Path(path))
+    if (content.pop("kind", None), content.pop("schema", None)) != (KIND, SCHEMA):
         raise AlphaflopsError(f"{path} is no operator table of schema {SCHEMA}: measure the operators again")
-    if missing := [key for key in _KEYS if key not in content]:
-        raise AlphaflopsError(f"{path} is no whole operator table: {missing[0]!r} is missing")
-    for name, curve in content["curves"].items():
-        if len(curve["bytes"]) != len(curve["ms"]) or min([1.0, *curve["bytes"], *curve["ms"]]) <= 0:
+    table = from_json(OperatorTable, content, str(path))
+    for name, curve in table.curves.items():
+        if not curve.ms or len(curve.bytes) != len(curve.ms) or min(*curve.bytes, *curve.ms) <= 0:
             raise AlphaflopsError(f"{path}: the curve of {name!r} is damaged")
-    if content["formula"] and set(content["formula"]) != {"model", "parameters"}:
-        raise AlphaflopsError(f"{path}: the formula is damaged")
-    return OperatorTable(**{key: content[key] for key in _KEYS})
+    return table
+
+
+def bundled_operators(run_sha256: str) -> OperatorTable | None:
+    """Give the bundled table that belongs to a run, known by its hash; None where there is none."""
+    tables = map(read_operators, sorted(operators_folder().glob("*.json")))
+    return next((table for table in tables if table.run.get("sha256") == run_sha256), None)
 
 
 def family_by_name(name: str) -> str:

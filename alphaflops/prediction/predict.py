@@ -6,8 +6,8 @@ bandwidth. Products of different calls (the steps of an LSTM, both gradients of 
 convolutions take the fit of an `OperatorTable` where the machine has one, since no figure of the paper contains them;
 all other operators take its curves, or their bytes at the calibration's bandwidth.
 
-A calibration is fitted to layers timed alone, at the paper's sizes. Where the machine has an `OperatorTable`, its
-layers of ordinary sizes, timed in turns, fit the formula anew and correct it; see `alphaflops.prediction.correction`.
+A calibration is fitted to layers timed alone, at the paper's sizes. Where its run has an `OperatorTable`, what layers
+of ordinary sizes take in turns gives a factor on its predictions; see `alphaflops.prediction.correction`.
 
 **Interval of a total.** Errors of a formula are not independent: a machine on which one 3×3 layer is slower than
 predicted is slow on its neighbours too. Identical layers share their error fully, different ones a share ``rho``:
@@ -20,18 +20,16 @@ the widest interval.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..costs import model
-from ..layers import COLUMNS, Conv2d, Dense, Layer, to_table
+from ..costs import OURS, features
+from ..layers import Conv2d, Dense, Layer, as_table
 from ..network import Network, Operation
 from ..network.formulas import Repeated
 from ..network.operations import COUNTED
-from .correction import Predict, Smooth, correct, corrections
 from .operators import Guess, OperatorTable, is_depthwise
 
 if TYPE_CHECKING:
@@ -71,7 +69,12 @@ class Predictor:
         self.calibration, self.operators = calibration, operators
         self.bandwidth_gbs = float(calibration.values.get("b", float("nan")))
         self._known: dict[Layer, tuple[list[float], bool]] = {}
-        self._smooth: dict[str, Smooth] | None = None
+        own = operators.correction if operators else None
+        # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
+        fits = (
+            own and operators and (own.model, operators.run["sha256"]) == (calibration.model, calibration.run["sha256"])
+        )
+        self._correction = own if fits and calibration.run.get("quantity") == "latency" else None
 
     def network(self, network: Network) -> list[tuple[Guess, bool]]:
         """Time of each operator, and whether one of its layers lies outside the calibrated region."""
@@ -86,29 +89,19 @@ class Predictor:
     def _learn(self, layers: set[Layer]) -> None:
         wanted = [layer for layer in layers if layer not in self._known]
         if wanted:
-            table = {name: v for name, v in to_table(wanted).items() if name in COLUMNS}
+            table = as_table(wanted)
             found = self.calibration.predict(table)
             ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
-            if self.operators is not None:
-                base = self._base(self.operators)
-                if self._smooth is None:
-                    self._smooth = corrections(base, self.operators.layers)
-                ends = correct(self._smooth, table, base(table), ends)
+            if self._correction is not None:
+                ends = self._correction.correct(features(table), ends)
             beyond = [bool(outside) for outside in found["outside"]]
             self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
-
-    def _base(self, operators: OperatorTable) -> Predict:
-        # The formula of the calibration itself, or the same fitted to the layers in turns.
-        name = operators.formula.get("model")
-        if name is not None and name == getattr(self.calibration, "model", None):
-            return partial(model(name).predict_ms, values=operators.formula["parameters"])
-        return lambda table: self.calibration.predict(table)["predicted_ms"].to_numpy(dtype=np.float64)
 
     def _layer(self, layer: Layer) -> tuple[Guess, bool]:
         if self.operators is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
             return self.operators.depthwise_ms(layer), False
         (ms, low, high), outside = self._known[layer]
-        return Guess(ms, low, high, "corrected" if self._smooth else "calibrated"), outside
+        return Guess(ms, low, high, "corrected" if self._correction else "calibrated"), outside
 
     def _operation(self, operation: Operation) -> tuple[Guess, bool]:
         if operation.family == COUNTED:
@@ -204,7 +197,7 @@ def shared_error(log_ratio: ArrayLike, groups: ArrayLike) -> float:
     return float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
 
 
-def shared_error_of(run: "Run", name: str = "best") -> float:
+def shared_error_of(run: "Run", name: str = OURS.name) -> float:
     """Share of a model's error that the layers of one line of an experiment have in common on a run.
 
     Residuals are held out by figure, as new networks are.
@@ -216,7 +209,6 @@ def shared_error_of(run: "Run", name: str = "best") -> float:
     name : str
         Cost model.
     """
-    from ..costs import features
     from ..fitting.scoring import out_of_fold
 
     good = run.ok

@@ -4,19 +4,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import style
 from ..errors import AlphaflopsError
+from ..files import export_csv, markdown, mathtext, write_atomic
 from ..network import Network, unknown_warning
-from ..runs import replace_file
+from ..numbers import number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from ..fitting import Calibration
+
 COLUMNS = (
     "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
     "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
 )  # fmt: skip
+BAR, OTHERS = "#0173b2", "#8a8a8a"
 SORTS = ("order", "predicted", "macs", "bytes")
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
@@ -92,20 +95,17 @@ class Report:
         AlphaflopsError
             If the file cannot be written.
         """
-        text = self.to_pandas(sort).to_csv(index=False)
+        data = export_csv(self.to_pandas(sort))
         if path is None:
-            return str(text)
-        try:
-            replace_file(Path(path), text.encode())
-        except OSError as error:
-            raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
+            return data.decode()
+        write_atomic(Path(path), data)
         return None
 
     def to_markdown(self, sort: str = "order", limit: int | None = None) -> str:
         """Give the main columns as a Markdown table with a line of totals."""
         frame = self._formatted(sort, limit)
         lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
-        lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in frame.itertuples(index=False)]
+        lines += ["| " + " | ".join(markdown(c) for c in row) + " |" for row in frame.itertuples(index=False)]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -125,24 +125,6 @@ class Report:
         columns = {name: [*(_text(name, value) for value in chosen[name]), total.get(name, "")] for name in names}
         return pd.DataFrame(columns)
 
-    def rich_table(self, sort: str = "order", limit: int | None = None) -> Any:
-        """Give a `rich.table.Table` for a terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
-        frame = self._formatted(sort, limit).map(escape)
-        title, caption = f"{self.network.name}: {self.calibration or 'counts only'}", "\n".join(self.notes)
-        shown = Table(title=escape(title), caption=escape(caption))
-        for name in frame.columns:
-            shown.add_column(name, justify="left" if name in ("module", "operator", "source") else "right")
-        for row in frame.itertuples(index=False):
-            shown.add_row(*row, style="bold" if row[0] == "total" else None)
-        return shown
-
-    def __rich__(self) -> Any:
-        """Show the table in a rich console."""
-        return self.rich_table()
-
     def _repr_html_(self) -> str:
         from html import escape
 
@@ -156,42 +138,40 @@ class Report:
         time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if known else ""
         return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
 
-    @style.styled
-    def chart(self, largest: int = 15) -> "Figure":
+    def __repr__(self) -> str:
+        """Say the totals and the notes, a line each."""
+        return "\n".join((str(self), *self.notes))
+
+    @property
+    def total_ms(self) -> float:
+        """Predicted time of the whole (ms); NaN without a calibration."""
+        return float(self.totals["predicted_ms"])
+
+    def plot(self, largest: int = 15) -> "Figure":
         """Draw where the time goes: predicted ms per module, largest first; MACs where nothing is predicted."""
+        import seaborn as sns
         from matplotlib.figure import Figure
 
         column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
-        shown, rest = sums.head(largest), sums.iloc[largest:]
-        figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * (len(shown) + bool(len(rest)))), layout="constrained")
-        axes = figure.subplots()
-        names = [_end(str(name) or "(network)") for name in shown.index]
-        axes.barh(range(len(shown)), shown.to_numpy(), color=style.BLUE)
-        if len(rest):
-            axes.barh(len(shown), rest.sum(), color=style.GREY)
-            names.append(f"{len(rest)} others")
-        axes.set_yticks(range(len(names)), names, fontsize=9)
-        axes.invert_yaxis()
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(label)
-        whole = float(sums.sum())
-        part = f"{100 * shown.sum() / whole:.0f} % in the first {len(shown)} of {len(sums)} modules" if whole else ""
-        title = f"{self.network.name}: {whole:,.3g} {'ms' if self.calibration else 'MACs'}"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        axes.set_title(part, fontsize=8.5, fontweight="normal")
+        shown = {_end(mathtext(name) or "(network)"): value for name, value in sums.head(largest).items()}
+        if rest := len(sums) - largest if len(sums) > largest else 0:
+            shown[f"{rest} others"] = sums.iloc[largest:].sum()
+        with sns.axes_style("ticks", {"axes.spines.top": False, "axes.spines.right": False}):
+            figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(shown)), layout="constrained")
+            axes = figure.subplots()
+        colours = [BAR] * (len(shown) - bool(rest)) + [OTHERS] * bool(rest)
+        sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
+        axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {label.split(' ')[-1]}")
         return figure
 
-    plot = chart
 
-
-def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[str, ...]:
+def notes_of(network: Network, table: "pd.DataFrame", calibration: "Calibration | None") -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
-    if predicted:
+    if calibration is not None:
         time = table["predicted_ms"].sum()
         outside = table.loc[table["outside"], "predicted_ms"].sum()
         bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
@@ -202,6 +182,10 @@ def notes_of(network: Network, table: "pd.DataFrame", predicted: bool) -> tuple[
             notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
         if time > 0 and bound > 0:
             notes.append(f"{bound / time:.0%} of the predicted time is a bandwidth-bound estimate")
+        used = {one.layer.dtype_bytes for o in network.operations for one in o.layers}
+        if strange := sorted(used - set(calibration.region.habits["dtype_bytes"])):
+            bits = ", ".join(f"{8 * size}-bit" for size in strange)
+            notes.append(f"the calibration has seen no layers of {bits} numbers: their times are a guess")
     return tuple(notes)
 
 

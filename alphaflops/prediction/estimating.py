@@ -11,12 +11,12 @@ import numpy as np
 from ..costs.alpha import alpha, kernel_area, spatial_size
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, read_calibration
-from ..layers import macs, to_table
+from ..layers import as_table, macs
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
 from .energy import check_quantity, default_energy
-from .operators import OperatorTable, operators_folder, read_operators
+from .operators import OperatorTable, bundled_operators, read_operators
 from .predict import Predictor, total_interval
 from .report import COLUMNS, Report, notes_of
 
@@ -57,8 +57,7 @@ def _joules(calibration: Calibration | None, chosen: Chosen) -> Calibration | No
 
 def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
     if chosen is None:
-        bundled = operators_folder() / f"{calibration.run['id']}.json"
-        return read_operators(bundled) if bundled.is_file() else None
+        return bundled_operators(str(calibration.run.get("sha256")))
     return chosen if isinstance(chosen, OperatorTable) else read_operators(chosen)
 
 
@@ -135,9 +134,9 @@ def report_on(
     frame["energy_j"] = (
         blank if energy is None else [guess.ms / 1e3 for guess, _ in Predictor(energy, None).network(network)]
     )
-    shared = rho if rho is not None else float(operators.run.get("rho", 1.0)) if operators else 1.0
+    shared = rho if rho is not None else operators.rho if operators else 1.0
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
-    notes = notes_of(network, frame, calibration is not None)
+    notes = notes_of(network, frame, calibration)
     if calibration is not None and energy is None:
         notes += (f"no energy: nobody measured joules on the machine of {calibration.run['id']}",)
     return Report(network, frame[list(COLUMNS)], _totals(network, frame, shared), name, notes)
@@ -148,7 +147,7 @@ def _alpha_flops(network: Network) -> list[float]:
     flat = [(i, one.count, one.layer) for i, o in enumerate(network.operations) for one in o.layers]
     out = np.zeros(len(network.operations))
     if flat:
-        table = to_table(layer for _, _, layer in flat)
+        table = as_table(layer for _, _, layer in flat)
         flops = 2 * macs(table) * alpha(spatial_size(table), kernel_area(table))
         np.add.at(out, [i for i, _, _ in flat], flops * np.array([count for _, count, _ in flat]))
     return [float(value) for value in out]

@@ -1,0 +1,201 @@
+"""Time whole networks and layers in turns, with the sampling of the measurement core.
+
+A layer that is timed call after call finds its weights in the cache and its code in the processor; in a network
+hundreds of other operators run in between. *In turns*, every round takes all cases in a new random order, and before
+each timed call only its inputs are written, as the operator before it would.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import AlphaflopsError
+from ..layers import COLUMNS, Layer
+from ..measuring.device import Device, layer_call
+from ..measuring.opening import choose, opened
+from ..measuring.protocol import Protocol, for_profile
+from ..measuring.sampling import time_call, time_layer
+from ..network import Network, trace
+from ..network.inputs import Inputs, materialise, normalise
+from ..runs.derive import Estimate, estimate
+from .predict import timed_as
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+ROUNDS: Final = 4
+"""Timed rounds in turns; one more comes before them, to warm up."""
+
+
+class FreshInputs:
+    """A device whose calls get inputs of their own, copied before the clock starts: a call may change what it is given.
+
+    Parameters
+    ----------
+    device : Device
+        Where the calls run.
+    make : callable
+        Gives the arguments of one call.
+    """
+
+    def __init__(self, device: Device, make: Callable[[], tuple[Any, ...]]) -> None:
+        self._device, self._make = device, make
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+    def calls_ns(self, call: Callable[..., Any], n: int) -> list[int]:
+        """Time `n` calls, each alone, synchronised and with fresh inputs (ns)."""
+        return [self._device.calls_ns(partial(call, *self._make()), 1)[0] for _ in range(n)]
+
+
+def latency(device: Any, call: Callable[..., Any], settings: Protocol) -> Estimate:
+    """Median time of one synchronised call, with its interval (ms)."""
+    return estimate(np.asarray(time_call(device, call, settings, ("latency",)).latency_ns) / 1e6)
+
+
+def in_turns(device: Device, layers: Sequence[Layer], *, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
+    """Median time of each layer over rounds in random order, each with weights of its own, shape ``(n,)`` (ms)."""
+    import torch
+
+    def make(_role: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        return torch.randn(shape, dtype=dtype, device=device.name)
+
+    cases = [layer_call(layer, make) for layer in layers]
+    order, shuffle = list(range(len(cases))), random.Random(seed).shuffle
+    times = np.empty((rounds + 1, len(cases)))
+    for taken in times:
+        shuffle(order)
+        for i in order:
+            call, given = cases[i]
+            given.neg_()  # written just before, its values stay normal numbers
+            taken[i] = device.calls_ns(call, 1)[0] / 1e6
+    return np.asarray(np.median(times[1:], axis=0))
+
+
+def distinct_layers(network: Network) -> dict[Layer, tuple[str, int]]:
+    """Layers of a network as they are timed: module of the first use, and number of uses."""
+    out: dict[Layer, tuple[str, int]] = {}
+    for operation in network.operations:
+        for one in operation.layers:
+            layer, count = timed_as(operation.name, one)
+            module, uses = out.get(layer, (operation.module, 0))
+            out[layer] = (module, uses + count)
+    return out
+
+
+def measure_network(
+    model: "torch.nn.Module",
+    inputs: Inputs,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    training: bool = False,
+    dtypes: Sequence[str] = (),
+    profile: str = "quick",
+    layers: bool = True,
+) -> "pd.DataFrame":
+    """Time a network as a whole, and each of its layers alone.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Network with weights; a copy runs, in the mode that the model is in.
+    inputs : tensor, shape, or a list or mapping of those
+        Shapes become random numbers (zeros for integers). Every timed call gets a copy of its own.
+    device, threads : str, int or None
+        As in ``alphaflops measure``.
+    training : bool
+        Time forward and backward together.
+    dtypes : sequence of str
+        Number types of inputs given as shapes.
+    profile : str
+        How narrow the intervals must be.
+    layers : bool
+        Also time every distinct layer alone.
+
+    Returns
+    -------
+    DataFrame
+        ``what`` ("network" or "layer"), ``module`` (of the first use), the layer by `alphaflops.layers.COLUMNS` (empty
+        for the network), ``uses``, ``latency_ms, latency_low_ms, latency_high_ms, latency_n``, ``status`` and
+        ``turn_ms`` (of a layer in turns with the others); the first row is the whole network.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the device is absent, the model has no weights or rejects the input.
+    """
+    import pandas as pd
+    import torch
+
+    if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
+        raise AlphaflopsError("the model has no weights (meta device): build it on the CPU to time it")
+    network = trace(model, inputs, backward=training, dtypes=dtypes)
+    settings = replace(for_profile(profile), latency_s=3.0, warmup_s=0.5)
+    with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
+        call, make = _whole(model, inputs, dtypes, here.name, training)
+        rows = [{"what": "network", "module": "", "uses": 1} | _times(latency(FreshInputs(here, make), call, settings))]
+        del call, make
+        if layers:
+            rows += _layers(here, distinct_layers(network), for_profile(profile))
+    return pd.DataFrame(rows, columns=[*COLUMNS_OF_ROWS[:2], *COLUMNS, *COLUMNS_OF_ROWS[2:]])
+
+
+COLUMNS_OF_ROWS: Final = (
+    "what", "module", "uses", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_n", "status", "turn_ms",
+)  # fmt: skip
+
+
+def _times(found: Estimate, status: str = "ok") -> dict[str, Any]:
+    ends = {"latency_low_ms": found.low, "latency_high_ms": found.high, "latency_n": found.n}
+    return {"latency_ms": found.median, **ends, "status": status}
+
+
+def _layers(device: Device, uses: dict[Layer, tuple[str, int]], settings: Protocol) -> list[dict[str, Any]]:
+    rows = []
+    for (layer, (module, count)), turn_ms in zip(uses.items(), in_turns(device, list(uses)), strict=True):
+        timing = time_layer(device, layer, settings, ("latency",))
+        found = _times(estimate(np.asarray(timing.latency_ns) / 1e6), timing.status)
+        rows.append({"what": "layer", "module": module, "uses": count, **layer.row(), **found, "turn_ms": turn_ms})
+    return rows
+
+
+def _whole(
+    model: "torch.nn.Module", inputs: Inputs, dtypes: Sequence[str], device: str, training: bool
+) -> tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]:
+    """Give a call of a copy of the network, and what makes its positional and keyword arguments anew."""
+    import torch
+    from torch.utils import _pytree
+
+    # Tensors made in inference mode could not be differentiated.
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        twin = copy.deepcopy(model).to(device)
+        args, kwargs = normalise(inputs, dtypes)
+        filled = [materialise(v, device) for v in args], {name: materialise(v, device) for name, v in kwargs.items()}
+        given, keyed = _pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), filled)
+
+    def make() -> tuple[Any, Any]:
+        with torch.inference_mode(False):
+            return copy.deepcopy((given, keyed))
+
+    def forward(given: Any, keyed: Any) -> Any:
+        return twin(*given, **keyed)
+
+    def both(given: Any, keyed: Any) -> None:
+        with torch.inference_mode(False), torch.enable_grad():
+            outputs = twin(*given, **keyed)
+            leaves = _pytree.tree_leaves([outputs, vars(outputs) if hasattr(outputs, "logits") else ()])
+            roots = [t for t in leaves if isinstance(t, torch.Tensor) and t.requires_grad]
+            torch.autograd.backward(roots, [torch.ones_like(t) for t in roots])
+            twin.zero_grad(set_to_none=True)
+
+    return both if training else forward, make
