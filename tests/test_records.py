@@ -495,7 +495,7 @@ def test_a_bad_run_among_the_bundled_ones_is_left_out_and_says_why(sendable, tmp
     assert set(told) == {"other name", "renamed", "damaged", "[x](y)"}
     assert "does not match its checksum" in told["damaged"]
     assert "another name, 'good-run'" in told["renamed"]
-    with pytest.raises(AlphaflopsError, match="'damaged' is left out: .* does not match"):
+    with pytest.raises(AlphaflopsError, match=r"'damaged' is left out: .* does not match"):
         load("damaged")
     (home / "damaged" / TABLE_FILE).write_bytes(sound)
     assert datasets.bundled() == ["damaged", "good-run"]

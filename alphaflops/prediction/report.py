@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import style
 from ..errors import AlphaflopsError
 from ..files import export_csv, markdown, mathtext, write_atomic
 from ..network import Network, unknown_warning
@@ -19,7 +20,6 @@ COLUMNS = (
     "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
     "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
 )  # fmt: skip
-BAR, OTHERS = "#0173b2", "#8a8a8a"
 SORTS = ("order", "predicted", "macs", "bytes")
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
@@ -147,6 +147,7 @@ class Report:
         """Predicted time of the whole (ms); NaN without a calibration."""
         return float(self.totals["predicted_ms"])
 
+    @style.styled
     def plot(self, largest: int = 15) -> "Figure":
         """Draw where the time goes: predicted ms per module, largest first; MACs where nothing is predicted."""
         import seaborn as sns
@@ -157,10 +158,9 @@ class Report:
         shown = {_end(mathtext(name) or "(network)"): value for name, value in sums.head(largest).items()}
         if rest := len(sums) - largest if len(sums) > largest else 0:
             shown[f"{rest} others"] = sums.iloc[largest:].sum()
-        with sns.axes_style("ticks", {"axes.spines.top": False, "axes.spines.right": False}):
-            figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(shown)), layout="constrained")
-            axes = figure.subplots()
-        colours = [BAR] * (len(shown) - bool(rest)) + [OTHERS] * bool(rest)
+        figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * len(shown)), layout="constrained")
+        axes = figure.subplots()
+        colours = [style.BLUE] * (len(shown) - bool(rest)) + [style.GREY] * bool(rest)
         sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
         axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {label.split(' ')[-1]}")
         return figure
