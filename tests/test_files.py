@@ -243,11 +243,11 @@ SCHEMA = {
         ({}, "w: name is missing"),
         ({"name": "a\n"}, r"w: name is 'a\n': expected letters"),
         ({"name": "a", "other": 1}, "w: the key 'other' is not allowed: remove it"),
-        ({"name": "a", "count": True}, "w: count is True: expected an integer"),
-        ({"name": "a", "count": 1.0}, "w: count is 1.0: expected an integer"),
+        ({"name": "a", "count": True}, "w: count is True: expected integer"),
+        ({"name": "a", "count": 1.0}, "w: count is 1.0: expected integer"),
         ({"name": "a", "count": 0}, "w: count is 0: expected at least 1"),
         ({"name": "a", "deep": {"one": "b"}}, "w: deep.one is 'b': expected a or None"),
-        ({"name": "a", "deep": 7}, "w: deep is 7: expected an object"),
+        ({"name": "a", "deep": 7}, "w: deep is 7: expected object"),
     ],
 )
 def test_a_schema_names_the_key_at_fault(value, told):

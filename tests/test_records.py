@@ -275,7 +275,7 @@ META = [
     (lambda m: m | {"run_id": "../up"}, "run_id is '../up': expected up to 64"),
     (lambda m: m | {"run_id": "UPPER"}, "run_id is 'UPPER'"),
     (lambda m: m | {"run_id": "a\n"}, "run_id is"),
-    (lambda m: m | {"protocol": "none"}, "protocol is 'none': expected an object"),
+    (lambda m: m | {"protocol": "none"}, "protocol is 'none': expected object"),
     (lambda m: m | {"protocol": {"name": "adaptive", "tolerance": "0"}}, "protocol.tolerance is '0'"),
     (lambda m: m | {"device": "tpu"}, "device is 'tpu': expected cpu or cuda or mps"),
     (lambda m: m | {"origin": "heaven"}, "origin is 'heaven'"),
@@ -336,15 +336,20 @@ def test_a_key_that_occurs_twice_is_refused(folder):
 def test_truncated_and_damaged_files_are_named(folder):
     original = {path.name: path.read_bytes() for path in folder.iterdir()}
     for name, told in (
-        (TABLE_FILE, r"layers\.csv is truncated"),
+        (TABLE_FILE, r"layers\.csv: .* in row"),
         (RUN_FILE, r"run\.json cannot be read: it is not valid JSON"),
         (SAMPLES_FILE, r"samples\.npz is no zip archive"),
     ):
         edit(folder, name, lambda raw: raw[:-20])
+        with pytest.raises(AlphaflopsError, match=f"{name} does not match its checksum"):
+            Run.read(folder)
+        resum(folder)
         with pytest.raises(AlphaflopsError, match=told):
             Run.read(folder)
-        (folder / name).write_bytes(original[name])
+        for file, content in original.items():
+            (folder / file).write_bytes(content)
     edit(folder, RUN_FILE, lambda raw: b"[1, 2]")
+    resum(folder)
     with pytest.raises(AlphaflopsError, match=r"run\.json holds a list: expected a JSON object"):
         Run.read(folder)
 

@@ -14,15 +14,6 @@ from .text import one_line
 
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
-_TYPES: Final = {
-    "string": "text",
-    "object": "an object",
-    "array": "a list",
-    "integer": "an integer",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
 
 
 def json_bytes(value: Any) -> bytes:
@@ -133,9 +124,6 @@ def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = Fals
 
 
 def _wanted(rule: str, value: Any) -> str:
-    if rule == "type":
-        return " or ".join(_TYPES[name] for name in ([value] if isinstance(value, str) else value))
-    if rule == "enum":
-        return " or ".join(str(choice) for choice in value)
-    words = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "maxItems": "at most"}
-    return f"{words.get(rule, rule)} {value}"
+    if rule in ("type", "enum"):
+        return " or ".join(str(choice) for choice in (value if isinstance(value, list) else [value]))
+    return f"{rule} {value}".replace("minimum", "at least").replace("maximum", "at most")

@@ -65,7 +65,8 @@ class Run:
         changed = sorted(
             {key.partition(".")[0] for part in self.meta.get("resumed") or () for key in part["different"]}
         )
-        return f"{name}, resumed with other {' and '.join(changed)}" if changed else name
+        note = f", resumed with other {' and '.join(changed)}" if changed else ""
+        return name if note in name else name + note  # a name that chapters gave may hold the note already
 
     @property
     def layers(self) -> "pd.DataFrame":
@@ -172,21 +173,20 @@ class Run:
         """Read a run from the content of its files by name, naming `where` in errors; see `read`."""
         if RUN_FILE not in content:
             raise AlphaflopsError(f"{where} is no finished run: it has no {RUN_FILE}")
+        if damage := damaged(content):
+            raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
         meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
         check_meta(meta, f"{where}/{RUN_FILE}")
         for name in (TABLE_FILE, *([SAMPLES_FILE] if meta["origin"] == "measured" else [])):
             if name not in content:
                 raise AlphaflopsError(f"{where} is no whole run: it has no {name}")
-        table = read_table(content[TABLE_FILE], f"{where}/{TABLE_FILE}")
+        table = checked_table(parse_table(content[TABLE_FILE], f"{where}/{TABLE_FILE}"), f"{where}/{TABLE_FILE}")
         samples: dict[str, NDArray[np.float64]] = {}
         if SAMPLES_FILE in content:
             if derivable := [name for name in table if name in DERIVED_COLUMNS]:
                 raise AlphaflopsError(f"{where}/{TABLE_FILE}: {derivable[0]} follows from the samples: remove it")
             samples = _unpacked(table, content[SAMPLES_FILE], f"{where}/{SAMPLES_FILE}")
-        run = cls(meta, table, samples)
-        if damage := damaged(content):
-            raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
-        return run
+        return cls(meta, table, samples)
 
 
 def read_files(folder: Path | str) -> dict[str, bytes]:
@@ -250,24 +250,23 @@ def _unpacked(table: "pd.DataFrame", data: bytes, where: str) -> dict[str, NDArr
     return samples
 
 
-def read_table(data: bytes, where: str) -> "pd.DataFrame":
-    """Read and check a run's own table of layers, written by `Run.files`.
+def parse_table(data: bytes | str, where: str, **form: Any) -> "pd.DataFrame":
+    """Parse the text of a CSV file whose floats come back exactly; `form` is how a user's program wrote it.
 
     Raises
     ------
     AlphaflopsError
-        Naming the file, column and row at fault.
+        Naming the file and what is wrong with it.
     """
     import pandas as pd
 
-    if not data.endswith(b"\n"):
-        raise AlphaflopsError(f"{where} is truncated: its last line is not complete")
+    exact = exact_floats() if form.get("decimal", ".") == "." else {}
+    source = io.StringIO(data) if isinstance(data, str) else io.BytesIO(data)
     try:
-        types = dict.fromkeys(TEXT_COLUMNS, str)
-        table: pd.DataFrame = pd.read_csv(io.BytesIO(data), dtype=types, **exact_floats())
+        table: pd.DataFrame = pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, str), **form, **exact)
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise AlphaflopsError(f"{where} is no table of layers: {files.one_line(error)}") from error
-    return checked_table(table, where)
+    return table
 
 
 def exact_floats() -> dict[str, Any]:

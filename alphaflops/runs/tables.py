@@ -1,20 +1,15 @@
 """A table of a user's own, as spreadsheets of many countries write it, as a run."""
 
 import difflib
-import io
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import files
 from ..errors import AlphaflopsError
 from ..layers import as_table
 from ..layers.table import SHORT
-from .run import Run, exact_floats
-from .schema import FORMAT_VERSION, KNOWN_COLUMNS, TEXT_COLUMNS, slug
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .run import Run, parse_table
+from .schema import FORMAT_VERSION, KNOWN_COLUMNS, slug
 
 
 def from_csv(path: Path) -> Run:
@@ -28,7 +23,10 @@ def from_csv(path: Path) -> Run:
     AlphaflopsError
         Naming the column and row at fault and what to do.
     """
-    raw = _parsed(_decoded(files.read_bytes(path), path), path)
+    text = _decoded(files.read_bytes(path), path)
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    decimal = "," if separator != "," and re.search(r"\d,\d", text) else "."
+    raw = parse_table(text, str(path), sep=separator, decimal=decimal, skipinitialspace=True)
     raw.columns = [str(name).strip() for name in raw.columns]
     if "latency_ms" not in raw:
         near = difflib.get_close_matches("latency_ms", [*raw.columns], 1)
@@ -58,20 +56,3 @@ def _decoded(data: bytes, path: Path) -> str:
     if "\0" in text:
         raise AlphaflopsError(f"{path} is no UTF-8 text: save it again as CSV UTF-8")
     return text
-
-
-def _parsed(text: str, path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    header = text.lstrip().partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    decimal = "," if separator != "," and re.search(r"\d,\d", text) else "."
-    types = dict.fromkeys(TEXT_COLUMNS, str)
-    exact = exact_floats() if decimal == "." else {}
-    try:
-        table: pd.DataFrame = pd.read_csv(
-            io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True, dtype=types, **exact
-        )
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
-        raise AlphaflopsError(f"{path} is no table of layers: {files.one_line(error)}") from error
-    return table
