@@ -150,7 +150,7 @@ def counted_on_gpus(claim: str) -> dict[str, int]:
 
 
 def _label(run: str, machine: str) -> str:
-    kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense", "paper": "paper"}
+    kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense, test", "paper": "paper"}
     kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
     short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
     threads = (

@@ -125,3 +125,10 @@ def front(frame: "pd.DataFrame", labels: Mapping[str, str]) -> "pd.DataFrame":
     order = part.assign(g=part["group"].map(place).fillna(9), m=part["model"].map(models.index))
     order = order.sort_values(["g", "run", "m"], kind="stable")
     return order[["group", "row", "run", "measure", "mape_pct", "role"]].reset_index(drop=True)
+
+
+def judged_kinds() -> list[str]:
+    """Name the kinds of layers in the judged sets at hand."""
+    names = [name for name, e in datasets.entries().items() if e.role == "judged" and datasets.available(name)]
+    kinds = {kind for name in names for kind in datasets.load(name).table["kind"]}
+    return sorted({"conv2d": "convolutional"}.get(kind, kind) for kind in kinds)

@@ -106,9 +106,9 @@ text = markdown
 """Give a text of a run, such as its machine, for a sentence."""
 
 
-def by_machine(values: "pd.Series[float]", digits: int = 2) -> str:
+def by_machine(values: "pd.Series[float]", digits: int = 2, unit: str = "") -> str:
     """Write one number per machine as a sentence needs it: ``14 (Quadro T2000) and 12 (one core)``."""
-    return said([f"{number(value, digits)} ({markdown(name)})" for name, value in values.items()])
+    return said([f"{number(value, digits)}{unit} ({markdown(name)})" for name, value in values.items()])
 
 
 def said(names: Sequence[str]) -> str:
