@@ -246,18 +246,20 @@ def dots(
     drawn = grid(frame, by, sum(heights) / len(heights), **shape)
     for name, ax in drawn.axes_dict.items():
         names = panels[name]
-        for kind, colour, mark in zip(kinds, style.LINES, style.MARKS, strict=False):
+        for order, (kind, colour, mark) in enumerate(zip(kinds, style.LINES, style.MARKS, strict=False)):
             part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
             y = [names.index(row) for row in part[rows]]
             if "low" in part:
                 ax.hlines(y, part["low"], part["high"], color=colour, lw=1.2)
-            ax.scatter(part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=3, lw=0)
+            ax.scatter(part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=9 - order, lw=0)
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         if log:
             ax.set_xscale("log")
         else:
             ax.locator_params(axis="x", nbins=12 // across)
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.margins(x=0.08)
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names)
