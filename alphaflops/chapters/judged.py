@@ -59,25 +59,15 @@ def columns(runs: "Sequence[Run]") -> dict[str, str]:
 
 
 def sources() -> "pd.DataFrame":
-    """Describe every data set: name, machine, role, layers at hand, how it was timed, what to know, terms, checksum."""
+    """Describe every data set as its entry does, with the number of its layers where it is at hand."""
     import pandas as pd
 
-    rows = []
-    for name, entry in datasets.entries().items():
-        here = datasets.available(name)
-        rows.append(
-            {
-                "set": name,
-                "machine": entry.device,
-                "role": entry.role,
-                "layers": len(datasets.load(name).table) if here else "not at hand",
-                "timed": entry.protocol,
-                "to know": entry.note,
-                "terms": entry.licence,
-                "sha256": entry.sha256[:12],
-            }
-        )
-    return pd.DataFrame(rows)
+    known = datasets.entries()
+    found = pd.DataFrame([vars(entry) for entry in known.values()])
+    found = found[["name", "device", "role", "protocol", "note", "licence", "sha256"]]
+    layers = [len(datasets.load(name).table) if datasets.available(name) else "not at hand" for name in known]
+    found.insert(3, "layers", layers)
+    return found.assign(sha256=found["sha256"].str[:12])
 
 
 def quality(runs: "Sequence[Run]") -> "pd.DataFrame":

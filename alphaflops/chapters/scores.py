@@ -116,7 +116,7 @@ def front(frame: "pd.DataFrame", labels: Mapping[str, str]) -> "pd.DataFrame":
     DataFrame
         ``group, row, measure, mape_pct, role``, the paper's set first, then others by vendor.
     """
-    part = frame[(frame["cv"] == "random") & frame["model"].isin(list(FRONT))]
+    part = frame[(frame["cv"] == "random") & frame["model"].isin(list(FRONT)) & (frame["role"] != "apart")]
     group = part["vendor"].where(part["run"] != AUTHORS, "The paper’s GPU").replace({"NVIDIA": "Other NVIDIA GPUs"})
     group = group.replace({"AMD": "AMD GPUs"})
     part = part.assign(group=group, row=part["run"].map(labels).fillna(part["run"]), measure=part["model"].map(FRONT))
