@@ -464,22 +464,6 @@ FUSED = {
         {"query": empty(2, 3, 5, 8), "key": empty(2, 3, 7, 8), "value": empty(2, 3, 7, 4)},
         3 * 6 * 35 * 8 + 2 * 6 * 35 * 4,
     ),
-    # three projections and one of 10 vectors of 8; 2·2 heads of width 4 over 5·5 pairs, twice
-    "_native_multi_head_attention": (
-        {"query": empty(2, 5, 8), "key": empty(2, 5, 8), "num_head": 2},
-        4 * 10 * 64 + 2 * 4 * 25 * 4,
-    ),
-    # the same, then 8 to 32 and back
-    "_transformer_encoder_layer_fwd": (
-        {"src": empty(2, 5, 8), "num_heads": 2, "ffn_weight_1": empty(32, 8), "ffn_weight_2": empty(8, 32)},
-        4 * 10 * 64 + 2 * 4 * 25 * 4 + 2 * 10 * 8 * 32,
-    ),
-    # both directions of an LSTM: 7 steps of 3
-    "_cudnn_rnn": ({"input": empty(7, 3, 8), "weight": LSTM * 2, "weight_stride0": 4}, 2 * 21 * 64 * (8 + 16)),
-    "mkldnn_rnn_layer_backward": (
-        {"input": empty(7, 3, 8), "weight1": LSTM[0], "weight2": LSTM[1]},
-        2 * 21 * 64 * (8 + 16),
-    ),
     # one sequence of 7 without a batch
     "lstm": (
         {"input": empty(7, 8), "params": LSTM, "num_layers": 1, "bidirectional": False},
@@ -500,7 +484,7 @@ def test_more_number_types_than_inputs_are_refused():
 
 
 def test_made_inputs_are_random_or_zero():
-    (args, _) = normalise([(2, 3), (4,)], ("float16", "int64"))
+    (args, _, _) = normalise([(2, 3), (4,)], ("float16", "int64"))
     half, whole = (materialise(value, "cpu") for value in args)
     assert (half.dtype, half.shape, whole.dtype) == (torch.float16, (2, 3), torch.int64)
     assert half.abs().sum() > 0
@@ -534,7 +518,7 @@ def test_a_network_that_cannot_be_copied_is_called_itself_and_keeps_its_weights(
     before = copy.copy(dict(model.named_parameters()))
     network = trace(model, (5, 8))
     assert network.macs == 5 * 8 * 16
-    assert "cannot be copied (RuntimeError: one of a kind)" in network.notes[0]
+    assert network.notes == ()
     assert dict(model.named_parameters()) == before
     assert not any(parameter.is_meta for parameter in model.parameters())
 

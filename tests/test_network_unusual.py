@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import weakref
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from alphaflops.errors import AlphaflopsError
 from alphaflops.network import trace
-from alphaflops.network.leftovers import forgotten
+from alphaflops.network.guard import forget
+from alphaflops.network.inputs import Shape
 from alphaflops.prediction import estimate_factory
 
 SHOWN = hasattr(TorchDispatchMode, "supports_higher_order_operators")
@@ -68,7 +70,7 @@ BY_HAND = {
     # PyTorch refuses other numbers than bfloat16 without data, not with data
     "grouped, float32": (
         lambda _, a, b, ends: torch._grouped_mm(a, b, offs=ends),
-        [(16, 24), (2, 24, 32), ENDS],
+        [Shape((16, 24)), Shape((2, 24, 32)), ENDS],
         16 * 24 * 32,
     ),
     "grouped, two stacks": (
@@ -266,12 +268,13 @@ def test_functions_that_remember_tensors_give_no_fake_ones_later():
 
 def test_only_caches_that_took_up_such_a_thing_are_emptied():
     caches = [functools.lru_cache(maxsize=size)(lambda value: [{"kept": value}]) for size in (None, 4, 4)]
-    for cache in caches:
+    made = [torch.ones(1), torch.ones(2)]
+    for cache, value in zip(caches, (*made, 2), strict=True):
         cache(1)
-    with forgotten(complex):
-        caches[0](1j)
-        caches[1](2j)
-        caches[2](2)
+        cache(value)
+    references = [weakref.ref(tensor) for tensor in made]
+    del made, value
+    assert forget(references) == 0
     assert [cache.cache_info().currsize for cache in caches] == [0, 0, 2]
 
 
@@ -279,5 +282,5 @@ def test_a_network_too_large_for_values_is_refused_in_one_line():
     with torch.device("meta"):
         model = Call(lambda f, x: f(x) if x.sum() > 0 else x)
         model.large = nn.Parameter(torch.empty(2**60, dtype=torch.int8), requires_grad=False)
-    with pytest.raises(AlphaflopsError, match="the network has no cpu tensors: RuntimeError: "):
+    with pytest.raises(AlphaflopsError, match="the network has no cpu tensors: "):
         trace(model, "2,4")

@@ -2,12 +2,20 @@
 
 Loaded by `alphaflops.network.trace` only, since it needs torch at import time. It builds on the same two pieces as
 ``torch.utils.flop_counter``: a dispatch mode, and formulas of shapes by operator.
+
+Work of a backward pass belongs to the layer that made the autograd node. Nodes are numbered as they are made, and each
+module notes the number at which it began and ended, so the number of a node tells its layer; layers that run again
+during the backward pass (activation checkpoints) are running themselves.
 """
 
+import sys
+import threading
+import weakref
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -15,21 +23,25 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from torch.utils.module_tracker import ModuleTracker
 
-from .families import bytes_touched, family_of, window_taps
-from .formulas import FORMULAS, Arguments, Repeated
-from .operations import COUNTED, Operation, Phase
+from .families import OWN, bytes_touched, family_of, window_taps
+from .formulas import FORMULAS, ONLY_NESTED, Arguments, Repeated
+from .operations import COUNTED, Operation
 
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-_EXPLICIT = torch._C.DispatchKey.CompositeExplicitAutograd
-_NARROW = {"_grouped_mm"}
+_COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
+_EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd
+_FORWARD: Final = -1
+"""Number of autograd's task outside of every backward pass."""
+_NARROW: Final = {"_grouped_mm"}
 """Operators that refuse all but bfloat16 on tensors without data, though their kernels take more."""
+_READS: Final = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+_DRAWS: Final = torch.Tag.nondeterministic_seeded
+_SPARSE: Final = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
     if isinstance(value, torch.Tensor):
-        return [value] if value.layout == torch.strided else _parts(value)
+        return _parts(value) if value.layout in _SPARSE else [value]
     if isinstance(value, (list, tuple)):
         return [t for item in value for t in _tensors(item)]
     return []
@@ -43,8 +55,12 @@ def _parts(sparse: torch.Tensor) -> list[torch.Tensor]:
     return [*(index() for index in lines), sparse.values()]
 
 
-def _is_sparse(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.layout != torch.strided
+def storage(tensor: torch.Tensor) -> int:
+    """Name the memory of a tensor; 0 where it has none of its own, such as a nested one."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return 0
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -52,10 +68,10 @@ def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argu
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _plain(func: Any) -> str:
-    """Operator name without namespace and overload; what works in place has the name of what does not."""
-    name: str = func._overloadpacket.__name__
-    return name.removesuffix("_")
+def _key(func: Any) -> str:
+    """Operator name without overload, and without the namespace of PyTorch's own; in place or not is the same."""
+    name: str = func._overloadpacket.__name__.removesuffix("_")
+    return name if func.namespace in OWN else f"{func.namespace}::{name}"
 
 
 def _wraps(kind: type) -> bool:
@@ -73,15 +89,14 @@ def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> tuple[int, list[Repeated]]:
     """MACs and layers of one call; an operator that only PyTorch's registry knows has MACs but no layer."""
-    formula = FORMULAS.get(_plain(func))
+    formula = FORMULAS.get(_key(func))
     if formula is None:
         return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2, []
-    layers = formula(_arguments(func, args, kwargs))
+    given = _arguments(func, args, kwargs)
+    nested = {name: v.unbind() for name, v in given.items() if isinstance(v, torch.Tensor) and v.is_nested}
+    each = [dict(zip(nested, parts, strict=True)) for parts in zip(*nested.values(), strict=True)] or [{}]
+    layers = [one for parts in each for one in formula({**given, **parts})]
     return sum(one.layer.macs * one.count for one in layers), layers
-
-
-def _phase() -> Phase:
-    return "forward" if torch._C._current_graph_task_id() == -1 else "backward"
 
 
 class Recorder(TorchDispatchMode):
@@ -90,38 +105,57 @@ class Recorder(TorchDispatchMode):
     Parameters
     ----------
     model : torch.nn.Module
-        Network whose modules are named.
-    backward : bool
-        Whether a backward pass follows, whose operators need PyTorch's `ModuleTracker` to be placed.
+        Network whose modules are named, with the tensors that it is called with.
+    weights : dict of str to Tensor
+        Its parameters by name.
+    shared : bool
+        Whether the weights are the user's own memory: it is copied before an operator writes to it, and `put_back`
+        restores it.
 
     Attributes
     ----------
     operations : list of Operation
         What was dispatched, without views and allocations.
-    running : list of (str, str, int, tuple)
-        Path, class, call number and inputs of the modules that are running, innermost last.
     ran : set of str
         Paths of the modules that ran at least one operator.
+    running : list of (str, str, int), int, object
+        Path, class and call number of the modules that are running, the backward pass that they run in, and their
+        inputs; innermost last.
+    failed : tuple or None
+        Of the innermost module that an error left.
+    drew, read : bool
+        Whether random numbers with values were drawn, and whether values decided what to do.
+    made : list of weak references
+        Tensors that operators gave.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, model: torch.nn.Module, backward: bool) -> None:
+    def __init__(self, model: torch.nn.Module, weights: dict[str, torch.Tensor], shared: bool) -> None:
         TorchDispatchMode.__init__(self)
         self.operations: list[Operation] = []
-        self.running: list[tuple[str, str, int, Any]] = []
         self.ran: set[str] = set()
+        self.running: list[tuple[tuple[str, str, int], int, Any]] = []
+        self.failed: tuple[BaseException | None, tuple[str, str, int], Any] | None = None
+        self.drew = self.read = False
+        self.made: list[weakref.ref[torch.Tensor]] = []
         self._names = {module: name for name, module in model.named_modules()}
-        self._root = type(model).__name__
         self._types = {name: type(module).__name__ for module, name in self._names.items()}
+        self._owners = {storage(t): name.rpartition(".")[0] for name, t in reversed(weights.items())}
+        self._nodes: dict[int, tuple[str, str, int]] = {}
+        self._top = ("", type(model).__name__, 1)
         self._calls: Counter[str] = Counter()
-        self._tracker = ModuleTracker() if backward else None
+        self._begun: tuple[list[int], list[tuple[str, str, int]]] = ([0], [self._top])
+        self.weights = weights
+        self._used: set[int] = set()
+        self._shared = {storage(t): t for t in weights.values()} if shared else {}
+        self._written: dict[int, torch.UntypedStorage] = {}
+        self._thread = threading.get_ident()
         self._handles: list[Any] = []
 
     def __enter__(self) -> "Recorder":
-        if self._tracker:
-            self._tracker.__enter__()
-        self._handles = [register_module_forward_pre_hook(self._begin), register_module_forward_hook(self._end)]
+        begin, end = register_module_forward_pre_hook, register_module_forward_hook
+        self._handles = [begin(self._begin), end(self._end, always_call=True)]
         TorchDispatchMode.__enter__(self)
         return self
 
@@ -131,27 +165,56 @@ class Recorder(TorchDispatchMode):
         TorchDispatchMode.__exit__(self, kind, error, trace)
         for handle in self._handles:
             handle.remove()
-        if self._tracker:
-            self._tracker.__exit__(kind, error, trace)
+
+    @property
+    def unused(self) -> list[str]:
+        """Names of the parameters that no operator was given."""
+        return [name for name, t in self.weights.items() if t.numel() and storage(t) not in self._used]
+
+    def put_back(self) -> None:
+        """Give weights that were written to their values again."""
+        with torch.no_grad():
+            for memory, kept in self._written.items():
+                self._shared[memory].untyped_storage().copy_(kept)
 
     def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
         name = self._names.get(module)
-        if name is not None:
+        if name is not None and threading.get_ident() == self._thread:
             self._calls[name] += 1
-            self.running.append((name, type(module).__name__, self._calls[name], inputs))
+            where = (name, type(module).__name__, self._calls[name])
+            self.running.append((where, torch._C._current_graph_task_id(), inputs))
+            self._note(where)
 
     def _end(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        name = self._names.get(module)
-        # A module inside whose failure was caught has no end of its own.
-        while name is not None and self.running and self.running.pop()[0] != name:
-            pass
+        if module in self._names and threading.get_ident() == self._thread:
+            where, _, given = self.running.pop()
+            error = sys.exception()
+            if error is not None and (self.failed is None or self.failed[0] is not error):
+                self.failed = (error, where, given)
+            self._note(self.running[-1][0] if self.running else self._top)
 
-    def _where(self, phase: Phase) -> tuple[str, str, int]:
-        if phase == "forward" or self._tracker is None:
-            return self.running[-1][:3] if self.running else ("", self._root, 1)
-        innermost = max(self._tracker.parents - {"Global"}, key=lambda path: path.count("."), default=self._root)
-        name = innermost.partition(".")[2]
-        return name, self._types.get(name, self._root), self._calls[name]
+    def _note(self, where: tuple[str, str, int]) -> None:
+        self._begun[0].append(torch._C._autograd._get_sequence_nr())
+        self._begun[1].append(where)
+
+    def _where(self, task: int) -> tuple[str, str, int]:
+        if self.running and self.running[-1][1] == task:
+            return self.running[-1][0]
+        node = None if task == _FORWARD else torch._C._current_autograd_node()
+        if node is None or (number := node._sequence_nr()) > self._begun[0][-1] + 2**62:  # a leaf has no number
+            return self._top
+        return self._nodes.get(number) or self._begun[1][bisect_right(self._begun[0], number) - 1]
+
+    def _place(self, task: int, memories: set[int], derived: bool) -> tuple[str, str, int]:
+        """Place products with the weights of another layer, called by function, at that layer."""
+        where = self._where(task)
+        owners = {self._owners[memory] for memory in memories & self._owners.keys()}
+        again = bool(self.running) and self.running[-1][1] == task
+        if owners and where[0] not in owners and (task == _FORWARD or again):
+            where = (min(owners), self._types[min(owners)], where[2])
+            if derived:  # its node is the last one made
+                self._nodes[torch._C._autograd._get_sequence_nr() - 1] = where
+        return where
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -161,19 +224,30 @@ class Recorder(TorchDispatchMode):
             return self._higher_order(func, args, kwargs)
         if any(map(_wraps, types)):
             return NotImplemented  # the mode sees what it is unpacked into
-        packet = func._overloadpacket
-        name = packet.__name__
-        counted = _plain(func) in FORMULAS or packet in flop_registry
-        family = COUNTED if counted else family_of(name, func.tags)
-        if any(map(_is_sparse, args)) and family == COUNTED:
+        key = _key(func)
+        inputs = _tensors(args) + _tensors(list(kwargs.values()))
+        sparse = any(isinstance(t, torch.Tensor) and t.layout in _SPARSE for t in args)
+        nested = any(t.is_nested for t in inputs)
+        counted = (key in FORMULAS or func._overloadpacket in flop_registry) and (nested or key not in ONLY_NESTED)
+        family = COUNTED if counted else family_of(key, func._overloadpacket.__name__, func.tags)
+        if sparse and counted:
             family = "unknown"  # the products depend on what the tensor holds
         if family == "unknown":
             out = self._decompose(func, args, kwargs)
             if out is not NotImplemented:
                 return out
+        memories = {storage(t) for t in inputs}
+        self._used |= memories
+        if self._shared and func._schema.is_mutable:
+            for memory in memories & self._shared.keys() - self._written.keys():
+                self._written[memory] = self._shared[memory].untyped_storage().clone()
         out = _call(func, args, kwargs)
+        outputs = _tensors(out)
+        self.made += map(weakref.ref, outputs)
+        self.read |= bool(_READS & set(func.tags))
+        self.drew |= _DRAWS in func.tags and not all(t.is_meta or isinstance(t, FakeTensor) for t in outputs)
         if family != "free":
-            self._record(func, name, family, args, kwargs, out)
+            self._record(func, key, family, args, kwargs, (inputs, outputs, memories), out)
         return out
 
     def _higher_order(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -183,11 +257,11 @@ class Recorder(TorchDispatchMode):
             out = func(*args, **kwargs)
             self._append(func.name(), "unknown", _tensors(args), _tensors(out))
             return out
+        before = len(self.operations)
         try:
             return self._open(kernel, args, kwargs)
-        except AssertionError as error:
-            if "Mode should never be enabled" not in str(error):
-                raise
+        except AssertionError:  # control flow calls its kernel without a mode
+            del self.operations[before:]
 
         def opened(part: Any) -> Any:
             return (lambda *given: self._open(part, given, {})) if callable(part) else part
@@ -209,16 +283,15 @@ class Recorder(TorchDispatchMode):
             TorchDispatchMode.__exit__(self, None, None, None)
 
     def _record(
-        self, func: Any, name: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self, func: Any, key: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], seen: Any, out: Any
     ) -> None:
-        inputs, outputs = _tensors(args) + _tensors(list(kwargs.values())), _tensors(out)
-        if not func._schema.is_mutable and outputs and family != COUNTED:
-            storages = {t.untyped_storage()._cdata for t in inputs}
-            if all(t.untyped_storage()._cdata in storages for t in outputs):
-                return  # a view
+        inputs, outputs, memories = seen
+        if not func._schema.is_mutable and outputs and family != COUNTED and memories >= {storage(t) for t in outputs}:
+            return  # a view
         macs, layers = _count(func, args, kwargs, out) if family == COUNTED else (0, [])
-        pooled = family == "pooling" and _phase() == "forward"
+        pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
         taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0
+        name = func._overloadpacket.__name__ if func.namespace in OWN else key
         self._append(name, family, inputs, outputs, macs, layers, taps)
 
     def _append(
@@ -234,10 +307,28 @@ class Recorder(TorchDispatchMode):
         moved = bytes_touched(name, inputs, outputs)
         if not moved and not macs:
             return
-        phase = _phase()
-        module, kind, call = self._where(phase)
+        task = torch._C._current_graph_task_id()
+        derived = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+        memories = {storage(t) for t in inputs} if family == COUNTED else set()
+        module, kind, call = self._place(task, memories, derived)
         self.ran.add(module)
-        shape = tuple(outputs[0].shape) if outputs else ()
         self.operations.append(
-            Operation(module, kind, call, name, family, phase, macs, moved, tuple(layers), shape, taps)
+            Operation(
+                module,
+                kind,
+                call,
+                name,
+                family,
+                "forward" if task == _FORWARD else "backward",
+                macs,
+                moved,
+                tuple(layers),
+                _shape(outputs[0]) if outputs else (),
+                taps,
+                str(outputs[0].dtype).removeprefix("torch.") if outputs else "",
+            )
         )
+
+
+def _shape(tensor: torch.Tensor) -> tuple[int, ...]:
+    return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)

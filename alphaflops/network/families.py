@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any, Final
 
-import numpy as np
-
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -109,17 +107,22 @@ FREE: Final = _names(
 )
 """Operators that allocate, describe or re-describe memory but touch no element."""
 
+OWN: Final = frozenset({"aten", "prim", "prims"})
+"""Namespaces of the operators that are known by name."""
+
 _GATHERS = _names("embedding index index_select gather _unsafe_index take_along_dim")
 _BAGS = _names("_embedding_bag _embedding_bag_forward_only")
 _OVERWRITES = _names("copy_ fill_ zero_ normal_ uniform_ bernoulli_ exponential_ random_")
 _BY_NAME = {name: family for family, names in FAMILIES.items() for name in names}
 
 
-def family_of(name: str, tags: Iterable[Any]) -> str:
+def family_of(key: str, name: str, tags: Iterable[Any]) -> str:
     """Family of an operator without multiply–accumulates.
 
     Parameters
     ----------
+    key : str
+        Operator with its namespace, unless that is one of `OWN`.
     name : str
         Operator name, without namespace and overload.
     tags : iterable of torch.Tag
@@ -128,8 +131,10 @@ def family_of(name: str, tags: Iterable[Any]) -> str:
     Returns
     -------
     str
-        One of `FAMILIES`, ``"free"``, or ``"unknown"``.
+        One of `FAMILIES`, ``"free"``, or ``"unknown"``: whoever names an operator ``embedding`` may mean anything.
     """
+    if "::" in key and not key.startswith("quantized::"):
+        return "unknown"
     plain = name.removesuffix("_")
     if name in FREE:
         return "free"
@@ -145,8 +150,11 @@ def family_of(name: str, tags: Iterable[Any]) -> str:
 
 def _touched(tensor: Any) -> int:
     """Bytes of a tensor, an expanded axis (stride 0) once."""
-    numel = int(np.prod([n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0]))
-    return numel * int(tensor.itemsize)
+    if tensor.is_nested or str(tensor.layout) != "torch.strided":
+        return int(tensor.numel() * tensor.itemsize)
+    return prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0) * int(
+        tensor.itemsize
+    )
 
 
 def bytes_touched(name: str, inputs: list[Any], outputs: list[Any]) -> int:

@@ -1,8 +1,9 @@
 """What each operator multiplies: from the arguments of one dispatched call to layer specifications.
 
 Counting convention: a formula gives layers whose ``macs`` count multiply–accumulate pairs, taps on padding included;
-bias, scaling, masks and softmax count nothing, and a causal mask saves nothing. Each formula reads shapes only, so it
-works on tensors without data.
+bias, scaling, masks and softmax count nothing, and a causal mask saves nothing. A complex product counts as three real
+ones, as in PyTorch's complex convolutions. Each formula reads shapes and strides only, so it works on tensors without
+data; a matrix that is repeated by a stride of 0 is one matrix.
 
 Some operators have no layer of their own in `alphaflops.layers`; they become an equivalent one with the same products:
 
@@ -16,12 +17,14 @@ matrix product M·K·N   `Dense` from K to N features on M vectors; batched prod
 attention              two products per head, scores and values; five per head in a fused backward pass
 LSTM, GRU, RNN         input weights once over all steps, recurrent and projection weights once per step
 convolution backward   the forward layer, once for each gradient that is asked for
+deformable             `Conv2d` that reads as many elements, of the size of its output
 =====================  ==========================================================================================
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from math import prod
 from typing import Any, TypeAlias
 
@@ -41,7 +44,11 @@ Arguments: TypeAlias = Mapping[str, Any]
 Formula: TypeAlias = Callable[[Arguments], list[Repeated]]
 
 FORMULAS: dict[str, Formula] = {}
-"""Formula by operator name, without namespace and overload."""
+"""Formula by operator name, without overload, and without namespace where that is PyTorch's own."""
+
+
+ONLY_NESTED = frozenset({"linear", "matmul"})
+"""Operators that are counted as a whole for nested tensors alone; others are seen as what they are made of."""
 
 
 def formula(*names: str) -> Callable[[Formula], Formula]:
@@ -54,32 +61,59 @@ def formula(*names: str) -> Callable[[Formula], Formula]:
     return register
 
 
-def _product(m: int, k: int, n: int, width: int, count: int = 1, bias: bool = False) -> list[Repeated]:
+def _product(m: int, k: int, n: int, like: Any, count: int = 1, bias: bool = False) -> list[Repeated]:
+    width = like.itemsize
+    if like.is_complex():
+        width, count = width // 2, 3 * count
     return [Repeated(Dense(k, n, m, bias, width), count)] if m * k * n * count else []
 
 
 @formula("mm", "_scaled_mm", "_int_mm")
 def _mm(a: Arguments) -> list[Repeated]:
     (m, k), n = a["self"].shape, a["mat2"].shape[1]
-    return _product(m, k, n, a["self"].itemsize)
+    return _product(m, k, n, a["self"])
 
 
 @formula("addmm", "_addmm_activation")
 def _addmm(a: Arguments) -> list[Repeated]:
     (m, k), n = a["mat1"].shape, a["mat2"].shape[1]
-    return _product(m, k, n, a["mat1"].itemsize, bias=a["self"].dim() == 1)
+    return _product(m, k, n, a["mat1"], bias=a["self"].dim() == 1)
+
+
+@formula("linear", "mkldnn_linear")
+def _linear(a: Arguments) -> list[Repeated]:
+    x, (n, k) = a["input"] if "input" in a else a["self"], a["weight"].shape
+    return _product(x.numel() // k, k, n, x, bias=a.get("bias") is not None)
+
+
+@formula("matmul")
+def _matmul(a: Arguments) -> list[Repeated]:
+    x, y = a["self"], a["other"]
+    return _product(x.shape[-2], x.shape[-1], y.shape[-1], x, prod(_broadcast(x.shape[:-2], y.shape[:-2])))
+
+
+def _broadcast(*shapes: Sequence[int]) -> list[int]:
+    """Sizes of what is repeated over several groups of axes; grouped queries have more heads than their keys."""
+    return [max(sizes) for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)]
 
 
 @formula("bmm")
 def _bmm(a: Arguments) -> list[Repeated]:
-    (b, m, k), n = a["self"].shape, a["mat2"].shape[2]
-    return _product(m, k, n, a["self"].itemsize, b)
+    return _batched(a["self"], a["mat2"])
+
+
+def _batched(x: Any, y: Any) -> list[Repeated]:
+    (b, m, k), n = x.shape, y.shape[2]
+    if y.stride(0) == 0:  # one matrix for all
+        return _product(b * m, k, n, x)
+    if x.stride(0) == 0:
+        return _product(b * n, k, m, x)
+    return _product(m, k, n, x, b)
 
 
 @formula("baddbmm", "addbmm")
 def _baddbmm(a: Arguments) -> list[Repeated]:
-    (b, m, k), n = a["batch1"].shape, a["batch2"].shape[2]
-    return _product(m, k, n, a["batch1"].itemsize, b)
+    return _batched(a["batch1"], a["batch2"])
 
 
 @formula("_foreach_mm")
@@ -90,9 +124,9 @@ def _foreach_mm(a: Arguments) -> list[Repeated]:
 @formula("_grouped_mm", "_scaled_grouped_mm")
 def _grouped_mm(a: Arguments) -> list[Repeated]:
     x, y = a["self"], a["mat2"]
-    (m, k), n, width = x.shape[-2:], y.shape[-1], x.itemsize
+    (m, k), n = x.shape[-2:], y.shape[-1]
     if x.dim() == y.dim() == 3:
-        return _product(m, k, n, width, x.shape[0])
+        return _product(m, k, n, x, x.shape[0])
     # One axis of a matrix is cut into groups whose sizes only the data tell: even ones stand for them.
     axis = (0 if y.dim() == 3 else 1) if x.dim() == 2 else 2
     groups = y.shape[0] if y.dim() == 3 else x.shape[0] if x.dim() == 3 else a["offs"].numel()
@@ -101,25 +135,25 @@ def _grouped_mm(a: Arguments) -> list[Repeated]:
     out: list[Repeated] = []
     for size, count in ((even, groups - rest), (even + 1, rest)):
         sizes[axis] = size
-        out += _product(sizes[0], sizes[1], sizes[2], width, count)
+        out += _product(sizes[0], sizes[1], sizes[2], x, count)
     return out
 
 
 @formula("mv")
 def _mv(a: Arguments) -> list[Repeated]:
     m, k = a["self"].shape
-    return _product(1, k, m, a["self"].itemsize)
+    return _product(1, k, m, a["self"])
 
 
 @formula("addmv")
 def _addmv(a: Arguments) -> list[Repeated]:
     m, k = a["mat"].shape
-    return _product(1, k, m, a["mat"].itemsize)
+    return _product(1, k, m, a["mat"])
 
 
 @formula("dot", "vdot")
 def _dot(a: Arguments) -> list[Repeated]:
-    return _product(1, a["self"].numel(), 1, a["self"].itemsize)
+    return _product(1, a["self"].numel(), 1, a["self"])
 
 
 @formula("_trilinear")
@@ -139,7 +173,7 @@ def _trilinear(a: Arguments) -> list[Repeated]:
     def pair(left: set[int], right: set[int], over: set[int]) -> list[Repeated]:
         parts = (left - right, left & right & over, right - left, (left & right) - over)
         m, k, n, count = (prod(sizes[axis] for axis in part) for part in parts)
-        return _product(m, k, n, a["i1"].itemsize, count)
+        return _product(m, k, n, a["i1"], count)
 
     return pair(first, second, early) + pair((first | second) - early, third, summed)
 
@@ -148,7 +182,7 @@ def _trilinear(a: Arguments) -> list[Repeated]:
 def _euclidean_dist(a: Arguments) -> list[Repeated]:
     # One matrix product: each vector is extended by its squared length and a one.
     x, y = a["x1"], a["x2"]
-    return _product(x.shape[-2], x.shape[-1] + 2, y.shape[-2], x.itemsize, prod(x.shape[:-2]))
+    return _product(x.shape[-2], x.shape[-1] + 2, y.shape[-2], x, prod(x.shape[:-2]))
 
 
 def _each(value: int | Sequence[int], n: int) -> list[int]:
@@ -157,7 +191,7 @@ def _each(value: int | Sequence[int], n: int) -> list[int]:
 
 
 def _conv_layer(a: Arguments) -> list[Repeated]:
-    x, weight = a["input"], a["weight"]
+    x, weight = a["input"] if "input" in a else a["self"], a["weight"]
     n = weight.dim() - 2
     stride, padding, dilation = (_each(a[name], n) for name in ("stride", "padding", "dilation"))
     groups, transposed = a.get("groups", 1), a.get("transposed", False)
@@ -199,7 +233,7 @@ def _conv_layer(a: Arguments) -> list[Repeated]:
     return [Repeated(layer, proxy=n == 3 or transposed)]
 
 
-@formula("convolution", "_convolution", "cudnn_convolution", "_slow_conv2d_forward", "convolution_overrideable")
+@formula("convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "convolution_overrideable")
 def _convolution(a: Arguments) -> list[Repeated]:
     return _conv_layer(a)
 
@@ -212,14 +246,40 @@ def _conv_tbc(a: Arguments) -> list[Repeated]:
     )
 
 
+@formula("torchvision::deform_conv2d")
+def _deform_conv(a: Arguments) -> list[Repeated]:
+    # Each output has offsets of its own: every tap is read, and none lies on padding.
+    x, weight, (height, width) = a["input"], a["weight"], a["offset"].shape[2:]
+    (cout, _, k1, k2), groups = weight.shape, a["groups"]
+    layer = Conv2d(height, width, x.shape[1], cout, (k1, k2), x.shape[0], 1, "same", 1, groups, False, x.itemsize)
+    return [Repeated(layer, proxy=True)]
+
+
+def _packed(a: Arguments) -> tuple[Any, Any]:
+    """Input and packed weights of a quantized operator, which come first and second."""
+    x, packed, *_ = a.values()
+    return x, packed
+
+
+@formula(*(f"quantized::{name}{end}" for name in ("conv1d", "conv2d", "conv3d") for end in ("", "_relu", "_dynamic")))
+def _quantized_conv(a: Arguments) -> list[Repeated]:
+    x, packed = _packed(a)
+    weight, bias = packed.unpack()
+    sizes = {name: getattr(packed, name)()[2 - weight.dim() :] for name in ("stride", "padding", "dilation")}
+    return _conv_layer({"input": x, "weight": weight, "bias": bias, "groups": packed.groups(), **sizes})
+
+
+@formula(*(f"quantized::linear{end}" for end in ("", "_relu", "_dynamic", "_relu_dynamic", "_dynamic_fp16")))
+def _quantized_linear(a: Arguments) -> list[Repeated]:
+    x, packed = _packed(a)
+    weight, bias = packed.unpack()
+    return _linear({"input": x, "weight": weight, "bias": bias})
+
+
 @formula("convolution_backward")
 def _convolution_backward(a: Arguments) -> list[Repeated]:
     gradients = sum(bool(wanted) for wanted in list(a["output_mask"])[:2])
     return [Repeated(one.layer, gradients, True) for one in _conv_layer({**a, "bias": None}) if gradients]
-
-
-def _attention(heads: int, queries: int, keys: int, qk: int, v: int, width: int) -> list[Repeated]:
-    return _product(queries, qk, keys, width, heads) + _product(queries, keys, v, width, heads)
 
 
 @formula(
@@ -234,8 +294,8 @@ def _attention(heads: int, queries: int, keys: int, qk: int, v: int, width: int)
 )
 def _sdpa(a: Arguments) -> list[Repeated]:
     q, k, v = a["query"], a["key"], a["value"]
-    heads = prod(q.shape[:-2])
-    return _attention(heads, q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1], q.itemsize)
+    heads, queries, keys = prod(_broadcast(*(t.shape[:-2] for t in (q, k, v)))), q.shape[-2], k.shape[-2]
+    return _product(queries, q.shape[-1], keys, q, heads) + _product(queries, keys, v.shape[-1], q, heads)
 
 
 @formula(
@@ -246,41 +306,17 @@ def _sdpa(a: Arguments) -> list[Repeated]:
     "_scaled_dot_product_fused_attention_overrideable_backward",
 )
 def _sdpa_backward(a: Arguments) -> list[Repeated]:
-    q, k, v = a["query"], a["key"], a["value"]
-    heads, queries, keys, width = prod(q.shape[:-2]), q.shape[-2], k.shape[-2], q.itemsize
-    scores = _product(queries, q.shape[-1], keys, width, heads)  # recomputed; then the gradients of q and k
-    values = _product(queries, v.shape[-1], keys, width, heads)  # gradients of the scores and of v
-    return scores * 3 + values * 2
+    # Scores are recomputed; then the gradients of q and k, of the scores and of v.
+    return [replace(one, count=times * one.count) for one, times in zip(_sdpa(a), (3, 2), strict=False)]
 
 
-@formula("_native_multi_head_attention")
-def _multi_head(a: Arguments) -> list[Repeated]:
-    batch, queries, embed = a["query"].shape
-    heads, width, keys = a["num_head"], a["query"].itemsize, a["key"].shape[1]
-    return [
-        *_product(batch * queries, embed, 3 * embed, width, bias=True),
-        *_attention(batch * heads, queries, keys, embed // heads, embed // heads, width),
-        *_product(batch * queries, embed, embed, width, bias=True),
-    ]
-
-
-@formula("_transformer_encoder_layer_fwd")
-def _encoder_layer(a: Arguments) -> list[Repeated]:
-    src = a["src"]
-    inner = _multi_head({"query": src, "key": src, "num_head": a["num_heads"]})
-    vectors, width = src.shape[0] * src.shape[1], src.itemsize
-    for weight in (a["ffn_weight_1"], a["ffn_weight_2"]):
-        inner += _product(vectors, weight.shape[1], weight.shape[0], width, bias=True)
-    return inner
-
-
-def _recurrent(rows: int, steps: Counter[int], weights: Sequence[Any], width: int) -> list[Repeated]:
+def _recurrent(rows: int, steps: Counter[int], weights: Sequence[Any], like: Any) -> list[Repeated]:
     """Products of one layer and direction; `steps` counts the steps by the batch that each of them has."""
     first, *others = weights
-    out = _product(rows, first.shape[1], first.shape[0], width)
+    out = _product(rows, first.shape[1], first.shape[0], like)
     for weight in others:
         for batch, count in steps.items():
-            out += _product(batch, weight.shape[1], weight.shape[0], width, count)
+            out += _product(batch, weight.shape[1], weight.shape[0], like, count)
     return out
 
 
@@ -302,27 +338,5 @@ def _rnn(a: Arguments) -> list[Repeated]:
     out: list[Repeated] = []
     for i in range(runs):
         weights = [p for p in a["params"][i * per_run : (i + 1) * per_run] if p.dim() == 2]
-        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data.itemsize)
+        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data)
     return out
-
-
-@formula("_cudnn_rnn")
-def _cudnn_rnn(a: Arguments) -> list[Repeated]:
-    data, stride = a["input"], a["weight_stride0"]
-    out: list[Repeated] = []
-    for i in range(0, len(a["weight"]), stride):
-        weights = [p for p in a["weight"][i : i + stride] if p.dim() == 2]
-        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data.itemsize)
-    return out
-
-
-@formula("mkldnn_rnn_layer")
-def _mkldnn_rnn(a: Arguments) -> list[Repeated]:
-    data = a["input"]
-    return _recurrent(prod(data.shape[:-1]), _steps(a, data), [a["weight0"], a["weight1"]], data.itemsize)
-
-
-@formula("mkldnn_rnn_layer_backward")
-def _mkldnn_rnn_backward(a: Arguments) -> list[Repeated]:
-    forward = _mkldnn_rnn({**a, "weight0": a["weight1"], "weight1": a["weight2"]})
-    return [Repeated(one.layer, 2 * one.count, True) for one in forward]

@@ -3,10 +3,12 @@
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import AlphaflopsError
 
@@ -16,17 +18,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes and number type of one input."""
+    """Sizes and number type of one input: an explicit request for a made-up tensor.
 
-    sizes: tuple[int, ...]
-    dtype: str = "float32"
+    Parameters
+    ----------
+    sizes : sequence of int
+        Any sequence of sizes; none for a scalar.
+    dtype : str, optional
+        Number type; by default that of the network's weights.
+    """
+
+    sizes: tuple[int, ...] = ()
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if not all(_is_size(size) and size >= 0 for size in self.sizes):
+            raise AlphaflopsError(f"sizes are {self.sizes!r:.80}: give non-negative integers")
+        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
+        object.__setattr__(self, "dtype", None if self.dtype is None else _dtype_name(self.dtype))
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 Inputs: TypeAlias = Any
-"""A tensor, a shape (tuple of integers, or text such as ``"1,128"``), a list of those, or a mapping by keyword."""
+"""A tensor, a `Shape` (also written as a tuple of integers or as text such as ``"1,128"``), any other value, a list of
+those, or a mapping by keyword."""
+
+_SHAPE_TEXT: Final = re.compile(r"\s*-?\d+\s*([,x:]|$)")
 
 
-def parse_shape(text: str, dtype: str = "float32") -> Shape:
+def parse_shape(text: str, dtype: str | None = None) -> Shape:
     """Read a shape such as ``"1,3,224,224"`` or ``"1,128:int64"``.
 
     Raises
@@ -35,13 +58,10 @@ def parse_shape(text: str, dtype: str = "float32") -> Shape:
         If a size is not a non-negative integer or the number type does not exist.
     """
     sizes, _, given = text.partition(":")
-    try:
-        numbers = tuple(int(size) for size in sizes.replace("x", ",").split(","))
-    except ValueError:
-        numbers = (-1,)
-    if not numbers or min(numbers) < 0:
+    numbers = sizes.replace("x", ",").split(",")
+    if not all(number.strip().isdecimal() for number in numbers):
         raise AlphaflopsError(f"input is {text!r}: give sizes such as 1,3,224,224, or 1,128:int64 with a number type")
-    return Shape(numbers, _dtype_name(given or dtype))
+    return Shape(tuple(map(int, numbers)), given or dtype)
 
 
 def _dtype_name(name: Any) -> str:
@@ -53,52 +73,76 @@ def _dtype_name(name: Any) -> str:
     return known
 
 
-def _one(value: Any, dtype: str) -> Any:
-    import torch
-
-    if isinstance(value, str):
-        return parse_shape(value, dtype)
-    if isinstance(value, (torch.Size, tuple, list)) and value and all(type(size) is int for size in value):
-        return parse_shape(",".join(map(str, value)), dtype)
-    return value
-
-
-def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], dict[str, Any], list[str]]:
     """Split inputs into positional and keyword ones, with every shape read.
+
+    A list of integers is a value. A tuple of integers is a shape, unless tensors are given too: then it is a value, as
+    it is where the network is called. `Shape` and text such as ``"1,3,8,8"`` are shapes everywhere.
 
     Parameters
     ----------
-    inputs : tensor, shape, or a list or mapping of those
-        A tuple or list of integers is one shape.
+    inputs : see `Inputs`
+        What the network is called with.
     dtypes : sequence of str
-        Number type of each input in order; float32 where none is given.
+        Number type of each input in order, where it is given as a shape.
 
     Returns
     -------
-    args, kwargs : tuple, dict
-        Tensors and `Shape` records; other values are passed on as they are.
+    args, kwargs, notes : list, dict, list of str
+        Values, with a `Shape` wherever a tensor is to be made; which lists and tuples of integers are values.
 
     Raises
     ------
     AlphaflopsError
         If a shape or number type cannot be read, or there are more number types than inputs.
     """
-    single = _one(inputs, dtypes[0] if dtypes else "float32")
-    if isinstance(single, Shape) or not isinstance(inputs, (list, tuple, Mapping)):
-        values, names = [inputs], None
-    elif isinstance(inputs, Mapping):
-        values, names = list(inputs.values()), list(inputs)
-    else:
-        values, names = list(inputs), None
-    if len(dtypes) > len(values):
-        raise AlphaflopsError(f"{len(dtypes)} number types for {len(values)} inputs: give at most one for each")
-    padded = [_dtype_name(d) for d in dtypes] + ["float32"] * (len(values) - len(dtypes))
-    read = [_one(value, dtype) for value, dtype in zip(values, padded, strict=True)]
-    return ((), dict(zip(names, read, strict=True))) if names is not None else (tuple(read), {})
+    import torch
+    from torch.utils import _pytree
+
+    def sizes(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_size, value))
+
+    named = isinstance(inputs, Mapping)
+    several = named or (isinstance(inputs, (list, tuple)) and not hasattr(inputs, "_fields"))
+    if isinstance(inputs, tuple) and sizes(inputs):
+        several = False
+    given: dict[Any, Any] = dict(inputs) if named else dict(enumerate(inputs if several else [inputs]))
+    if len(dtypes) > len(given):
+        raise AlphaflopsError(f"{len(dtypes)} number types for {len(given)} inputs: give at most one for each")
+    types = [*map(_dtype_name, dtypes), *[None] * (len(given) - len(dtypes))]
+    values = several and any(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(list(given.values())))
+    notes = []
+
+    def read(value: Any, where: str, dtype: str | None) -> Any:
+        if isinstance(value, str) and _SHAPE_TEXT.match(value):
+            return parse_shape(value, dtype)
+        if isinstance(value, Shape):
+            return Shape(value.sizes, value.dtype or dtype)
+        if isinstance(value, tuple) and not values and (sizes(value) or value == ()):
+            return Shape(value, dtype)
+        if sizes(value):
+            notes.append(f"input {where} is the value {value!r:.60}; Shape({value!r:.60}) would make a tensor of it")
+        elif type(value) in (list, tuple):
+            return type(value)(read(part, f"{where}[{i}]", dtype) for i, part in enumerate(value))
+        elif type(value) is dict:
+            return {key: read(part, f"{where}[{key!r}]", dtype) for key, part in value.items()}
+        return value
+
+    found = {key: read(value, str(key), dtype) for (key, value), dtype in zip(given.items(), types, strict=True)}
+    return ([], found, notes) if named else (list(found.values()), {}, notes)
 
 
-def materialise(value: Any, device: str) -> Any:
-    """Make a tensor of a `Shape`: without data on "meta", else normal random numbers, or zeros for integers.
+def materialise(value: Any, device: str, floating: str = "float32") -> Any:
+    """Make a tensor of every `Shape` in lists, tuples and dictionaries.
+
+    Parameters
+    ----------
+    value : object
+        What `normalise` gave.
+    device : str
+        Without data on "meta"; else normal random numbers, or zeros for integers.
+    floating : str
+        Number type of shapes that name none.
 
     Raises
     ------
@@ -107,18 +151,20 @@ def materialise(value: Any, device: str) -> Any:
     """
     import torch
 
+    if type(value) in (list, tuple):
+        return type(value)(materialise(part, device, floating) for part in value)
+    if type(value) is dict:
+        return {key: materialise(part, device, floating) for key, part in value.items()}
     if not isinstance(value, Shape):
         return value
-    dtype = getattr(torch, value.dtype)
+    dtype = getattr(torch, value.dtype or floating)
     try:
-        if device == "meta":
-            return torch.empty(value.sizes, dtype=dtype, device="meta")
-        if dtype.is_floating_point:
-            return torch.randn(value.sizes, device=device).to(dtype)
+        if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
+            return torch.randn(value.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)
         return torch.zeros(value.sizes, dtype=dtype, device=device)
     except (RuntimeError, TypeError, OverflowError) as error:  # what is too large is any of them
         sizes = ",".join(map(str, value.sizes))
-        raise AlphaflopsError(f"input {sizes} cannot be made: {_line(error)[:150]}") from error
+        raise AlphaflopsError(f"input {sizes} cannot be made: {said(error)[:150]}") from error
 
 
 def load_factory(name: str) -> Any:
@@ -137,7 +183,7 @@ def load_factory(name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise AlphaflopsError(f"factory {name!r}: {module_name} cannot be imported ({_line(error)})") from error
+        raise AlphaflopsError(f"factory {name!r}: {module_name} cannot be imported ({said(error)})") from error
     finally:
         sys.path.remove(here)
     found = module
@@ -196,13 +242,14 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
         try:
             model = factory(**kwargs)
         except (Exception, SystemExit) as error:
-            raise AlphaflopsError(f"factory {name!r} failed: {_line(error)}") from error
-        notes = (f"built with real weights, since the factory reads tensor values ({_line(meta_error)})",)
+            raise AlphaflopsError(f"factory {name!r} failed: {said(error)}") from error
+        notes = (f"built with real weights, since the factory reads tensor values ({said(meta_error)})",)
     if not isinstance(model, torch.nn.Module):
         raise AlphaflopsError(f"factory {name!r} returned a {type(model).__name__}: it must return a torch.nn.Module")
     return model, notes
 
 
-def _line(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Give the kind of an error and the first line of what it says."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0].strip()}" if text else type(error).__name__

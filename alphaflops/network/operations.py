@@ -40,6 +40,8 @@ class Operation:
         Shape of the first output.
     taps : int
         Elements that the windows of a pooling operator look at, 0 for others (numbers).
+    dtype : str
+        Number type of the first output.
     """
 
     module: str
@@ -53,6 +55,7 @@ class Operation:
     layers: tuple[Repeated, ...]
     output_shape: tuple[int, ...]
     taps: int = 0
+    dtype: str = ""
 
     @property
     def flops(self) -> int:

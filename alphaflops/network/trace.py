@@ -1,21 +1,17 @@
-"""Call a network on tensors without data and list what it dispatches, leaving the network as it was."""
+"""Call a network on tensors without data and list what it dispatches, leaving it and its inputs as they were."""
 
-import contextlib
-import copy
-import logging
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from ..errors import AlphaflopsError
-from .inputs import Inputs, Shape, _line, materialise, normalise
-from .leftovers import forgotten
+from .inputs import Inputs, normalise
 from .operations import Network
 
 if TYPE_CHECKING:
     import torch
 
-_HOWS = ("meta", "fake", "cpu")
+HOWS: Final = ("meta", "fake", "cpu")
+"""Tensors that a network is called with, in the order in which they are tried."""
 
 
 def trace(
@@ -28,9 +24,11 @@ def trace(
 ) -> Network:
     """List the operators of one call of a network.
 
-    The call runs on a copy whose parameters and buffers have no data, so no weights are allocated, nothing is computed
-    and the model keeps its mode, parameters, buffers, hooks and gradients. Where a network needs a device or values
-    (control flow that depends on data), fake tensors and then real CPU tensors are tried, and a note says so.
+    The network runs with tensors that have no data, so nothing is allocated or computed; afterwards everything that
+    can be reached from it and its inputs is put back, see `alphaflops.network.guard`. Where a network fails on such
+    tensors, for whatever reason, it is called with fake tensors, which have a device, and then with real ones on the
+    CPU; a note says so. PyTorch's fused kernels for encoders and recurrent layers are switched off meanwhile, so that
+    a network has one count and one list of operators whichever tensors it took.
 
     Parameters
     ----------
@@ -59,32 +57,36 @@ def trace(
     """
     import torch
 
+    from .attempt import Attempt
+    from .guard import unwrapped
+
     if not isinstance(model, torch.nn.Module):
         raise AlphaflopsError(f"model is a {type(model).__name__}: give a torch.nn.Module")
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    model = unwrapped(model)
     _no_lazy_layers(model)
-    args, kwargs = normalise(inputs, dtypes)
-    notes: list[str] = []
-    for how in _HOWS:
+    args, kwargs, notes = normalise(inputs, dtypes)
+    # Seen from inside of inference mode, operators are whole; with gradients they fall into what can be derived.
+    attempts = [(how, backward) for how in HOWS]
+    attempts += [] if backward else [("cpu", True)]
+    if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
+        del attempts[0]  # number types that depend on a device
+    for place, (how, graph) in enumerate(attempts):
         if how == "cpu" and any(t.is_meta for t in [*model.parameters(), *model.buffers()]):
-            model = model if with_data is None else with_data()
+            model = model if with_data is None else unwrapped(with_data())
             done = "zeros stand for them" if with_data is None else "the network was built anew with them"
             notes.append(f"the weights had no data; {done}")
-        try:
-            recorder, extra = _attempt(model, args, kwargs, how, backward)
-        except _NeedsDataError as error:
-            if how == _HOWS[-1]:
-                raise AlphaflopsError(str(error)) from error
-            notes.append(f"{how} tensors were not enough ({error}); used {_HOWS[_HOWS.index(how) + 1]} tensors")
-            continue
-        params = sum(p.numel() for p in model.parameters())
-        operations = tuple(recorder.operations)
-        return Network(type(model).__name__, operations, params, len(recorder.ran), how, (*notes, *extra))
-    raise AlphaflopsError(f"{type(model).__name__} could not be traced")
-
-
-class _NeedsDataError(Exception):
-    """The network asked for something that a tensor without data cannot give."""
+        attempt = Attempt(model, how, graph)
+        if attempt.run(args, kwargs, backward):
+            break
+        if place + 1 == len(attempts):
+            raise AlphaflopsError(attempt.blame)
+        then = attempts[place + 1][0] + (" tensors with gradients" if how == "cpu" else " tensors")
+        notes.append(f"{how} tensors were not enough ({attempt.error}); used {then}")
+    recorder = attempt.recorder
+    notes = list(dict.fromkeys([*notes, *attempt.notes()]))
+    return Network(
+        type(model).__name__, tuple(recorder.operations), _params(model), len(recorder.ran), how, tuple(notes)
+    )
 
 
 def _no_lazy_layers(model: "torch.nn.Module") -> None:
@@ -95,147 +97,10 @@ def _no_lazy_layers(model: "torch.nn.Module") -> None:
             raise AlphaflopsError(f"{name} has no shape yet: call the model once, then estimate it")
 
 
-def _attempt(
-    model: "torch.nn.Module", args: tuple[Any, ...], kwargs: dict[str, Any], how: str, backward: bool
-) -> tuple[Any, tuple[str, ...]]:
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-
-    from .dispatch import Recorder
-
-    nothing = contextlib.nullcontext()
-    fake = FakeTensorMode(allow_non_fake_inputs=True) if how == "fake" else nothing
-    # Meta tensors are on a device of their own, which functions that remember tensors ask for.
-    clean = forgotten(FakeTensor) if how == "fake" else nothing
-    graph = backward or how != "meta"
-    grad: Any = torch.enable_grad() if graph else torch.inference_mode()
-    # Compiled parts run as they are written; asking for that would load the compiler where nothing is compiled.
-    plain: Any = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nothing
-    # Tensors made in a caller's inference mode could not be differentiated.
-    with clean, torch.inference_mode(not graph), torch.random.fork_rng(devices=[]), fake, plain, _quiet():
-        convert = _converter(how)
-        try:
-            call, named, notes = _twin(model, convert)
-        except RuntimeError as error:  # such as too little memory
-            raise AlphaflopsError(f"the network has no {how} tensors: {_line(error)[:150]}") from error
-        try:
-            given = [_input(value, how, convert) for value in args]
-            keyed = {name: _input(value, how, convert) for name, value in kwargs.items()}
-        except (RuntimeError, AssertionError) as error:  # a kind of tensor that has no twin of that kind
-            raise AlphaflopsError(f"an input has no {how} tensors: {_line(error)[:150]}") from error
-        recorder = Recorder(named, backward)
-        try:
-            with grad, recorder:
-                outputs = call(*given, **keyed)
-                if backward:
-                    _backward(outputs)
-        except AlphaflopsError:
-            raise
-        except Exception as error:
-            if how != "cpu" and _asks_for_data(error):
-                raise _NeedsDataError(_line(error)) from error
-            raise AlphaflopsError(_blame(recorder, error)) from error
-    return recorder, notes
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # PyTorch logs a failure on fake tensors with its traceback, before it raises it.
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-def _converter(how: str) -> Callable[["torch.Tensor"], "torch.Tensor"]:
+def _params(model: "torch.nn.Module") -> int:
+    """Parameters, and the numbers that quantized layers keep packed."""
     import torch
 
-    def convert(tensor: "torch.Tensor") -> "torch.Tensor":
-        if how == "cpu":
-            return torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.detach().cpu()
-        return torch.empty_like(tensor, device="meta" if how == "meta" else "cpu", requires_grad=False)
-
-    return convert
-
-
-def _input(value: Any, how: str, convert: Callable[[Any], Any]) -> Any:
-    import torch
-    from torch.utils import _pytree
-
-    if isinstance(value, Shape):
-        return materialise(value, "meta" if how == "meta" else "cpu")
-    return _pytree.tree_map_only(torch.Tensor, convert, value)
-
-
-def _twin(
-    model: "torch.nn.Module", convert: Callable[[Any], Any]
-) -> tuple[Callable[..., Any], "torch.nn.Module", tuple[str, ...]]:
-    """Copy the modules with every tensor converted; on the CPU weights are shared and buffers are copied."""
-    import torch
-    from torch.utils import _pytree
-
-    new: dict[int, Any] = {}
-    for parameter in model.parameters():
-        new[id(parameter)] = torch.nn.Parameter(convert(parameter), parameter.requires_grad)
-    for buffer in model.buffers():
-        new[id(buffer)] = convert(buffer).clone()
-    for module in model.modules():
-        for leaf in _pytree.tree_leaves(list(vars(module).values())):
-            if isinstance(leaf, torch.Tensor) and id(leaf) not in new:
-                new[id(leaf)] = convert(leaf)
-    try:
-        copied = copy.deepcopy(model, dict(new))
-    except Exception as error:
-        tensors = {name: new[id(t)] for name, t in [*model.named_parameters(), *model.named_buffers()]}
-        note = f"the model cannot be copied ({_line(error)}); it was called itself, with its tensors swapped"
-        return lambda *a, **k: torch.func.functional_call(model, tensors, a, k), model, (note,)
-    return copied, copied, ()
-
-
-def _backward(outputs: Any) -> None:
-    import torch
-    from torch.utils import _pytree
-
-    values = vars(outputs) if hasattr(outputs, "__dict__") and not isinstance(outputs, torch.Tensor) else outputs
-    roots = [t for t in _pytree.tree_leaves([outputs, values]) if isinstance(t, torch.Tensor) and t.requires_grad]
-    unique = list({id(t): t for t in roots}.values())
-    if not unique:
-        raise AlphaflopsError("no output requires a gradient: a backward pass needs a trainable parameter")
-    # A view on top lets hooks on the outputs run, which place the last layer's backward pass.
-    torch.autograd.backward([t.view_as(t) for t in unique], [torch.empty_like(t) for t in unique])
-
-
-def _asks_for_data(error: Exception) -> bool:
-    from torch._subclasses import fake_tensor
-
-    names = ("DataDependentOutputException", "DynamicOutputShapeException", "UnsupportedOperatorException")
-    known = tuple(getattr(fake_tensor, name) for name in names if hasattr(fake_tensor, name))
-    said = str(error).lower()
-    signs = (
-        "meta",
-        "same device",
-        "tensor subclasses",  # NumPy
-        "device type for autocast",
-        "unsupported scalartype",  # autocast again
-        "does not require grad",  # a derivative in the forward pass: fake tensors keep gradients
-        "inference tensor",
-        "torchscript interpreter",
-        "torch.compile",
-        "mode should never be enabled",  # control flow as an operator
-    )
-    return isinstance(error, (NotImplementedError, *known)) or any(sign in said for sign in signs)
-
-
-def _blame(recorder: Any, error: Exception) -> str:
-    """Name the layer that failed and what it was given."""
-    from torch.utils import _pytree
-
-    if not recorder.running:
-        return f"the network failed: {_line(error)}"
-    path, kind, _, inputs = recorder.running[-1]
-    shapes = [tuple(t.shape) for t in _pytree.tree_leaves(inputs) if hasattr(t, "shape")]
-    given = f" was given {', '.join(map(str, shapes))}" if shapes else " failed"
-    return f"layer {path or 'at the top'!s} ({kind}){given}: {_line(error)}"
+    leaves = [value for module in model.modules() for value in vars(module).values()]
+    packed = [p.unpack()[:2] for p in leaves if isinstance(p, torch.ScriptObject) and hasattr(p, "unpack")]
+    return sum(t.numel() for t in [*model.parameters(), *(t for pair in packed for t in pair if t is not None)])

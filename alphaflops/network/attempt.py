@@ -1,0 +1,219 @@
+"""One call of a network with tensors of one kind, under settings that make its list of operators always the same."""
+
+import contextlib
+import logging
+import random
+import sys
+from collections.abc import Iterator
+from inspect import isgenerator
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import _pytree
+
+from ..errors import AlphaflopsError
+from ..host import memory_bytes
+from .dispatch import Recorder
+from .guard import Guard, forget
+from .inputs import materialise, said
+
+NAMED: Final = 3
+"""Unused parameters that a note names."""
+
+
+class Attempt:
+    """Call a network and put everything back.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Network.
+    how : {"meta", "fake", "cpu"}
+        Tensors without data, without data but with a device, or real ones.
+    graph : bool
+        Whether gradients can be taken.
+
+    Attributes
+    ----------
+    recorder : Recorder
+        What ran.
+    error, blame : str
+        What a failed call said, and the same with the layer and the shapes that it was given.
+    """
+
+    def __init__(self, model: torch.nn.Module, how: str, graph: bool) -> None:
+        self.model, self.how, self.graph = model, how, graph
+        self.recorder = Recorder(model, {}, False)
+        self.error = self.blame = ""
+        self._draws = False
+        self._left = 0
+        self._guard = Guard()
+
+    def run(self, args: list[Any], kwargs: dict[str, Any], backward: bool) -> bool:
+        """Call the network; tell whether it worked.
+
+        Raises
+        ------
+        AlphaflopsError
+            If an input cannot be made, or nothing requires a gradient.
+        """
+        with _settings(self.how, self.graph), self._kept_random_numbers():
+            try:
+                self._run(args, kwargs, backward)
+            except AlphaflopsError:
+                raise
+            except Exception as error:
+                self.error = said(error)
+                self.blame = (self.blame or self._layer()) + self.error
+            if self.how != "cpu":
+                self._left = forget(self.recorder.made)
+        return not self.error
+
+    def _run(self, args: list[Any], kwargs: dict[str, Any], backward: bool) -> None:
+        device = "meta" if self.how == "meta" else "cpu"
+        floating = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
+        given = materialise([args, kwargs], device, str(floating).removeprefix("torch."))
+        self._guard = Guard(self.model, given)
+        try:
+            twin = self._exchange()
+            model = twin(self.model)
+            weights = dict(model.named_parameters())
+            self.recorder = recorder = Recorder(model, weights, self.how == "cpu")
+            with recorder:
+                outputs = model(*given[0], **given[1])
+                outputs = list(outputs) if isgenerator(outputs) else outputs
+                if backward:
+                    _backward(outputs)
+        finally:
+            self.recorder.put_back()
+            self._guard.put_back()
+
+    def _exchange(self) -> Any:
+        self.blame = f"the network has no {self.how} tensors: "
+        if self.how == "cpu":
+            wanted = sum(t.numel() * t.itemsize for t in self.model.parameters() if t.device.type != "cpu")
+            if wanted > (free := memory_bytes()[1] or wanted):
+                raise MemoryError(f"they need {wanted / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free")
+        twin = self._guard.exchange(self._other)
+        self.blame = ""
+        return twin
+
+    def _other(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Give the tensor of this kind that takes the place of one; real weights share their memory."""
+        weight = isinstance(tensor, torch.nn.Parameter)
+        if self.how != "cpu":
+            device = "meta" if self.how == "meta" else "cpu"
+            new = torch.empty_like(tensor, device=device, requires_grad=False)
+        elif tensor.is_meta:
+            new = torch.zeros_like(tensor, device="cpu", requires_grad=False)
+        else:
+            new = tensor.detach().cpu()
+            new = new.clone() if new.device == tensor.device and not weight else new
+        if weight:
+            new = torch.nn.Parameter(new, tensor.requires_grad)
+            vars(new).update(vars(tensor))
+        return new
+
+    def _layer(self) -> str:
+        """Name the layer that failed and what it was given."""
+        if self.recorder.failed is None:
+            return "the network failed: "
+        _, (path, kind, _), inputs = self.recorder.failed
+        shapes = [tuple(t.shape) for t in _pytree.tree_leaves(inputs) if hasattr(t, "shape")]
+        given = f" was given {', '.join(map(str, shapes))}" if shapes else " failed"
+        return f"layer {path or 'at the top'} ({kind}){given}: "
+
+    @contextlib.contextmanager
+    def _kept_random_numbers(self) -> Iterator[None]:
+        before, arrays = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
+        with torch.random.fork_rng(devices=[]):
+            try:
+                yield
+            finally:
+                now = np.random.get_state(legacy=False)  # noqa: NPY002
+                self._draws = before != random.getstate() or str(arrays) != str(now)
+                random.setstate(before)
+                np.random.set_state(arrays)  # noqa: NPY002
+
+    def notes(self) -> Iterator[str]:
+        """Say what a reader must know about how this call was counted."""
+        recorder = self.recorder
+        if (recorder.drew and recorder.read) or self._draws:
+            yield "random numbers decided what ran: the count is that of one draw"
+        if self.how == "cpu":
+            yield "counted on real values: inputs given as shapes were random numbers, or zeros for integers"
+        if unused := recorder.unused:
+            names = ", ".join(unused[:NAMED]) + (", …" if len(unused) > NAMED else "")
+            yield (
+                f"no operator used {len(unused)} of {len(recorder.weights)} parameters ({names}): "
+                "what runs in other threads, or did not run, is not counted"
+            )
+        if self._left:
+            yield f"{self._left} tensors without data stayed behind outside of the network"
+        if self._guard.unprotected:
+            yield f"not protected from the call: {', '.join(sorted(self._guard.unprotected))}"
+
+
+def _backward(outputs: Any) -> None:
+    values = vars(outputs) if hasattr(outputs, "__dict__") and not isinstance(outputs, torch.Tensor) else outputs
+    roots = [t for t in _pytree.tree_leaves([outputs, values]) if isinstance(t, torch.Tensor) and t.requires_grad]
+    unique = list({id(t): t for t in roots}.values())
+    if not unique:
+        raise AlphaflopsError("no output requires a gradient: a backward pass needs a trainable parameter")
+    torch.autograd.backward(unique, [torch.empty_like(t) for t in unique])
+
+
+@contextlib.contextmanager
+def _settings(how: str, graph: bool) -> Iterator[None]:
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    logger = logging.getLogger("torch._subclasses.fake_tensor")  # logs a failure before it raises it
+    disabled = logger.disabled
+    with contextlib.ExitStack() as stack:
+        enter: Any = stack.enter_context
+        stack.callback(setattr, logger, "disabled", disabled)
+        logger.disabled = True
+        enter(torch.inference_mode(not graph))
+        if graph:  # tensors made in a caller's inference mode could not be differentiated
+            enter(torch.enable_grad())
+            enter(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+        torch._C._set_mkldnn_enabled(False)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fastpath)
+        torch.backends.mha.set_fastpath_enabled(False)
+        if "torch._dynamo" in sys.modules:  # compiled parts run as they are written
+            enter(torch.compiler.set_stance("force_eager"))
+        enter(_autocast_on_cpu(how))
+        if how == "fake":
+            enter(FakeTensorMode(allow_non_fake_inputs=True))
+        yield
+
+
+@contextlib.contextmanager
+def _autocast_on_cpu(how: str) -> Iterator[None]:
+    """Let mixed precision that names any device hold for tensors on the CPU; tensors without a device have none."""
+    kind: Any = torch.autocast
+    init, enter = kind.__init__, kind.__enter__
+    devices: list[tuple[Any, str]] = []
+
+    def init_on_cpu(self: Any, device_type: str, dtype: Any = None, *args: Any, **kwargs: Any) -> None:
+        init(self, "cpu", dtype or torch.get_autocast_dtype(device_type), *args, **kwargs)
+
+    def enter_on_cpu(self: Any) -> Any:
+        if how == "meta" and self._enabled:
+            raise RuntimeError("autocast needs a device")
+        devices.append((self, self.device))
+        self.device = "cpu"
+        return enter(self)
+
+    active = [device for device in ("cuda", "cpu") if torch.is_autocast_enabled(device)]
+    kind.__init__, kind.__enter__ = init_on_cpu, enter_on_cpu
+    try:
+        with torch.autocast(active[0]) if active else contextlib.nullcontext():
+            yield
+    finally:
+        kind.__init__, kind.__enter__ = init, enter
+        for instance, device in devices:
+            instance.device = device

@@ -1,0 +1,277 @@
+"""Put other tensors into everything that a network and its inputs hold, and put everything back after the call.
+
+Copying a network is not enough: closures, hooks, caches and locks cannot be copied, or are shared by the copy. So the
+network itself runs. First every container that can be reached from it is noted: attributes, dictionaries, lists,
+closures, what its hooks and bound methods hold, and the variables of the files and classes that define it. Tensors in
+them are exchanged for others, and afterwards each container gets back exactly what it held.
+"""
+
+import copy
+import functools
+import gc
+import inspect
+import random
+import sys
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+MOST: Final = 300_000
+"""Containers that are noted; networks of a thousand layers have about 20,000."""
+LARGEST: Final = 2**24
+"""Numbers of a NumPy array up to which its values are kept."""
+
+_ATOMS: Final = frozenset(
+    {int, float, complex, str, bytes, bool, type(None), type, ModuleType, BuiltinFunctionType, torch.Size}
+    | {torch.dtype, torch.device, torch.layout, torch.memory_format, weakref.ref, property}
+)
+_PLAIN: Final = (dict, list, set, deque, tuple, int, float, str, type(None), torch.Tensor, np.ndarray)
+_OURS: Final = frozenset({"builtins", "collections", "functools", "types", "random", "itertools"})
+_FOREIGN: Final = ("torch._", "torch.fx", "torch.distributed", "torch.utils.data", "torch.optim", "alphaflops")
+_LRU: Final = type(functools.lru_cache(lambda: None))
+_STATES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]]] = {
+    torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.RandomState: (lambda g: g.get_state(), lambda g, state: g.set_state(state)),
+    np.random.Generator: (
+        lambda g: copy.deepcopy(g.bit_generator.state),
+        lambda g, state: setattr(g.bit_generator, "state", state),
+    ),
+}
+
+
+def unwrapped(model: Any) -> Any:
+    """Give the network inside of what runs it on several devices, or compiles it."""
+    parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while isinstance(model, torch.nn.Module) and (isinstance(model, parallel) or "_orig_mod" in model._modules):
+        model = model.module if isinstance(model, parallel) else model._orig_mod
+    return model
+
+
+class Guard:
+    """What can be reached from some objects, as it was.
+
+    Parameters
+    ----------
+    roots : objects
+        The network, and containers with its inputs.
+
+    Attributes
+    ----------
+    unprotected : set of str
+        Kinds of objects whose contents could not be noted.
+    """
+
+    def __init__(self, *roots: Any) -> None:
+        self.unprotected: set[str] = set()
+        self._places: list[tuple[Any, Any]] = []
+        self._states: list[Callable[[], Any]] = []
+        self._names: list[tuple[Any, str, Any]] = []
+        self._classes: set[type] = set()
+        seen: dict[int, Any] = {}
+        stack = list(roots)
+        while stack:
+            value = stack.pop()
+            if type(value) not in _ATOMS and id(value) not in seen:
+                seen[id(value)] = value
+                stack += self._note(value)
+            if len(self._places) > MOST:
+                self.unprotected.add(f"what lies beyond {MOST:,} containers")
+                break
+
+    def _keep(self, place: Any, held: Any) -> Any:
+        self._places.append((place, held))
+        return held
+
+    def _note(self, value: Any) -> Iterable[Any]:
+        kind = type(value)
+        if isinstance(value, (torch.Tensor, torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            return ()
+        if isinstance(value, FunctionType):
+            held = [cell.cell_contents for cell in value.__closure__ or () if self._name(cell, "cell_contents")]
+            return (*held, *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
+        if isinstance(value, MethodType):
+            return value.__self__, value.__func__
+        if isinstance(value, functools.partial):
+            return value.func, value.args, value.keywords
+        for one, (read, write) in _STATES.items():
+            if isinstance(value, one):
+                self._states.append(functools.partial(write, value, read(value)))
+                return ()
+        if kind.__module__.startswith(_FOREIGN):
+            return ()
+        if isinstance(value, np.ndarray):
+            if value.size <= LARGEST and value.flags.writeable:
+                self._states.append(functools.partial(np.copyto, value, value.copy()))
+            return ()
+        children: list[Any] = []
+        if isinstance(value, dict):
+            children += self._keep(value, dict(_base(value).items(value))).values()
+        elif isinstance(value, (list, deque, set)):
+            children += self._keep(value, list(value))
+        elif isinstance(value, (tuple, frozenset)):
+            children += value
+        elif isinstance(value, torch.nn.Module):
+            children += self._defined(kind)
+        elif kind.__module__.partition(".")[0] in sys.stdlib_module_names - _OURS:
+            return ()
+        elif isinstance(value, Iterator) and not hasattr(value, "__dict__"):
+            self.unprotected.add(kind.__name__)
+        if attributes := getattr(value, "__dict__", None):
+            children.append(attributes)
+        slots = [name for owner in kind.__mro__ for name in _slots(owner) if self._name(value, name)]
+        return children + [getattr(value, name) for name in slots]
+
+    def _name(self, owner: Any, name: str) -> bool:
+        """Note what an attribute holds, if it holds anything."""
+        try:
+            self._names.append((owner, name, getattr(owner, name)))
+        except (AttributeError, ValueError):  # a slot or cell that is empty
+            return False
+        return True
+
+    def _defined(self, kind: type) -> Iterator[Any]:
+        """Give the variables of its file and class that the code of a network uses, PyTorch's own left out."""
+        for owner in kind.__mro__:
+            if owner.__module__.partition(".")[0] in ("torch", "builtins", "typing", "abc") or owner in self._classes:
+                continue
+            self._classes.add(owner)
+            scope = vars(sys.modules.get(owner.__module__, owner))
+            places: list[tuple[Any, str]] = [
+                (owner, name) for name, value in vars(owner).items() if isinstance(value, _PLAIN)
+            ]
+            places += [(sys.modules[owner.__module__], n) for n in _used(owner, scope) if isinstance(scope[n], _PLAIN)]
+            for place, name in places:
+                if not name.startswith("__") and self._name(place, name):
+                    yield getattr(place, name)
+
+    def exchange(self, other: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
+        """Exchange every tensor; give the function that does so for one object.
+
+        Parameters
+        ----------
+        other : callable
+            Gives the tensor that takes the place of one; asked once for each.
+        """
+        known: dict[int, Any] = {}
+
+        def twin(value: Any) -> Any:
+            if id(value) in known:
+                return known[id(value)][1]
+            if isinstance(value, torch.Tensor):
+                new: Any = other(value)
+            elif isinstance(value, torch.jit.ScriptModule):
+                new = copy.deepcopy(value)  # it keeps its tensors where Python does not reach
+            elif isinstance(value, torch.nn.Module):
+                new = unwrapped(value)
+            elif isinstance(value, tuple) and value and not isinstance(value, torch.Size):
+                parts = [twin(part) for part in value]
+                changed = any(a is not b for a, b in zip(parts, value, strict=True))
+                new = tuple.__new__(type(value), parts) if changed else value
+            else:
+                return value
+            known[id(value)] = (value, new)
+            return new
+
+        for place, held in self._places:
+            items = held if isinstance(held, dict) else dict(enumerate(held))
+            if changed := {key: new for key, value in items.items() if (new := twin(value)) is not value}:
+                whole = items | changed
+                _fill(place, whole if isinstance(held, dict) else list(whole.values()))
+        for owner, name, value in self._names:
+            _assign(owner, name, twin(value))
+        return twin
+
+    def put_back(self) -> None:
+        """Give every container what it held."""
+        for place, held in self._places:
+            _fill(place, held)
+        for owner, name, value in self._names:
+            _assign(owner, name, value)
+        for restore in self._states:
+            restore()
+
+
+def _used(owner: type, scope: Mapping[str, Any]) -> set[str]:
+    """Names in a file that the functions of a class use, and the functions of that file that they call."""
+    found: set[str] = set()
+    codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
+    while codes:
+        code = codes.pop()
+        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
+        for name in (scope.keys() & set(code.co_names)) - found:
+            found.add(name)
+            part = inspect.unwrap(scope[name]) if callable(scope[name]) else None
+            if isinstance(part, FunctionType) and part.__globals__ is scope:
+                codes.append(part.__code__)
+    return found
+
+
+def _assign(owner: Any, name: str, value: Any) -> None:
+    if getattr(owner, name, None) is not value:
+        (setattr if isinstance(owner, (type, ModuleType)) else object.__setattr__)(owner, name, value)
+
+
+def _base(value: dict[Any, Any]) -> Any:
+    return OrderedDict if isinstance(value, OrderedDict) else dict
+
+
+def _slots(owner: type) -> list[str]:
+    names = vars(owner).get("__slots__", ())
+    return [n for n in ([names] if isinstance(names, str) else names) if n not in ("__dict__", "__weakref__")]
+
+
+def _fill(place: Any, held: Any) -> None:
+    if isinstance(place, dict):
+        base = _base(place)
+        if len(place) == len(held) and all(
+            a is c and b is d for (a, b), (c, d) in zip(base.items(place), held.items(), strict=True)
+        ):
+            return
+        base.clear(place)
+        for key, value in held.items():
+            base.__setitem__(place, key, value)
+    elif isinstance(place, set):
+        if len(place) != len(held) or any(value not in place for value in held):
+            place.clear()
+            place.update(held)
+    elif len(place) != len(held) or any(a is not b for a, b in zip(place, held, strict=True)):
+        place.clear()
+        place.extend(held)
+
+
+def forget(made: Iterable["weakref.ref[torch.Tensor]"]) -> int:
+    """Empty the caches of functions that remember tensors of a call; give how many tensors still stay behind.
+
+    A network may compute position embeddings in a function under ``functools.lru_cache``. What that computes on
+    tensors without data would be given back to the user's own calls later.
+
+    Parameters
+    ----------
+    made : iterable of weak references
+        Tensors that the call made.
+    """
+    if not any(reference() is not None for reference in made):
+        return 0
+    gc.collect()
+    alive = set(map(id, (reference() for reference in made))) - {id(None)}
+    if not alive:
+        return 0
+    for cache in [found for found in gc.get_objects() if type(found) is _LRU]:
+        if _holds(cache, alive):
+            cache.cache_clear()
+    gc.collect()
+    return sum(reference() is not None for reference in made)
+
+
+def _holds(found: Any, wanted: set[int], depth: int = 5) -> bool:
+    if id(found) in wanted:
+        return True
+    # A cache's links are of a type that has no public name.
+    looked = isinstance(found, (_LRU, dict, list, tuple, set)) or type(found).__name__ == "_lru_list_elem"
+    return looked and depth > 0 and any(_holds(part, wanted, depth - 1) for part in gc.get_referents(found))
