@@ -18,7 +18,7 @@ from ..errors import AlphaflopsError
 from ..host import memory_bytes
 from .dispatch import Recorder
 from .guard import Guard, forget
-from .inputs import materialise, said
+from .inputs import floating_type, materialise, said
 
 NAMED: Final = 3
 """Unused parameters that a note names."""
@@ -74,8 +74,7 @@ class Attempt:
 
     def _run(self, args: list[Any], kwargs: dict[str, Any], backward: bool) -> None:
         device = "meta" if self.how == "meta" else "cpu"
-        floating = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
-        given = materialise([args, kwargs], device, str(floating).removeprefix("torch."))
+        given = materialise([args, kwargs], device, floating_type(self.model))
         self._guard = Guard(self.model, given)
         try:
             twin = self._exchange()

@@ -132,6 +132,12 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], di
     return ([], found, notes) if named else (list(found.values()), {}, notes)
 
 
+def floating_type(model: "torch.nn.Module") -> str:
+    """Give the number type of a network's weights, which shapes take that name none."""
+    found = next((p.dtype for p in model.parameters() if p.is_floating_point()), "float32")
+    return str(found).removeprefix("torch.")
+
+
 def materialise(value: Any, device: str, floating: str = "float32") -> Any:
     """Make a tensor of every `Shape` in lists, tuples and dictionaries.
 

@@ -219,7 +219,7 @@ def estimate_factory(
     if len(dtypes) > len(inputs):
         raise AlphaflopsError(f"{len(dtypes)} number types for {len(inputs)} inputs: give at most one for each")
     named = [text.partition("=") if "=" in text else ("", "", text) for text in inputs]
-    types = [*dtypes, *["float32"] * (len(inputs) - len(dtypes))]
+    types = [*dtypes, *[None] * (len(inputs) - len(dtypes))]
     shapes = [parse_shape(shape, dtype) for (_, _, shape), dtype in zip(named, types, strict=True)]
     names = [name for name, _, _ in named]
     if any(names) and not all(names):

@@ -7,7 +7,8 @@ each timed call only its inputs are written, as the operator before it would.
 
 import copy
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ from ..measuring.opening import choose, opened
 from ..measuring.protocol import Protocol, for_profile
 from ..measuring.sampling import time_call, time_layer
 from ..network import Network, trace
-from ..network.inputs import Inputs, materialise, normalise
+from ..network.inputs import Inputs, floating_type, materialise, normalise
 from ..runs.derive import Estimate, estimate
 from .predict import timed_as
 
@@ -107,7 +108,7 @@ def measure_network(
     Parameters
     ----------
     model : torch.nn.Module
-        Network with weights; a copy runs, in the mode that the model is in.
+        Network with weights; it runs in its own mode with copies of them, and is put back as it was.
     inputs : tensor, shape, or a list or mapping of those
         Shapes become random numbers (zeros for integers). Every timed call gets a copy of its own.
     device, threads : str, int or None
@@ -141,8 +142,9 @@ def measure_network(
     network = trace(model, inputs, backward=training, dtypes=dtypes)
     settings = replace(for_profile(profile), latency_s=3.0, warmup_s=0.5)
     with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
-        call, make = _whole(model, inputs, dtypes, here.name, training)
-        rows = [{"what": "network", "module": "", "uses": 1} | _times(latency(FreshInputs(here, make), call, settings))]
+        with _whole(model, inputs, dtypes, here.name, training) as (call, make):
+            found = latency(FreshInputs(here, make), call, settings)
+        rows = [{"what": "network", "module": "", "uses": 1} | _times(found)]
         del call, make
         if layers:
             rows += _layers(here, distinct_layers(network), for_profile(profile))
@@ -168,34 +170,46 @@ def _layers(device: Device, uses: dict[Layer, tuple[str, int]], settings: Protoc
     return rows
 
 
+@contextmanager
 def _whole(
     model: "torch.nn.Module", inputs: Inputs, dtypes: Sequence[str], device: str, training: bool
-) -> tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]:
-    """Give a call of a copy of the network, and what makes its positional and keyword arguments anew."""
+) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]]:
+    """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
     import torch
     from torch.utils import _pytree
+
+    from ..network.guard import Guard, unwrapped
+
+    model = unwrapped(model)
+
+    def copied(tensor: torch.Tensor) -> torch.Tensor:
+        new = tensor.detach().clone().to(device)
+        return torch.nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else new
+
+    def make() -> tuple[Any, Any]:
+        with torch.inference_mode(False):
+            return copy.deepcopy((given[0], given[1]))
+
+    def forward(args: Any, kwargs: Any) -> Any:
+        return twin(model)(*args, **kwargs)
+
+    def both(args: Any, kwargs: Any) -> None:
+        with torch.inference_mode(False), torch.enable_grad():
+            outputs = forward(args, kwargs)
+            leaves = _pytree.tree_leaves([outputs, vars(outputs) if hasattr(outputs, "logits") else ()])
+            roots = [t for t in leaves if isinstance(t, torch.Tensor) and t.requires_grad]
+            torch.autograd.backward(roots, [torch.ones_like(t) for t in roots])
+            twin(model).zero_grad(set_to_none=True)
 
     # Tensors made in inference mode could not be differentiated.
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        twin = copy.deepcopy(model).to(device)
-        args, kwargs = normalise(inputs, dtypes)
-        filled = [materialise(v, device) for v in args], {name: materialise(v, device) for name, v in kwargs.items()}
-        given, keyed = _pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), filled)
-
-    def make() -> tuple[Any, Any]:
-        with torch.inference_mode(False):
-            return copy.deepcopy((given, keyed))
-
-    def forward(given: Any, keyed: Any) -> Any:
-        return twin(*given, **keyed)
-
-    def both(given: Any, keyed: Any) -> None:
-        with torch.inference_mode(False), torch.enable_grad():
-            outputs = twin(*given, **keyed)
-            leaves = _pytree.tree_leaves([outputs, vars(outputs) if hasattr(outputs, "logits") else ()])
-            roots = [t for t in leaves if isinstance(t, torch.Tensor) and t.requires_grad]
-            torch.autograd.backward(roots, [torch.ones_like(t) for t in roots])
-            twin.zero_grad(set_to_none=True)
-
-    return both if training else forward, make
+        args, kwargs, _ = normalise(inputs, dtypes)
+        given = materialise([args, kwargs], device, floating_type(model))
+        guard = Guard(model, given)
+        try:
+            twin = guard.exchange(copied)
+            with torch.inference_mode(not training):
+                yield both if training else forward, make
+        finally:
+            guard.put_back()
