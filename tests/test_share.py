@@ -481,3 +481,31 @@ def test_commands(command, refused, good, tmp_path, monkeypatch):
     assert "every byte as written, plausible" in command("verify", "good-run.zip").out
     assert "good-run" in command("import", "good-run.zip", "--into", tmp_path / "runs").out
     assert "exists already" in refused("import", "good-run.zip", "--into", tmp_path / "runs")
+
+
+STRANGEST = "https://evil.example/(a) @_x_ %s: ;+=-- (r) www.evil.example"
+
+
+def test_what_the_chapters_say_of_the_strangest_run_is_text(good, tmp_path):
+    from markdown_it import MarkdownIt
+
+    from alphaflops.chapters import beside, judged, tables
+
+    machine = {**good.meta["machine"], "name": STRANGEST, "cpu": {**good.meta["machine"]["cpu"], "name": STRANGEST}}
+    software = {
+        "python": "3.1.1+_-..",
+        "torch": "2.9.0+_._",
+        "blas": "a.b_c +-",
+        "environment": {"KMP_AFFINITY": "a,b:=_"},
+    }
+    archive = zipped(with_meta(good, machine=machine, software=software), tmp_path / "in.zip")
+    run = share.import_run(archive, into=tmp_path / "runs", trial=share.try_chapters).run
+    pages = [tables.table(beside.cards([run])), tables.loaded([run]), tables.table(judged.quality([run]))]
+    for page in pages:
+        text = str(page.data)
+        tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(text)
+        kinds = {child.type for token in tokens for child in token.children or ()}
+        assert kinds <= {"text", "text_special", "code_inline", "softbreak"}, kinds
+        assert "://" not in text
+    cells = [token.content for token in MarkdownIt("commonmark").enable("table").parse(str(pages[0].data))]
+    assert any("evil" in cell for cell in cells)
