@@ -509,3 +509,20 @@ def test_what_the_chapters_say_of_the_strangest_run_is_text(good, tmp_path):
         assert "://" not in text
     cells = [token.content for token in MarkdownIt("commonmark").enable("table").parse(str(pages[0].data))]
     assert any("evil" in cell for cell in cells)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_measurement_killed_at_any_step_is_whole_or_goes_on(tmp_path):
+    script = Path(__file__).with_name("killed_steps.py")
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout.splitlines()[-1])
+    assert [code for code, *_ in outcomes] == [9] * (len(outcomes) - 1) + [0]
+    assert len(outcomes) > 15
+    assert {whole for _, whole, *_ in outcomes[:-1]} == {False, True}
+    wanted = [
+        experiments.grid("smoke")["row"].head(3).tolist(),
+        ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"],
+    ]
+    assert all(rest == wanted for _, _, *rest in outcomes)
