@@ -1,6 +1,7 @@
 """The second wall: an output that nobody escaped brings no file, no script and no other host into the book."""
 
 import os
+import re
 import shutil
 from importlib.util import find_spec
 
@@ -67,6 +68,7 @@ def bitten(tmp_path_factory):
     table = "\n".join(["| machine | ms |", "| --- | --- |", *(f"| {name} | 1 |" for name in NAMES)])
     outputs = [("text/markdown", name) for name in NAMES] + [("text/markdown", table)]
     outputs += [("text/html", text) for text in (*HTML, *(name for name in NAMES if name.startswith("<")))]
+    outputs += [("text/markdown", "[to this page](00_x.ipynb)")]
     outputs += [("text/html", '<table class="dataframe"><tr><td colspan="2">kept</td></tr></table>')]
     folder = stage(tmp_path_factory.mktemp("bitten"), outputs)
     os.environ["PLANTED"] = SECRET
@@ -88,6 +90,7 @@ def test_no_file_of_the_builder_is_in_the_book(bitten):
 def test_what_is_harmless_is_still_shown(bitten):
     text = (bitten / "notebooks" / "00_x.html").read_text(encoding="utf-8")
     assert '<td colspan="2">kept</td>' in text
+    assert re.search(r'<a [^>]*href="[^"]*"[^>]*><span[^>]*>to this page', text)
     assert "&lt;script&gt;window.bitten = 1&lt;/script&gt;" in text
     assert "/proc/self/environ" in text  # the name, as text
 

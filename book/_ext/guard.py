@@ -64,7 +64,8 @@ def guard(app, doctree):
             node.replace_self(nodes.literal("", node.astext()))
     for output in doctree.findall(lambda one: "cell_output" in getattr(one, "attributes", {}).get("classes", ())):
         for node in list(output.findall(pending_xref)):  # a link to nowhere, which would stop the build
-            if node.get("reftype") == "myst" and not _inside(app, node["reftarget"].partition("#")[0]):
+            target = node["reftarget"].partition("#")[0]
+            if node.get("reftype") == "myst" and target not in app.env.found_docs and not _inside(app, target):
                 node.replace_self(nodes.literal("", f"{node.astext()} {node['reftarget']}"))
     if app.env.docname.startswith("notebooks/"):
         for node in list(doctree.findall(nodes.raw)):
