@@ -5,9 +5,10 @@ import pytest
 
 from alphaflops import measuring as measure
 from alphaflops import read_calibration
-from alphaflops.fitting.bundled import BUNDLED_MODELS, file_name, has_folds
 from alphaflops.paths import data_folder
 from alphaflops.prediction import comparison
+from alphaflops.results.makers import CALIBRATED, calibration_file
+from alphaflops.results.registry import fitted
 from alphaflops.runs import KNOWN_COLUMNS, datasets
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
@@ -39,17 +40,17 @@ def test_reference_runs_hold_every_layer_of_the_paper_on_one_and_on_all_cores():
 def test_calibrations_belong_to_the_data_that_are_here(path):
     found = read_calibration(path)
     name = str(found.run["id"])
-    assert path.name == file_name(name, found.model)
+    assert path.name == calibration_file(name, found.model)
     if not datasets.available(name):
         pytest.skip(f"{name} is neither in a mirror nor downloaded")
-    assert found.run["sha256"] == datasets.load(name).sha256, "run `alphaflops calibrate` and commit data/calibrations"
+    assert found.run["sha256"] == datasets.load(name).sha256, "run `alphaflops refresh calibrations`"
 
 
-def test_every_bundled_run_has_its_calibrations_except_fine_grids():
-    fine = {name for name in datasets.bundled() if not has_folds(datasets.load(name))}
-    wanted = {file_name(run, model) for run in {*datasets.bundled()} - fine for model in BUNDLED_MODELS}
+def test_every_set_at_hand_has_its_calibrations_except_fine_grids():
+    here = {name for name in fitted() if datasets.available(name)}
+    wanted = {calibration_file(run, model) for run in here for model in CALIBRATED}
     assert wanted <= {path.name for path in CALIBRATIONS}
-    assert not {file_name(run, model) for run in fine for model in BUNDLED_MODELS} & {p.name for p in CALIBRATIONS}
+    assert "cpu-1core-fine.json" not in {path.name for path in CALIBRATIONS}
 
 
 def test_every_column_is_described():
