@@ -463,6 +463,10 @@ def test_tables_of_users_are_read(tmp_path, name):
         (USERS.assign(latency_ms=0).to_csv(index=False).encode(), "latency_ms is 0 in row 0"),
         (USERS.assign(latency_ms=[1, None]).to_csv(index=False).encode(), "latency_ms is nan in row 1"),
         (USERS.assign(latency_ms=1.0, line="a\x1b").to_csv(index=False).encode(), "line is 'a\\x1b' in row 0"),
+        (
+            USERS.assign(latency_ms=1.0).to_csv(index=False).replace("1.0\n", "1.0,7\n").encode(),
+            "is no table of layers",
+        ),
         (b"", "is no table"),
         (b"\x00\x01", "is no UTF-8 text"),
     ],

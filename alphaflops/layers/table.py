@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import AlphaflopsError
+from ..files import one_line
 from .counts import COLUMNS, output_size
 from .specs import Conv2d, Dense
 
@@ -142,7 +143,9 @@ def _integers(table: "pd.DataFrame", name: str, where: str) -> "pd.Series[Any]":
     bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)) & (numbers < 2**31))
     if bad.any():
         at = _first(bad)
-        raise AlphaflopsError(f"{where}: {name} is {column.iloc[at]} in row {at}: expected an integer from {least} up")
+        raise AlphaflopsError(
+            f"{where}: {name} is {one_line(column.iloc[at], 60)} in row {at}: expected an integer from {least} up"
+        )
     return numbers.astype(bool if name == "bias" else np.int64)
 
 

@@ -128,7 +128,8 @@ def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFr
     import pandas as pd
 
     try:
-        raw: pd.DataFrame = pd.read_csv(path, usecols=["Latency", *columns, *source.where], **exact_floats())
+        used = ["Latency", *columns, *source.where]
+        raw: pd.DataFrame = pd.read_csv(path, usecols=used, index_col=False, **exact_floats())
         for name, value in source.where.items():
             raw = raw[raw[name] == value]
         numbers: pd.DataFrame = raw[["Latency", *columns]].apply(pd.to_numeric, errors="coerce").astype(float)

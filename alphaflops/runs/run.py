@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,8 +264,12 @@ def parse_table(data: bytes | str, where: str, **form: Any) -> "pd.DataFrame":
     exact = exact_floats() if form.get("decimal", ".") == "." else {}
     source = io.StringIO(data) if isinstance(data, str) else io.BytesIO(data)
     try:
-        table: pd.DataFrame = pd.read_csv(source, dtype=dict.fromkeys(TEXT_COLUMNS, str), **form, **exact)
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # lines with more fields than the first
+            table: pd.DataFrame = pd.read_csv(
+                source, dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
+            )
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise AlphaflopsError(f"{where} is no table of layers: {files.one_line(error)}") from error
     return table
 
