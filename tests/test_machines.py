@@ -106,14 +106,13 @@ def test_unknown_networks_are_one_line():
     assert list(machine.choose_networks(("VGG-16",))) == ["VGG-16"]
 
 
-def test_what_depends_on_the_calibration_is_fitted_anew(written, own_run, monkeypatch):
+def test_what_depends_on_the_calibration_stands_in_a_file_beside_the_measured(written, own_run, monkeypatch):
     monkeypatch.setattr(machine, "shared_error_of", lambda run, model: 0.5)
-    calibration = read_calibration(written[1][2])
-    assert read_operators(machine.refit(own_run, calibration, written[0])).rho == 0.5
-    stranger = Run({**own_run.meta, "run_id": "stranger"}, own_run.table)
-    assert machine.refit(stranger, calibration, written[0]) is None
-    changed = Run(own_run.meta, own_run.table.assign(latency_ms=2 * own_run.table["latency_ms"]))
-    assert machine.refit(changed, calibration, written[0]) is None
+    path = written[1][0]
+    measured = path.read_bytes()
+    machine.with_fits(read_operators(path), own_run, read_calibration(written[1][2])).write(path)
+    assert path.read_bytes() == measured
+    assert read_operators(path).rho == 0.5
 
 
 def test_errors_that_lines_have_in_common_are_shared(meta):

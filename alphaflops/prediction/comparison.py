@@ -11,7 +11,7 @@ from ..layers import COLUMNS, Conv2d, Layer, from_row
 from ..paths import data_folder
 from ..runs.datasets import load
 from .estimating import find_calibration, report_on
-from .operators import is_depthwise, operators_folder, read_operators
+from .operators import FITS, is_depthwise, operators_folder, read_operators
 from .predict import Predictor
 from .timing import distinct_layers
 from .zoo import NETWORKS
@@ -33,7 +33,7 @@ MEASURES: Final = {
 
 def measured_networks() -> list[str]:
     """List the runs for whose machine operators and whole networks were measured too, by run id."""
-    operators = {path.stem for path in operators_folder().glob("*.json")}
+    operators = {path.stem for path in operators_folder().glob("*.json") if not path.name.endswith(FITS)}
     return sorted(path.stem for path in (data_folder() / "networks").glob("*.csv") if path.stem in operators)
 
 

@@ -21,7 +21,7 @@ from ..network.inputs import Shape
 from ..paths import data_folder
 from . import curves
 from .correction import fit_correction
-from .operators import OperatorTable, family_by_name, read_operators
+from .operators import OperatorTable, family_by_name
 from .predict import shared_error_of
 from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
@@ -174,11 +174,3 @@ def with_fits(table: OperatorTable, run: "Run", calibration: Calibration) -> Ope
     """Give the table with what depends on the run's calibration: the correction, and the share of errors in common."""
     rho = round(shared_error_of(run, calibration.model), 3)
     return replace(table, rho=rho, correction=fit_correction(calibration, table.layers))
-
-
-def refit(run: "Run", calibration: Calibration, folder: Path | None = None) -> Path | None:
-    """Fit anew what the table of a run in a data folder takes from its calibration; None where it has no table."""
-    path = (folder or data_folder()) / "operators" / f"{run.id}.json"
-    if not path.is_file() or (table := read_operators(path)).run.get("sha256") != run.sha256:
-        return None
-    return with_fits(table, run, calibration).write(path)

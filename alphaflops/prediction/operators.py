@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
-from ..files import from_json, read_json, to_json, write_atomic
+from ..files import from_json, json_bytes, read_json, to_json, write_atomic
 from ..layers import Conv2d
 from ..network.families import FAMILIES
 from ..paths import data_folder
 from .correction import Correction
 
 SCHEMA: Final = 4
+FITS: Final = ".fits.json"
+"""Ending of the file beside a table with what follows from it and the run's calibration."""
 KIND: Final = "alphaflops-operators"
 DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
 POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
@@ -136,12 +138,15 @@ class OperatorTable:
         return _sum_of(self.depthwise, DEPTHWISE_TERMS, depthwise_terms(layer), "depthwise fit")
 
     def write(self, path: Path | str) -> Path:
-        """Write as JSON, a line for each part, and give the path."""
+        """Write what was measured as JSON, a line for each part, and what was fitted beside it; give the first path."""
+        path = Path(path)
         content = {"kind": KIND, "schema": SCHEMA} | to_json(self)
+        fits = {key: content.pop(key) for key in ("rho", "correction")}
         lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-        return Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+        write_atomic(path.with_suffix(FITS), json_bytes(fits))
+        return path
 
 
 def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[float], source: str) -> Guess:
@@ -182,6 +187,8 @@ def read_operators(path: Path | str) -> OperatorTable:
     content = read_json(Path(path))
     if (content.pop("kind", None), content.pop("schema", None)) != (KIND, SCHEMA):
         raise AlphaflopsError(f"{path} is no operator table of schema {SCHEMA}: measure the operators again")
+    fits = Path(path).with_suffix(FITS)
+    content |= read_json(fits) if fits.is_file() else {}
     table = from_json(OperatorTable, content, str(path))
     for name, curve in table.curves.items():
         if not curve.ms or len(curve.bytes) != len(curve.ms) or min(*curve.bytes, *curve.ms) <= 0:
@@ -191,8 +198,10 @@ def read_operators(path: Path | str) -> OperatorTable:
 
 def bundled_operators(run_sha256: str) -> OperatorTable | None:
     """Give the bundled table that belongs to a run, known by its hash; None where there is none."""
-    tables = map(read_operators, sorted(operators_folder().glob("*.json")))
-    return next((table for table in tables if table.run.get("sha256") == run_sha256), None)
+    for path in sorted(operators_folder().glob("*.json")):
+        if not path.name.endswith(FITS) and (table := read_operators(path)).run.get("sha256") == run_sha256:
+            return table
+    return None
 
 
 def family_by_name(name: str) -> str:

@@ -161,7 +161,8 @@ class Report:
         figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * len(shown)), layout="constrained")
         axes = figure.subplots()
         colours = [style.BLUE] * (len(shown) - bool(rest)) + [style.GREY] * bool(rest)
-        sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
+        if shown:
+            sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
         axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {label.split(' ')[-1]}")
         return figure
 

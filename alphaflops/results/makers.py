@@ -2,19 +2,23 @@
 
 from dataclasses import replace
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..claims import table as claimed
 from ..costs import OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, calibrate, score
+from ..fitting import Calibration, calibrate, read_calibration, score
 from ..fitting.dissect import dissect, insight
 from ..fitting.scoring import errors, fitted, identical
 from ..layers import macs
+from ..paths import data_folder
+from ..prediction import comparison, read_operators
+from ..prediction.machine import with_fits
+from ..prediction.operators import FITS
 from ..runs import Run, datasets
 from ..runs.sources import AUTHORS
 
@@ -198,6 +202,21 @@ def calibration_file(run: str, chosen: str) -> str:
     return f"{run}.json" if chosen == CALIBRATED[0] else f"{run}-{chosen.replace('+', '-')}.json"
 
 
+def operators(name: str, part: str) -> Rows:
+    """Fit what estimates of networks take from the operators of a machine and the calibration of its run."""
+    folder = data_folder()
+    calibration = read_calibration(folder / "calibrations" / calibration_file(name, CALIBRATED[0]))
+    measured = read_operators(folder / "operators" / f"{name}.json")
+    found = with_fits(measured, datasets.load(name), calibration)
+    kinds = found.correction.kinds.items() if found.correction else ()
+    rows: Rows = [{"kind": k, "low_factor": s.low_factor, "high_factor": s.high_factor} for k, s in kinds]
+    rows = [{"kind": "all", "rho": found.rho}, *rows]
+    with TemporaryDirectory() as place:
+        text = found.write(Path(place) / "x.json").with_suffix(FITS).read_text(encoding="utf-8")
+    rows[0][FILE] = (f"operators/{name}{FITS}", text)
+    return rows
+
+
 def claims(name: str, part: str) -> Rows:
     """Judge every claim on a set, held-out errors taken from the scores."""
     from .tables import read
@@ -206,7 +225,7 @@ def claims(name: str, part: str) -> Rows:
     held = known[(known["cv"] == "random") & (known["run"] == name)].set_index("model")["mape_pct"]
     authors = datasets.authors() if name != AUTHORS else None
     runs = [datasets.load(name).ok, *([authors] if authors else [])]
-    table = import_module("alphaflops.claims").table(runs, error_of=lambda run, model: held.get(model, np.nan))
+    table = claimed(runs, error_of=lambda run, model: held.get(model, np.nan))
     kept = ["claim", "verdict", "value", "reason"]
     return plain_rows(table.loc[table["run"] == name, kept])
 
@@ -235,8 +254,7 @@ def figures(name: str, part: str) -> Rows:
 
 def networks(name: str, part: str) -> Rows:
     """Predict the networks that were measured on the machine of a run."""
-    compared = import_module("alphaflops.prediction.comparison")
-    found = compared.comparison(compared.traced(), [name]).drop(columns="run")
+    found = comparison.comparison(comparison.traced(), [name]).drop(columns="run")
     return plain_rows(found)
 
 

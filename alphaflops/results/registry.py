@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 from ..costs import MODEL_NAMES
 from ..errors import AlphaflopsError
+from ..prediction.comparison import measured_networks
 from ..runs import datasets
 from ..runs.sources import AUTHORS, OWN
 from . import makers
@@ -86,8 +86,7 @@ def shown() -> list[str]:
 
 def timed_networks() -> list[str]:
     """Name the runs on whose machine whole networks were timed too."""
-    found: list[str] = import_module("alphaflops.prediction.comparison").measured_networks()
-    return found
+    return measured_networks()
 
 
 RESULTS: Final = {
@@ -99,11 +98,15 @@ RESULTS: Final = {
         Result("coverage", makers.coverage, scored),
         Result("learning", makers.learning, fitted),
         Result("calibrations", makers.calibrations, fitted),
+        Result(
+            "operators", makers.operators, timed_networks, (*BASE, "prediction"),
+            needs=("calibrations",), beside=("operators/{}.json",),
+        ),
         Result("claims", makers.claims, datasets.names, (*BASE, "claims"), needs=("scores",), also=(AUTHORS,)),
         Result("figures", makers.figures, shown, digits=6, tolerance=1e-5),
         Result(
             "networks", makers.networks, timed_networks, (*BASE, "network", "prediction"),
-            needs=("calibrations",), beside=("networks/{}.csv", "operators/{}.json"),
+            needs=("operators",), beside=("networks/{}.csv", "operators/{}.json"),
         ),
     )
 }  # fmt: skip
