@@ -122,7 +122,7 @@ def test_networks_that_do_nothing_have_reports(model, shape):
         assert report._repr_html_().count("total") == 1
         assert "nan" not in str(report)
         assert len(repr(report)) < 1000
-        assert report.plot().axes[0].get_title().startswith(f"{type(model).__name__}: 0 ")
+        assert report.plot().axes[0].get_title(loc="left").startswith(f"{type(model).__name__}: 0 ")
 
 
 def test_names_are_shown_as_they_are():

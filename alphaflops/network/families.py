@@ -152,9 +152,8 @@ def _touched(tensor: Any) -> int:
     """Bytes of a tensor, an expanded axis (stride 0) once."""
     if tensor.is_nested or str(tensor.layout) != "torch.strided":
         return int(tensor.numel() * tensor.itemsize)
-    return prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0) * int(
-        tensor.itemsize
-    )
+    sizes = (int(n) for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0)
+    return prod(sizes) * int(tensor.itemsize)
 
 
 def bytes_touched(name: str, inputs: list[Any], outputs: list[Any]) -> int:

@@ -156,14 +156,15 @@ class Report:
         column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
         shown = {_end(mathtext(name) or "(network)"): value for name, value in sums.head(largest).items()}
-        if rest := len(sums) - largest if len(sums) > largest else 0:
+        if rest := max(len(sums) - largest, 0):
             shown[f"{rest} others"] = sums.iloc[largest:].sum()
         figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * len(shown)), layout="constrained")
         axes = figure.subplots()
         colours = [style.BLUE] * (len(shown) - bool(rest)) + [style.GREY] * bool(rest)
         if shown:
             sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
-        axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {label.split(' ')[-1]}")
+        unit = "ms" if self.calibration else "MACs"
+        axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {unit}")
         return figure
 
 
