@@ -34,7 +34,14 @@ from alphaflops.prediction.comparison import (
 from alphaflops.prediction.correction import Correction, Smooth, fit_correction, fit_smooth
 from alphaflops.prediction.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
 from alphaflops.prediction.estimating import find_calibration
-from alphaflops.prediction.operators import DEPTHWISE_TERMS, Curve, depthwise_terms, is_depthwise, operators_folder
+from alphaflops.prediction.operators import (
+    DEPTHWISE_TERMS,
+    FITS,
+    Curve,
+    depthwise_terms,
+    is_depthwise,
+    operators_folder,
+)
 from alphaflops.prediction.predict import shared_error, timed_as, total_interval
 from alphaflops.prediction.timing import distinct_layers
 
@@ -430,7 +437,7 @@ def test_operator_tables_survive_a_file_and_refuse_damage(operators, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(AlphaflopsError, match="'relu' is damaged"):
         read_operators(path)
-    path.write_text(json.dumps(json.loads(operators.write(path).read_text()) | {"correction": {"model": "best"}}))
+    operators.write(path).with_suffix(FITS).write_text(json.dumps({"rho": 1.0, "correction": {"model": "macs"}}))
     with pytest.raises(AlphaflopsError, match="reference is missing"):
         read_operators(path)
     path.write_text("{")
