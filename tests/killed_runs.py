@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fake_device import FakeDevice
 
-from alphaflops import experiments
+from alphaflops import AlphaflopsError, experiments
 from alphaflops import measuring as measure
 from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
@@ -75,11 +75,69 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
     }
 
 
+CALLS = ("replace", "rename", "link", "unlink", "fsync", "mkdir", "open", "ftruncate")
+"""Calls of the system that change what is on disk, or promise that it stays."""
+
+
+def killed_after(nth: int) -> None:
+    """Let this process be killed right after its `nth` call of `CALLS`."""
+    count = 0
+
+    def deadly(real):
+        def call(*args, **keys):
+            nonlocal count
+            count += 1
+            last = count == nth
+            try:
+                return real(*args, **keys)
+            finally:
+                if last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, deadly(getattr(os, name)))
+
+
+def every_write(base: Path, prepare) -> list[dict]:
+    """Kill a run of two layers after each write, and describe what is there, and what the next call makes of it."""
+    found, grid = [], experiments.grid("smoke").iloc[:2]
+    for nth in range(1, 1000):
+        folder = base / str(nth)
+        there = prepare(folder)
+
+        def work(folder=folder, nth=nth) -> None:
+            killed_after(nth)
+            session.run(grid, folder, OPTIONS, device=FakeDevice())
+
+        _, status = os.waitpid(forked(work), 0)
+        if not os.WIFSIGNALED(status):
+            return found
+        read = state = None
+        with contextlib.suppress(AlphaflopsError):
+            state = measure.verify(folder).state
+            read = len(Run.read(folder).table)
+        run = session.run(grid, folder, OPTIONS, device=FakeDevice(seed=1))
+        left = sorted(p.name for p in folder.iterdir() if not p.name.startswith((".lock", ".alphaflops-")))
+        found.append({"there": there, "read": read, "state": state, "rows": len(run.table), "files": left})
+    return found
+
+
+def one_row(folder: Path) -> int:
+    """Leave a finished run of one layer."""
+    return len(session.run(experiments.grid("smoke").iloc[:1], folder, OPTIONS, device=FakeDevice()).table)
+
+
 def main() -> None:
     """Weigh the journal of an uninterrupted run, then kill at all of its bytes: a busy machine changes nothing."""
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     grid = experiments.grid("smoke")
+    if trials == 0:
+        one_row(base / "warm")
+        print(json.dumps([every_write(base / "new", lambda _: 0), every_write(base / "more", one_row)]))
+        return
     whole = session.run(grid, base / "whole", OPTIONS, device=FakeDevice())  # loads everything before the forks
     size = watch(started(base / "again"), base / "again", float("inf"))
     kills = [(moments.uniform(0, 1.1 * size), moments.uniform(0, 0.003)) for _ in range(trials)]

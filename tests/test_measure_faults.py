@@ -22,6 +22,7 @@ from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
 
 HERE = Path(__file__).parent
+FILES = ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"]
 NO_ROWS = journal.Header(journal.VERSION, {}, {}, [], [])
 GRID = experiments.grid("smoke").iloc[:8]
 OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=3)
@@ -60,17 +61,23 @@ def memory_folder(tmp_path):
         yield Path(folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fifty_kills_lose_and_repeat_nothing(memory_folder):
+def killed(folder, trials):
+    """What `killed_runs.py` found in so many trials."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "killed_runs.py"), str(memory_folder), "50"],
+        [sys.executable, str(HERE / "killed_runs.py"), str(folder), str(trials)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fifty_kills_lose_and_repeat_nothing(memory_folder):
+    found = killed(memory_folder, 50)
     rows, order = found["whole"]
     assert len(found["trials"]) == 50
     for trial in found["trials"]:
@@ -78,8 +85,23 @@ def test_fifty_kills_lose_and_repeat_nothing(memory_folder):
         assert trial["order"] == order
         assert trial["kept_same"]
         assert trial["problems"] == []
-        assert trial["files"] == ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"]
+        assert trial["files"] == FILES
     assert len({trial["kept"] for trial in found["trials"]}) > 10  # the kills did hit many moments
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_write_leaves_nothing_half_written_that_is_taken_for_whole(memory_folder):
+    new, more = killed(memory_folder, 0)
+    assert len(new) > 30
+    assert len(more) > 30
+    for trial in (*new, *more):
+        assert trial["read"] in ((None, 2) if trial["there"] == 0 else (None, 1, 2))  # what was there before, or all
+        assert trial["state"] != "finished" or trial["read"] is not None
+        assert trial["rows"] == 2
+        assert trial["files"] == FILES
+    assert any(trial["read"] is None for trial in more)
+    assert any(trial["read"] == 1 for trial in more)  # readable as it was while rows are added
 
 
 def test_interrupted_run_resumes_in_the_same_order(tmp_path):

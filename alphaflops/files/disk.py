@@ -20,6 +20,10 @@ PREFIX: Final = ".alphaflops-"
 STALE_S: Final = 3600.0
 """Age from which on a temporary file of a process that was killed is removed (s)."""
 
+SYSTEM: Final = (("/", "dev"), ("/", "proc"))
+MEMORY: Final = ("/", "dev", "shm")
+"""Where a name stands for a device, and the part of it that holds plain files."""
+
 LARGEST: Final = 2**26
 """Most bytes that are read of a file unless the caller knows better."""
 
@@ -113,7 +117,7 @@ def _write(path: Path, data: bytes, new: bool) -> None:
     old = path.stat() if path.exists() else None
     if not path.name or (old and stat.S_ISDIR(old.st_mode)):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if (old and not stat.S_ISREG(old.st_mode)) or path.parts[:2] in (("/", "dev"), ("/", "proc")):
+    if (old and not stat.S_ISREG(old.st_mode)) or (path.parts[:2] in SYSTEM and path.parts[:3] != MEMORY):
         with path.open("wb", buffering=0) as handle:
             handle.write(data)
         return
