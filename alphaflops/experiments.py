@@ -278,8 +278,6 @@ def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
 def grid(what: str = "paper", profile: str = "paper") -> "pd.DataFrame":
     """Give the layers of a figure or of a whole profile as a table, in the order of the figures.
 
-    Parameters are those of `select`; the columns those of `table`.
-
     Examples
     --------
     >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper"))

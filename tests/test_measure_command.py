@@ -336,7 +336,7 @@ def shown(stream):
 
 def test_progress_on_a_terminal_and_in_a_pipe(monkeypatch):
     bar, text = shown(io.StringIO())
-    assert (type(bar), text) == (progress.Quiet, "")
+    assert (type(bar), text) == (progress.Progress, "")
     bar, text = shown(Terminal())
     assert isinstance(bar, progress.Bar)
     assert "/10" in text

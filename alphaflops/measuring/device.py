@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..host import cache_bytes, memory_bytes
 from ..layers import Dense, Layer
@@ -57,39 +57,7 @@ def layer_call(layer: Layer, make: Make, memory_format: str = "contiguous") -> t
     return partial(torch.nn.functional.conv2d, x, w, b, *rest), x
 
 
-class Device(Protocol):
-    """What the runner needs from a device."""
-
-    name: str
-    kind: str
-    watch: Watch
-
-    def clock_ns(self) -> int:
-        """Monotonic clock (ns)."""
-
-    def prepare(self, layer: Layer) -> Call:
-        """Allocate a layer's tensors and give a function that runs it once."""
-
-    def calls_ns(self, call: Call, n: int) -> list[int]:
-        """Time `n` calls, each alone and synchronised (ns)."""
-
-    def block_ns(self, call: Call, n: int) -> int:
-        """Time `n` calls in a row, synchronised at the end (ns)."""
-
-    def free_bytes(self) -> int | None:
-        """Memory that could be allocated now (bytes)."""
-
-    def release(self) -> None:
-        """Give back what the last layer held."""
-
-    def explain(self, error: Exception) -> tuple[str, str]:
-        """Sort an error into a status and a one-line message."""
-
-    def alive(self) -> bool:
-        """Tell whether the device still answers."""
-
-
-class TorchDevice:
+class Device:
     """The CPU, and what the other torch devices share with it."""
 
     kind = "cpu"
@@ -213,7 +181,7 @@ class TorchDevice:
         return True
 
 
-class CudaDevice(TorchDevice):
+class CudaDevice(Device):
     """One NVIDIA (or ROCm) GPU: calls between synchronisations, blocks between device events."""
 
     kind = "cuda"
@@ -255,7 +223,7 @@ class CudaDevice(TorchDevice):
         self.torch.cuda.empty_cache()
 
 
-class MpsDevice(TorchDevice):
+class MpsDevice(Device):
     """The GPU of an Apple computer; blocks are timed by the wall clock around one synchronisation."""
 
     kind = "mps"

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 CLOCK_SHARE = 0.75
 """A clock under this share of the best of the run counts as throttled (as nvbench does)."""
@@ -25,22 +25,6 @@ THROTTLE_BITS = {
     0x80: "power-brake",
 }
 """Bits of NVML's clock event reasons that slow work down; idle, application and display clocks are left out."""
-
-
-class Sensors(Protocol):
-    """Readings of one instant, behind which a test can put a planted machine."""
-
-    def busy_s(self) -> float | None:
-        """Busy time of all cores since boot, stolen time included (s)."""
-
-    def own_s(self) -> float:
-        """Busy time of this process on all cores (s)."""
-
-    def now_s(self) -> float:
-        """Monotonic time (s)."""
-
-    def read(self) -> dict[str, Any]:
-        """Clocks, temperature, power or energy, and throttle reasons now."""
 
 
 def _number(path: Path) -> float | None:
@@ -143,7 +127,7 @@ class GpuSensors(CpuSensors):
 class Watch:
     """Watches one row after another; keeps what it needs to compare (best clock, recent busy times)."""
 
-    sensors: Sensors
+    sensors: CpuSensors
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     _best: dict[str, float] = field(default_factory=dict)
     _start: dict[str, Any] = field(default_factory=dict)

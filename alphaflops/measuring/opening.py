@@ -8,7 +8,7 @@ from typing import Any
 from .. import host
 from ..errors import AlphaflopsError
 from ..host import nvml, nvml_handle
-from .device import CudaDevice, Device, MpsDevice, TorchDevice
+from .device import CudaDevice, Device, MpsDevice
 from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
 
@@ -90,5 +90,5 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
             library = stack.enter_context(nvml())
             handle = nvml_handle(library, int(index)) if library else None
             sensors = GpuSensors(library, handle) if handle else sensors
-        devices = {"cpu": TorchDevice, "cuda": CudaDevice, "mps": MpsDevice}
+        devices = {"cpu": Device, "cuda": CudaDevice, "mps": MpsDevice}
         yield devices[kind](name, settings, Watch(sensors))

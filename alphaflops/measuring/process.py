@@ -17,7 +17,7 @@ from ..errors import AlphaflopsError
 from ..files import from_json, one_line, to_json
 from ..runs import Run
 from .header import Options
-from .progress import Progress, Quiet, for_stream
+from .progress import Progress, for_stream
 from .protocol import ALLOCATOR
 from .session import Interrupted, resume, rows_of, run
 
@@ -112,7 +112,7 @@ def measure(
     host.threads(threads)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="alphaflops-"), f"run-{_now()}")
     request = {"out": str(folder), "options": to_json(options), "rows": rows.to_dict(orient="records")}
-    _supervise(request, for_stream() if progress else Quiet())
+    _supervise(request, for_stream() if progress else Progress())
     found = Run.read(folder)
     if out is None:
         shutil.rmtree(folder.parent, ignore_errors=True)
@@ -131,7 +131,7 @@ def go_on(out: Path | str, progress: bool = True, **changes: Any) -> Run:
     Interrupted, AlphaflopsError
         As `measure`; also if the folder holds no unfinished run.
     """
-    _supervise({"out": str(out), "changes": to_json(changes)}, for_stream() if progress else Quiet())
+    _supervise({"out": str(out), "changes": to_json(changes)}, for_stream() if progress else Progress())
     return Run.read(out)
 
 
@@ -203,7 +203,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-class _Teller:
+class _Teller(Progress):
     """Tells the process that waits; when that is gone, this one stops in good order."""
 
     def __init__(self, handle: int) -> None:
@@ -221,9 +221,6 @@ class _Teller:
 
     def row(self, *what: Any) -> None:
         self.tell(row=what)
-
-    def close(self) -> None:
-        pass
 
 
 def worker() -> int:

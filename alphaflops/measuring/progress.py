@@ -3,11 +3,11 @@
 import sys
 import warnings
 from importlib.util import find_spec
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 
-class Progress(Protocol):
-    """What a session tells while it works."""
+class Progress:
+    """What a session tells while it works; this one says nothing."""
 
     def start(self, total: int, done: int) -> None:
         """Begin; `done` of `total` rows are there already."""
@@ -19,25 +19,12 @@ class Progress(Protocol):
         """End, however it ended."""
 
 
-class Quiet:
-    """Says nothing."""
-
-    def start(self, total: int, done: int) -> None:
-        """Begin."""
-
-    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
-        """Take note of nothing."""
-
-    def close(self) -> None:
-        """End."""
-
-
 def describe(label: str, ms: float, half_width: float) -> str:
     """One layer and its interval in a few words."""
     return f"{label}: {ms:.4g} ms ± {100 * half_width:.1f} %" if ms == ms else f"{label}: no time"
 
 
-class Line:
+class Line(Progress):
     """One line, rewritten: rows done, time left, the last layer and its interval."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -62,7 +49,7 @@ class Line:
         self._stream.flush()
 
 
-class Bar:
+class Bar(Progress):
     """The same through tqdm, which draws a widget in a notebook."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -96,5 +83,5 @@ def for_stream(stream: TextIO | None = None) -> Progress:
     """Choose by what `stream` (stderr by default) is."""
     stream = stream or sys.stderr
     if not (stream.isatty() or _in_notebook()):
-        return Quiet()
+        return Progress()
     return Bar(stream) if find_spec("tqdm") else Line(stream)

@@ -26,7 +26,7 @@ from .finish import finish, reopened
 from .header import Options, check_same, metadata
 from .journal import Contents, Entry, Header, Journal
 from .opening import choose, opened
-from .progress import Progress, Quiet
+from .progress import Progress
 from .sampling import time_layer
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run(
     """
     options = options or Options()
     rows = rows_of(layers)
-    return _work(Path(out), options, choose_rows(rows) if options.energy else rows, progress or Quiet(), device)
+    return _work(Path(out), options, choose_rows(rows) if options.energy else rows, progress or Progress(), device)
 
 
 def resume(
@@ -119,7 +119,7 @@ def resume(
     out, changes = Path(out), dict(changes or {})
     where = f"{out / journals.JOURNAL_FILE}: header: options"
     options = from_json(Options, {**journals.read(out).header.options, **to_json(changes)}, where)
-    return _work(out, options, None, progress or Quiet(), device)
+    return _work(out, options, None, progress or Progress(), device)
 
 
 def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Contents | None, dict[str, Any]]:
