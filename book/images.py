@@ -12,6 +12,7 @@ from alphaflops.chapters import frames
 from alphaflops.style import GREEN, INK
 
 OUT = Path(__file__).parent / "_static"
+SCREENSHOTS = Path(__file__).parent / "screenshots"
 SHOTS = {
     "front-desktop": ("notebooks/00_verdict.html", 1280, 1100, 1),
     "front-phone": ("notebooks/00_verdict.html", 360, 1100, 1),
@@ -42,7 +43,7 @@ def screenshots(html: Path) -> None:
     """Photograph pages of a built book."""
     from playwright.sync_api import sync_playwright
 
-    (OUT / "screenshots").mkdir(exist_ok=True)
+    SCREENSHOTS.mkdir(exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -52,7 +53,7 @@ def screenshots(html: Path) -> None:
             page.goto((html / page_name).resolve().as_uri())
             page.wait_for_function("window.MathJax === undefined || window.MathJax.startup?.promise !== undefined")
             page.wait_for_timeout(700)
-            page.screenshot(path=OUT / "screenshots" / f"{name}.png")
+            page.screenshot(path=SCREENSHOTS / f"{name}.png")
             page.close()
         browser.close()
 

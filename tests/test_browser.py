@@ -242,7 +242,7 @@ def test_pages_load_within_a_second(site, browser, record_property):
 
 def test_pointer_names_the_layer_and_escape_hides_it(site, browser):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto((site / "notebooks" / "08_physical_limits.html").as_uri())
+    page.goto((site / "notebooks" / "90_data.html").as_uri())
     script = page.locator("script.hover-points").first
     points = json.loads(script.text_content())
     assert len(points) >= 721
@@ -260,23 +260,9 @@ def test_pointer_names_the_layer_and_escape_hides_it(site, browser):
     page.close()
 
 
-@pytest.mark.parametrize("figure", ["fig-scorecard", "fig-scorecard-figures"])
-def test_pointer_names_a_cell_of_the_scorecard(site, browser, figure):
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto((site / "notebooks" / "07_scorecard.html").as_uri())
-    points = json.loads(page.locator(f"script.hover-points[data-figure={figure}]").text_content())
-    image = page.locator(f"#{figure} img")
-    image.scroll_into_view_if_needed()
-    box = image.bounding_box()
-    for x, y, text in (points[0], points[-1]):
-        image.hover(position={"x": x * box["width"], "y": y * box["height"]})
-        assert page.locator(".hover-tip:visible").inner_text() == text
-    page.close()
-
-
 def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
     page = browser.new_page(viewport={"width": 360, "height": 740})
-    page.goto((site / "notebooks" / "10_claims.html").as_uri())
+    page.goto((site / "notebooks" / "08_claims.html").as_uri())
     box = page.locator(".pst-scrollable-table-container").first
     width, content, shade = box.evaluate("(e) => [e.clientWidth, e.scrollWidth, getComputedStyle(e).backgroundImage]")
     assert content > width
@@ -284,13 +270,11 @@ def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
     page.close()
 
 
-@pytest.mark.parametrize(
-    "name", ["06_calibration", "07_scorecard", "10_claims", "11_whole_networks", "12_your_machine"]
-)
+@pytest.mark.parametrize("name", ["05_dissection", "06_scores", "08_claims", "11_networks", "90_data"])
 def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
     page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto((site / "notebooks" / f"{name}.html").as_uri())
-    boxes = page.locator(".pst-scrollable-table-container:has(> table.wide)")
+    boxes = page.locator(".pst-scrollable-table-container:has(> table > thead > tr > :nth-child(4))")
     assert boxes.count() > 0
     for box in boxes.all():
         left, right, cell, covered = box.evaluate("""(e) => {
@@ -306,7 +290,7 @@ def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
     page.close()
 
 
-@pytest.mark.parametrize("name", ["notebooks/03_formula", "notebooks/06_calibration"])
+@pytest.mark.parametrize("name", ["notebooks/02_formula", "notebooks/03_kernels"])
 def test_displayed_formulas_fit_a_phone(site, browser, name):
     page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto((site / f"{name}.html").as_uri())
@@ -322,7 +306,7 @@ def test_hidden_code_opens_and_can_be_copied(site, browser):
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.goto((site / "notebooks" / "02_kernels.html").as_uri())
+    page.goto((site / "notebooks" / "03_kernels.html").as_uri())
     for folded in page.locator("details.hide").all():
         code = folded.locator("pre")
         assert not code.is_visible()
@@ -337,7 +321,7 @@ def test_hidden_code_opens_and_can_be_copied(site, browser):
 
 def test_every_button_of_the_frame_does_something(site, browser):
     page = browser.new_page(viewport={"width": 360, "height": 740})
-    page.goto((site / "notebooks" / "02_kernels.html").as_uri())
+    page.goto((site / "notebooks" / "03_kernels.html").as_uri())
     does = {
         "Toggle primary sidebar": "document.querySelector('#pst-primary-sidebar-modal').open",
         "Toggle secondary sidebar": "document.querySelector('#pst-secondary-sidebar-modal').open",
@@ -358,7 +342,7 @@ def test_every_button_of_the_frame_does_something(site, browser):
 def test_without_scripts_pages_are_complete_and_the_calculator_says_what_to_do(site, browser):
     context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
     page = context.new_page()
-    for name in ("00_intro", "07_scorecard", "08_physical_limits"):
+    for name in ("00_verdict", "06_scores", "90_data"):
         page.goto((site / "notebooks" / f"{name}.html").as_uri())
         assert page.locator("figure img").first.is_visible()
         assert page.locator(".hover-tip:visible").count() == 0
