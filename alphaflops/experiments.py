@@ -217,7 +217,6 @@ BY_NAME = {experiment.name: experiment for experiment in (*PAPER, *REPLICATION)}
 
 TABLE_MACS = 163_840_000
 """Size of the layers in the table of the paper's Figure 1a (MAC): 327.68 million FLOPs."""
-
 QUICK_POINTS, SMOKE_POINTS = 6, 2
 
 
