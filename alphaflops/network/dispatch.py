@@ -125,6 +125,8 @@ class Recorder(TorchDispatchMode):
         Of the innermost module that an error left.
     drew, read : bool
         Whether random numbers with values were drawn, and whether values decided what to do.
+    unused : list of str
+        Names of the parameters that no operator was given, once all is put back.
     made : list of weak references
         Tensors that operators gave.
     """
@@ -138,6 +140,7 @@ class Recorder(TorchDispatchMode):
         self.running: list[tuple[tuple[str, str, int], int, Any]] = []
         self.failed: tuple[BaseException | None, tuple[str, str, int], Any] | None = None
         self.drew = self.read = False
+        self.unused: list[str] = []
         self.made: list[weakref.ref[torch.Tensor]] = []
         self._names = {module: name for name, module in model.named_modules()}
         self._types = {name: type(module).__name__ for module, name in self._names.items()}
@@ -166,16 +169,12 @@ class Recorder(TorchDispatchMode):
         for handle in self._handles:
             handle.remove()
 
-    @property
-    def unused(self) -> list[str]:
-        """Names of the parameters that no operator was given."""
-        return [name for name, t in self.weights.items() if t.numel() and storage(t) not in self._used]
-
     def put_back(self) -> None:
-        """Give weights that were written to their values again."""
-        with torch.no_grad():
-            for memory, kept in self._written.items():
-                self._shared[memory].untyped_storage().copy_(kept)
+        """Give weights that were written to their values again, and let go of all."""
+        for memory, kept in self._written.items():
+            self._shared[memory].untyped_storage().copy_(kept)
+        self.unused = [name for name, t in self.weights.items() if t.numel() and storage(t) not in self._used]
+        self.weights, self._shared = dict.fromkeys(self.weights, torch.empty(0)), {}
 
     def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
         name = self._names.get(module)
@@ -245,7 +244,11 @@ class Recorder(TorchDispatchMode):
         outputs = _tensors(out)
         self.made += map(weakref.ref, outputs)
         self.read |= bool(_READS & set(func.tags))
-        self.drew |= _DRAWS in func.tags and not all(t.is_meta or isinstance(t, FakeTensor) for t in outputs)
+        self.drew |= (
+            family != COUNTED
+            and _DRAWS in func.tags
+            and not all(t.is_meta or isinstance(t, FakeTensor) for t in outputs)
+        )
         if family != "free":
             self._record(func, key, family, args, kwargs, (inputs, outputs, memories), out)
         return out
@@ -286,8 +289,10 @@ class Recorder(TorchDispatchMode):
         self, func: Any, key: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], seen: Any, out: Any
     ) -> None:
         inputs, outputs, memories = seen
-        if not func._schema.is_mutable and outputs and family != COUNTED and memories >= {storage(t) for t in outputs}:
-            return  # a view
+        if not func._schema.is_mutable and outputs and family != COUNTED:
+            alias = all(result.alias_info for result in func._schema.returns)
+            if alias or memories >= {storage(t) for t in outputs}:
+                return  # a view
         macs, layers = _count(func, args, kwargs, out) if family == COUNTED else (0, [])
         pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
         taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0

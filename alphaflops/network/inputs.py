@@ -134,7 +134,7 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], di
 
 def floating_type(model: "torch.nn.Module") -> str:
     """Give the number type of a network's weights, which shapes take that name none."""
-    found = next((p.dtype for p in model.parameters() if p.is_floating_point()), "float32")
+    found = next((p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()), "float32")
     return str(found).removeprefix("torch.")
 
 
