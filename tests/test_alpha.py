@@ -26,15 +26,16 @@ areas = st.integers(1, 900)
 
 def test_by_hand():
     # K = 9: S_K = ln 9 + 1 = 3.19722; (3.19722 + 0.001·(100 − 3.19722)) / 100 = 0.0329403; ^0.56 = 0.147886
-    assert alpha(100, 9) == pytest.approx(0.147886, abs=1e-6)
+    assert alpha(100, 9, 0.001, 0.56) == pytest.approx(0.147886, abs=1e-6)
+    assert PAPER_T2000.factor(100, 9) == pytest.approx(0.147886, abs=1e-6)
     # K = 1: S_K = 1; (1 + 0.02·(100 − 1)) / 100 = 0.0298; ^0.99 = 0.0308648
-    assert alpha(100, 1) == pytest.approx(0.0298**0.99)
+    assert PAPER_T2000.factor(100, 1) == pytest.approx(0.0298**0.99)
     # the paper's dense layer: 0.0375 ms per million MAC · 163.84 = 6.144 ms
     assert published_ms(to_table([Dense(12800, 12800)]))[0] == pytest.approx(6.144)
 
 
 def test_a_dense_layer_is_not_corrected():
-    assert alpha(1, 1) == 1
+    assert alpha(1, 1, 0.02, 0.99) == 1
 
 
 def test_the_replications_constants_by_hand():
@@ -44,37 +45,39 @@ def test_the_replications_constants_by_hand():
     # side 3, not area 9: S_K = ln 3 + 1 = 2.0986123; (S_K + 0.00785036·(400 − S_K)) / 400 = 0.0130557;
     # ^1.0601711 = 0.0100560; times 0.00401956 · 400 · 9 · 100 · 100 / 10⁶ = 0.144704 ms
     conv = Conv2d(20, 20, 100, 100, 3)
-    assert alpha(400, 9, REPLICATION_RTX4090) == pytest.approx(0.0100560, rel=1e-5)
+    assert REPLICATION_RTX4090.factor(400, 9) == pytest.approx(0.0100560, rel=1e-5)
     assert published_ms(to_table([conv]), REPLICATION_RTX4090)[0] == pytest.approx(0.0100560 * 0.144704, rel=1e-5)
 
 
 def test_limit_for_large_inputs():
-    assert alpha(1e15, 9) == pytest.approx(0.001**0.56)
-    assert alpha(1e15, 1) == pytest.approx(0.02**0.99)
+    assert PAPER_T2000.factor(1e15, 9) == pytest.approx(0.001**0.56)
+    assert PAPER_T2000.factor(1e15, 1) == pytest.approx(0.02**0.99)
 
 
 @given(sizes, areas)
 def test_between_zero_and_one_beyond_s_k(s, k):
     s_k = math.log(k) + 1
-    assert 0 < alpha(max(s, s_k), k) <= 1 + 1e-12
+    assert 0 < PAPER_T2000.factor(max(s, s_k), k) <= 1 + 1e-12
 
 
 @given(sizes, st.floats(1, 10), areas)
 def test_never_grows_with_s(s, factor, k):
-    assert alpha(s * factor, k) <= alpha(s, k) * (1 + 1e-12)
+    assert PAPER_T2000.factor(s * factor, k) <= PAPER_T2000.factor(s, k) * (1 + 1e-12)
 
 
 def test_what_s_and_k_mean_in_a_table():
     table = to_table([Conv2d(10, 20, 4, 6, (3, 5), batch=2, groups=2), Dense(8, 8, batch=64)])
     assert spatial_size(table).tolist() == [400, 64]
     assert kernel_area(table).tolist() == [15, 1]
-    assert alpha_flops(table)[1] == pytest.approx(alpha(64, 1) * 2 * 8 * 8 * 64)
+    assert alpha_flops(table)[1] == pytest.approx(PAPER_T2000.factor(64, 1) * 2 * 8 * 8 * 64)
+    # a single spec will do
+    assert alpha_flops(Dense(8, 8, batch=64)).tolist() == [alpha_flops(table)[1]]
 
 
 @pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf])
 def test_impossible_sizes_are_refused(bad):
     with pytest.raises(AlphaflopsError, match=f"S is {float(bad)}"):
-        alpha([1, bad], 9)
+        alpha([1, bad], 9, 0.001, 0.56)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0, -0.5])

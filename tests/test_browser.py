@@ -18,7 +18,7 @@ import pytest
 from alphaflops import paths
 from alphaflops.book import contents
 from alphaflops.costs import ANALYTIC, features
-from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, alpha, kernel_area, published_ms, spatial_size
+from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, kernel_area, published_ms, spatial_size
 from alphaflops.fitting import calibration as calibrations
 from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
 from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
@@ -382,11 +382,12 @@ def _made_up_calibration(name, rng):
     """A calibration with random parameters, bands and region: agreement must not depend on fitted values."""
     model = ANALYTIC[name]
     values = {p.name: float(np.exp(rng.uniform(np.log(p.low), np.log(p.high)))) for p in model.parameters}
-    bands = [Band("all", 0.0, np.inf, 0.5, 2.0, 100)]
+    bands = [Band("all", 0.0, None, 0.5, 1.1, 2.0, 100)]
     for kind in ("dense", "1x1", "larger"):
         cut = float(np.exp(rng.uniform(-3, 5)))
-        bands += [Band(kind, 0.0, cut, 0.7, 1.4, 50), Band(kind, cut, np.inf, 0.8, 1.3, 50)]
-    sizes = {kind: {size: (10.0, 1e5 if size != "macs" else 1e10) for size in SIZES} for kind in ("dense", "larger")}
+        bands += [Band(kind, 0.0, cut, 0.7, 0.9, 1.4, 50), Band(kind, cut, None, 0.8, 1.0, 1.3, 50)]
+    ends = {"macs": (10.0, 1e10), "kernel_area": (1.0, 60.0)}
+    sizes = {kind: {size: ends.get(size, (10.0, 1e5)) for size in SIZES} for kind in ("dense", "larger")}
     return calibrations.Calibration(
         model=name,
         equation=model.equation,
@@ -423,7 +424,7 @@ def _in_javascript(page, layers, data):
             alpha: data.published.map((c) => alpha(f.spatial, f.area, c)),
             published: data.published.map((c) => alphaMs(f, c)),
             predicted: data.calibrations.map((c) => {
-              const { ms, low, high, outside } = predict(c, f, data.structure);
+              const { ms, low, high, outside } = predict(c, f);
               return [ms, low, high, outside ? 1 : 0];
             }),
           };
@@ -436,7 +437,7 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
     rng = np.random.default_rng(1)
     made_up = [_made_up_calibration(name, rng) for name in calculator_data.SHOWN for _ in range(4)]
     for i, entry in enumerate(made_up):
-        entry.write(tmp_path / f"{i:02d}.json")
+        entry.save(tmp_path / f"{i:02d}.json")
     data = calculator_data.payload(tmp_path)
     order = {entry["file"]: i for i, entry in enumerate(data["calibrations"])}
     page = browser.new_page()
@@ -450,7 +451,7 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
     np.testing.assert_allclose([a["counts"] for a in answers], counts, rtol=1e-12)
     s, area = spatial_size(table), kernel_area(table)
     for i, constants in enumerate((PAPER_T2000, REPLICATION_RTX4090)):
-        np.testing.assert_allclose([a["alpha"][i] for a in answers], alpha(s, area, constants), rtol=1e-9)
+        np.testing.assert_allclose([a["alpha"][i] for a in answers], constants.factor(s, area), rtol=1e-9)
         np.testing.assert_allclose([a["published"][i] for a in answers], published_ms(table, constants), rtol=1e-9)
     outside = 0
     for i, entry in enumerate(made_up):
@@ -474,7 +475,7 @@ def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browse
     names, values = (page.locator(f".calc-counts {tag}").all_inner_texts() for tag in ("dt", "dd"))
     shown = dict(zip(names, values, strict=True))
     assert shown["MACs"] == f"{layer.macs / 1e6:g} MMAC"  # 20·10·100·50·25 = 25 million
-    expected = float(alpha(200, 25)[()])
+    expected = float(PAPER_T2000.factor(200, 25))
     assert float(re.sub(",", "", shown["α, paper’s constants"])) == pytest.approx(expected, rel=1e-3)
     address = page.url
     assert "kind=conv2d&h=20&w=10&cin=100&cout=50&k=5&batch=1" in address

@@ -1,34 +1,37 @@
 """Fits, intervals, scores and calibration files: planted parameters, honest coverage, degenerate input."""
 
-import importlib
 import json
 import math
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from alphaflops import AlphaflopsError, Conv2d, Dense, experiments
-from alphaflops.costs import features, model
+from alphaflops.costs import OURS, features, model
 from alphaflops.fitting import (
+    Fit,
+    Prediction,
     bootstrap,
-    calibrate,
+    fit,
     fit_model,
     held_out,
     random_folds,
     read_calibration,
+    sample,
     score,
-    scorecard,
 )
-from alphaflops.fitting.boosting import fit_boosting
 from alphaflops.fitting.intervals import bands, interval_ms
-from alphaflops.fitting.scoring import errors, identical, out_of_fold
+from alphaflops.fitting.validate import errors, identical, out_of_fold
 from alphaflops.layers import to_table
 from alphaflops.runs import Run, datasets
 
 GRID = experiments.grid("paper")
-NEUSIGHT = ("neusight-conv-t4", "neusight-conv-v100", "neusight-dense-t4", "neusight-dense-v100")
+MACHINES = {
+    "NVIDIA": ("paper-t2000", "neusight-conv-t4", "neusight-conv-v100", "neusight-dense-t4", "neusight-dense-v100"),
+    "AMD": ("miopen-mi100", "miopen-mi210", "miopen-vega64", "miopen-rx6800xt"),
+    "CPU": ("cpu-1core", "cpu-allcores"),
+}
 
 
 def planted(meta, name="roofline+t0", values=None, noise=0.0, rows=slice(None), seed=0):
@@ -83,17 +86,16 @@ def test_errors_by_hand():
 )
 def test_planted_parameters_come_back(meta, name, values):
     run = planted(meta, name, values, noise=0.03)
-    fit = fit_model(model(name), features(run.table), run.time_ms().to_numpy())
+    found = fit_model(model(name), features(run.table), run.time_ms().to_numpy())
     for key, value in values.items():
-        assert fit.parameters[key] == pytest.approx(value, rel=0.1), key
+        assert found.parameters[key] == pytest.approx(value, rel=0.1), key
 
 
-def test_the_best_form_finds_its_own_times(meta):
-    best = model("best")
-    middle = {p.name: math.sqrt(p.start * min(p.start * 3, p.high)) for p in best.parameters}
-    run = planted(meta, "best", middle, noise=0.02)
+def test_the_projects_formula_finds_its_own_times(meta):
+    values = {"t0": 0.02, "b": 300.0, "p": 3000.0, "d": 20.0, "q": 3e4, "v": 1.5, "e": 0.95, "bw": 100.0}
+    run = planted(meta, OURS.name, values, noise=0.02)
     # Noise of 2 % in log has a mean absolute value of 0.02·√(2/π) = 1.6 %.
-    assert score(run, "best").mape_pct == pytest.approx(1.6, abs=0.4)
+    assert score(run, OURS.name).mape_pct == pytest.approx(1.6, abs=0.4)
 
 
 def test_a_fit_is_the_same_twice_and_ignores_outliers(meta):
@@ -113,25 +115,27 @@ def test_bootstrap_intervals_hold_the_planted_values(meta):
     for seed in range(30):
         run = planted(meta, values=truth, noise=0.1, seed=seed)
         f, times = features(run.table), run.time_ms().to_numpy()
-        fit = fit_model(model("roofline+t0"), f, times, starts=1)
-        ends = bootstrap(model("roofline+t0"), f, times, fit.parameters, draws=100)
+        found = fit_model(model("roofline+t0"), f, times, residual="log")
+        ends = bootstrap(model("roofline+t0"), f, times, found.parameters, draws=100, residual="log")
         hits += sum(ends[k][0] <= v <= ends[k][1] for k, v in truth.items())
     # 90 intervals at 90 %: 81 expected, standard deviation 2.8; four of them leave 70
     assert 70 <= hits <= 90
 
 
-@pytest.mark.parametrize("name", ["paper-t2000", *NEUSIGHT])
-def test_intervals_hold_nine_of_ten_new_layers(name):
-    run = need(name)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(run.table))[:1800])
-    table = run.table.iloc[chosen].reset_index(drop=True)
-    folds = random_folds(table, folds=3, seed=1)
-    hits = np.zeros(len(table), dtype=bool)
-    for k in range(3):
-        known, new = table[folds != k].reset_index(drop=True), table[folds == k]
-        found = calibrate(Run(run.meta, known), "best", draws=2).predict(new)
-        hits[folds == k] = new["latency_ms"].between(found["low_ms"], found["high_ms"])
-    assert 0.87 <= hits.mean() <= 0.93
+@pytest.mark.parametrize("vendor", MACHINES)
+def test_intervals_hold_nine_of_ten_new_layers(vendor):
+    hits = []
+    for name in MACHINES[vendor]:
+        run = need(name)
+        table = run.table[sample(run.table, 900)].reset_index(drop=True)
+        folds = random_folds(table, folds=3, seed=1)
+        for k in range(3):
+            known, new = table[folds != k].reset_index(drop=True), table[folds == k]
+            found = fit(Run(run.meta, known), OURS.name, draws=2).predict(new)
+            hits += new["latency_ms"].between(found["low_ms"], found["high_ms"]).tolist()
+            assert (found["low_ms"] <= found["predicted_ms"]).all()
+            assert (found["predicted_ms"] <= found["high_ms"]).all()
+    assert 0.87 <= np.mean(hits) <= 0.93
 
 
 def test_bands_by_hand():
@@ -141,8 +145,10 @@ def test_bands_by_hand():
     found = bands(f, np.ones(19), np.arange(1.0, 20.0))
     assert [b.layer_class for b in found] == ["all", "dense"]
     assert (found[0].low_factor, found[0].high_factor) == (pytest.approx(1.0), pytest.approx(19.0))
-    low, high = interval_ms(found, f, np.full(19, 2.0))
+    low, middle, high = interval_ms(found, f, np.full(19, 2.0))
     assert low[0] == pytest.approx(2.0)
+    # the tenth of 19 ratios is their median: layers of this region take ten times what the formula says
+    assert middle[0] == pytest.approx(20.0)
     assert high[0] == pytest.approx(38.0)
 
 
@@ -152,14 +158,15 @@ def test_a_class_is_cut_into_ranges_of_forty_layers_at_least(n, cuts):
     predicted = np.arange(1.0, n + 1)
     found = bands(features(to_table([Dense(10 + i, 10) for i in range(n)])), predicted, predicted)
     assert [b.from_ms for b in found[1:]] == pytest.approx([0, *cuts])
-    assert [b.to_ms for b in found[1:]] == pytest.approx([*cuts, math.inf])
+    assert [b.to_ms for b in found[1:-1]] == pytest.approx(cuts)
+    assert found[-1].to_ms is None
     assert sum(b.n for b in found[1:]) == n
     many = bands(features(to_table([Dense(10 + i, 10) for i in range(400)])), np.arange(1.0, 401), np.arange(1.0, 401))
     assert len(many) == 1 + 3
 
 
 def test_layers_beyond_the_measured_ones_are_flagged(meta):
-    found = calibrate(planted(meta, noise=0.05), "roofline+t0", draws=5)
+    found = fit(planted(meta, noise=0.05), "roofline+t0", draws=5)
     known = found.predict(GRID)
     assert not known["outside"].any()
     strange = [
@@ -167,10 +174,11 @@ def test_layers_beyond_the_measured_ones_are_flagged(meta):
         Conv2d(10, 10, 64, 64, kernel=3, groups=64),
         Conv2d(10, 10, 64, 64, kernel=3, stride=2, padding=1),
         Conv2d(10, 10, 64, 64, kernel=3, dtype_bytes=2),
+        Conv2d(60, 60, 64, 64, kernel=29),
     ]
     assert found.predict(to_table(strange))["outside"].all()
-    assert (known["low_ms"] <= known["predicted_ms"] * 1.0001).all()
-    assert (known["high_ms"] >= known["predicted_ms"] * 0.9999).all()
+    assert (known["low_ms"] <= known["predicted_ms"]).all()
+    assert (known["high_ms"] >= known["predicted_ms"]).all()
 
 
 def test_folds_keep_identical_layers_together(meta):
@@ -187,15 +195,16 @@ def test_folds_keep_identical_layers_together(meta):
 
 def test_scores_of_held_out_layers_are_worse_than_in_sample(meta):
     run = planted(meta, noise=0.2, rows=slice(0, 60))
-    inside, outside = (score(run, "alpha+t0+bytes", cv).mape_pct for cv in (None, "random"))
+    inside, outside = (score(run, "power", cv).mape_pct for cv in (None, "random"))
     assert outside > inside
 
 
 def test_a_calibration_survives_its_file(meta, tmp_path):
-    found = calibrate(planted(meta, noise=0.1), "best", draws=20)
-    again = read_calibration(found.write(tmp_path / "sub" / "best.json"))
+    found = fit(planted(meta, noise=0.1), OURS.name, draws=20)
+    again = read_calibration(found.save(tmp_path / "sub" / "best.json"))
     pd.testing.assert_frame_equal(again.predict(GRID), found.predict(GRID), check_exact=True)
-    assert again.as_dict() == found.as_dict()
+    assert again == found
+    assert repr(again) == repr(found)
     assert again.run["sha256"] == planted(meta, noise=0.1).sha256
     assert {"value", "low", "high", "unit"} < set(again.parameters["t0"])
 
@@ -203,27 +212,29 @@ def test_a_calibration_survives_its_file(meta, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema": 99}, "schema 99, this version reads 1: fit the run again"),
+        ({"schema": 99}, "schema 99, this version reads 2: fit the run again"),
         ({"kind": "recipe"}, "is no calibration"),
-        ({"model": "best2"}, "model 'best2' is unknown"),
-        ({"bands": []}, "damaged"),
-        ({"bands": [{"layer_class": "all"}]}, "damaged"),
+        ({"model": "best"}, "model 'best' is unknown"),
+        ({"bands": []}, "a first band for all layers is missing"),
+        ({"bands": [{"layer_class": "all"}]}, "from_ms is missing"),
+        ({"run": {"id": "x"}}, "machine is missing"),
         ({"parameters": {}}, "needs parameter"),
-        ({"parameters": 3}, "damaged"),
-        ({"region": {"sizes": {}, "habits": {}}}, "damaged"),
+        ({"parameters": 3}, "parameters is 3: expected an object"),
+        ({"parameters": {"t0": {}}}, "is damaged"),
+        ({"region": {"sizes": {}}}, "habits is missing"),
     ],
 )
 def test_foreign_calibrations_are_refused(meta, tmp_path, change, words):
-    path = calibrate(planted(meta, noise=0.1), "roofline+t0", draws=5).write(tmp_path / "c.json")
+    path = fit(planted(meta, noise=0.1), "roofline+t0", draws=5).save(tmp_path / "c.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(AlphaflopsError, match=words):
         read_calibration(path)
 
 
 def test_truncated_and_missing_calibrations_are_refused(meta, tmp_path):
-    path = calibrate(planted(meta, noise=0.1), "roofline+t0", draws=5).write(tmp_path / "c.json")
+    path = fit(planted(meta, noise=0.1), "roofline+t0", draws=5).save(tmp_path / "c.json")
     whole = path.read_text()
-    for text, words in ((whole[: len(whole) // 2], "not valid JSON"), ("[]", "no calibration")):
+    for text, words in ((whole[: len(whole) // 2], "JSON"), ("{}", "no calibration")):
         path.write_text(text)
         with pytest.raises(AlphaflopsError, match=words):
             read_calibration(path)
@@ -232,32 +243,31 @@ def test_truncated_and_missing_calibrations_are_refused(meta, tmp_path):
     content = json.loads(whole)
     del content["region"]
     path.write_text(json.dumps(content))
-    with pytest.raises(AlphaflopsError, match="'region' is missing"):
+    with pytest.raises(AlphaflopsError, match="region is missing"):
         read_calibration(path)
 
 
 def test_a_calibration_is_written_whole_or_not_at_all(meta, tmp_path):
-    found = calibrate(planted(meta, noise=0.1), "macs", draws=2)
+    found = fit(planted(meta, noise=0.1), "macs", draws=2)
     for place, words in (
         (".", "Is a directory"),
         (tmp_path, "Is a directory"),
-        (tmp_path / "f" / "c.json", "File exists"),
+        (tmp_path / "f" / "c.json", "Not a directory|File exists"),
     ):
         (tmp_path / "f").write_text("a file")
         with pytest.raises(AlphaflopsError, match=words):
-            found.write(place)
+            found.save(place)
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_boosting_predicts_but_has_no_file(meta, tmp_path):
-    pytest.importorskip("sklearn")
     run = planted(meta, noise=0.05)
-    found = calibrate(run, "boosting")
+    found = fit(run, "boosting")
     # Trees cannot follow the grid's sparse corners; the middle of the errors is what they are good at.
     assert float(found.scores["in_sample"]["median_ape_pct"]) < 10
     assert found.predict(GRID)["high_ms"].gt(0).all()
     with pytest.raises(AlphaflopsError, match="no JSON form"):
-        found.write(tmp_path / "b.json")
+        found.save(tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
 
 
@@ -282,7 +292,7 @@ def test_too_few_layers_are_refused(meta):
 
 def test_what_cannot_be_known_is_flagged(meta):
     dense = GRID[GRID["kind"] == "dense"].reset_index(drop=True).assign(latency_ms=1.0)
-    flags = calibrate(Run(meta, dense.assign(row=range(len(dense)))), "alpha+t0", draws=5).flags
+    flags = fit(Run(meta, dense.assign(row=range(len(dense)))), "alpha+t0", draws=5).flags
     assert "beta_k is not shown by these layers" in flags
     assert "one kernel size only (area 1): nothing is known of others" in flags
     assert "all times are equal: they show no dependence on size" in flags
@@ -296,17 +306,14 @@ def dense_run(meta, widths, times, experiment="all"):
     return Run(meta, table.assign(latency_ms=times, experiment=experiment))
 
 
-@pytest.mark.parametrize("name", ["alpha-published", "macs", "best", "boosting"])
+@pytest.mark.parametrize("name", ["alpha-published", "macs", OURS.name, "boosting"])
 def test_doubts_come_with_every_model(meta, name):
-    if name == "boosting":
-        pytest.importorskip("sklearn")
-    flags = calibrate(dense_run(meta, range(10, 60), 1e3), name, draws=2).flags
+    flags = fit(dense_run(meta, range(10, 60), 1e3), name, draws=2).flags
     assert "all times are equal: they show no dependence on size" in flags
     assert "one kernel size only (area 1): nothing is known of others" in flags
-    # a thousand seconds for such layers are beyond every bound of a formula, but not beyond trees
-    assert ("half of the layers are off by more than a factor of 2: this is no model of them" in flags) == (
-        name != "boosting"
-    )
+    # a thousand seconds for such layers are beyond every bound of FLOPs, but not beyond trees
+    misfit = "half of the layers are off by more than a factor of 2: this is no model of them"
+    assert (misfit in flags) == (name in ("alpha-published", "macs"))
 
 
 def test_layers_that_occur_again_fix_no_further_parameter(meta):
@@ -322,8 +329,8 @@ def test_few_layers_are_flagged(meta):
     assert found.as_dict()["flags"] == list(found.flags)
     # the smallest and largest of 19 residuals hold 18 of 20 new ones
     wanted = "18 layers: intervals that hold 90% of new layers need 19"
-    assert wanted in calibrate(dense_run(meta, range(10, 28), 1.0), "macs", draws=2).flags
-    assert not any("intervals" in f for f in calibrate(dense_run(meta, range(10, 29), 1.0), "macs", draws=2).flags)
+    assert wanted in fit(dense_run(meta, range(10, 28), 1.0), "macs", draws=2).flags
+    assert not any("intervals" in f for f in fit(dense_run(meta, range(10, 29), 1.0), "macs", draws=2).flags)
 
 
 def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
@@ -331,11 +338,11 @@ def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
     run = dense_run(meta, [*range(10, 30), *range(25, 45)], 1.0, ["a"] * 20 + ["b"] * 20)
     known = []
 
-    def remember(name, f, times, *, seed, told=True):
+    def remember(name, f, times, **_):
         known.append(len(f))
-        return (lambda other: np.ones(len(other))), None
+        return (lambda other: np.ones(len(other))), Fit({}, (), 0.0)
 
-    monkeypatch.setattr("alphaflops.fitting.scoring.fitted", remember)
+    monkeypatch.setattr("alphaflops.fitting.validate.fitted", remember)
     out_of_fold("macs", features(run.table), run.time_ms().to_numpy(), run.table, "figure")
     assert known == [15, 15]
     twice = dense_run(meta, [*range(10, 30)] * 2, 1.0, ["a"] * 20 + ["b"] * 20)
@@ -352,50 +359,65 @@ def test_absurd_times_give_plain_numbers(meta, ms):
 
 def test_bad_requests_are_refused(meta):
     run = planted(meta, rows=slice(0, 40))
-    with pytest.raises(AlphaflopsError, match="model 'flops' is unknown: choose from params"):
+    with pytest.raises(AlphaflopsError, match="model 'flops' is unknown: choose from macs"):
         score(run, "flops")
     with pytest.raises(AlphaflopsError, match="cv 'weekly' is unknown"):
         score(run, "macs", "weekly")
     with pytest.raises(AlphaflopsError, match="all layers belong to experiment"):
         score(run, "macs", "figure")
-    with pytest.raises(AlphaflopsError, match="model 'flops' is unknown"):
-        scorecard([run], ["flops"])
 
 
-def test_scorecard_is_kept_by_data_and_code(meta, tmp_path, monkeypatch):
-    run = planted(meta, noise=0.1, rows=slice(0, 150))
-    args = ([run], ["macs", "alpha-published"])
-    first = scorecard(*args, cache_folder=tmp_path / "cache", jobs=1)
-    assert list(first["cv"]) == ["in sample", "random", "figure"] * 2
-    assert first["mape_pct"].notna().all()
-    module = importlib.import_module("alphaflops.fitting.scorecard")
-    monkeypatch.setattr(module, "_task", lambda task: pytest.fail("computed again"))
-    pd.testing.assert_frame_equal(first, scorecard(*args, cache_folder=tmp_path / "cache", jobs=1))
-    changed = Run(run.meta | {"run_id": "other"}, run.table)
-    with pytest.raises(pytest.fail.Exception, match="computed again"):
-        scorecard([changed], ["macs"], cache_folder=tmp_path / "cache", jobs=1)
+def test_ends_of_the_range_are_held_out_and_alone_judged(meta):
+    # 25 layers of 64 rows, one of them twice, by MACs: the five smallest, then the five largest
+    run = dense_run(meta, [*range(10, 35), 10], 1.0)
+    for cv in ("macs", "rows"):
+        masks = list(held_out(run.table, cv))
+        assert [int(mask.sum()) for mask in masks][1] == 5
+        assert score(run, "macs", cv).n == sum(int(mask.sum()) for mask in masks)
+    small, large = held_out(run.table, "macs")
+    assert run.table["in_channels"][small].tolist() == [10, 11, 12, 13, 14, 10]
+    assert run.table["in_channels"][large].tolist() == [30, 31, 32, 33, 34]
 
 
-def test_scorecard_in_two_processes_is_the_same(meta):
-    run = planted(meta, noise=0.1, rows=slice(0, 100))
-    one, two = (scorecard([run], ["macs", "macs+t0"], jobs=jobs) for jobs in (1, 2))
-    pd.testing.assert_frame_equal(one, two)
+def test_a_sample_keeps_identical_layers_together():
+    kept = sample(GRID, 100)
+    groups = identical(GRID)
+    assert len(set(groups[kept])) == 100
+    assert not set(groups[kept]) & set(groups[~kept])
+    assert sample(GRID, 10_000).all()
 
 
-def test_boosting_without_scikit_learn_names_what_to_install(meta, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(AlphaflopsError, match=r"needs scikit-learn: pip install 'alphaflops\[learned\]'"):
-        fit_boosting(features(GRID), np.ones(len(GRID)))
+def test_one_layer_gives_one_number_and_one_interval(meta):
+    run = planted(meta, noise=0.1)
+    found = fit(run, "roofline+t0", draws=5)
+    layer = Conv2d(56, 56, 64, 64, kernel=3)
+    one, row = found.predict(layer), found.predict([layer]).iloc[0]
+    assert isinstance(one, Prediction)
+    assert [one.ms, one.low_ms, one.high_ms, one.outside] == row.tolist()
+    assert one.low_ms < one.ms < one.high_ms
+    assert repr(one).startswith(f"{one.ms:.3g}"[:3])
+    assert found.predict_ms(layer)[0] == one.ms
+    assert found.score(run)["mape_pct"] == pytest.approx(8, abs=2)  # noise of 10 %: 0.1·√(2/π)
+    assert found.score(run, "random").cv == "random"
 
 
-def test_a_model_that_cannot_be_fitted_has_a_row_without_errors(meta):
-    run = planted(meta, rows=slice(0, 2))
-    row = scorecard([run], ["roofline+t0"], validations=[None], jobs=1).iloc[0]
-    assert (row["model"], row["cv"], row["n"]) == ("roofline+t0", "in sample", 2)
-    assert pd.isna(row["mape_pct"])
+def test_what_is_shown_of_a_calibration_fits_a_screen(meta):
+    found = fit(planted(meta, noise=0.1), OURS.name, draws=5)
+    assert len(repr(found)) < 240
+    assert "multiply-accumulates per second" in found._repr_html_()
 
 
-def test_scores_that_cannot_be_kept_are_one_line(meta, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(AlphaflopsError, match=r"file/cache cannot be written: Not a directory"):
-        scorecard([planted(meta, rows=slice(0, 20))], ["macs"], cache_folder=tmp_path / "file" / "cache", jobs=1)
+def test_a_fit_with_even_residuals_has_as_many_layers_above_as_below(meta):
+    run = planted(meta, noise=0.5)
+    f, times = features(run.table), run.time_ms().to_numpy()
+    above = {}
+    for residual in ("log", "relative"):
+        values = fit_model(model("roofline+t0"), f, times, residual=residual).parameters
+        above[residual] = np.mean(model("roofline+t0").predict_ms(run.table, values) > times)
+    assert above["log"] == pytest.approx(0.5, abs=0.05)
+    # relative errors weigh what is predicted too high more than what is predicted too low
+    assert above["relative"] < above["log"]
+
+
+def test_bundled_calibrations_are_read_by_name():
+    assert read_calibration("cpu-1core").run["id"] == "cpu-1core"

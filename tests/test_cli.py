@@ -174,9 +174,9 @@ def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
 
 
 def test_doubts_about_a_fit_are_told(command, folder, monkeypatch):
-    from alphaflops.fitting import fitting
+    from alphaflops.fitting import optimise
 
-    monkeypatch.setattr(fitting, "_flags", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
+    monkeypatch.setattr(optimise, "_flags", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
     told = command("fit", folder, "--model", "macs").out
     assert "note: t0 is at its bound\nnote: q is not shown by these layers\n" in told
 
@@ -191,7 +191,7 @@ def test_seeds_that_do_not_exist_are_refused(refused, folder, seed):
 
 
 def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphaflops.fitting.calibrate", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr("alphaflops.fitting.fit", lambda *_, **__: pytest.fail("fitted"))
     line = refused("fit", folder, "--model", "boosting", "--out", tmp_path / "b.json")
     assert "is learned and has no JSON form" in line
 

@@ -18,8 +18,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from alphaflops import experiments, files, share
-from alphaflops import fitting as calibrate
+from alphaflops import experiments, files, fitting, share
 from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
@@ -504,12 +503,12 @@ def test_the_authors_pickle(sandbox):
 
 def test_calibrations(good, sandbox):
     grid = experiments.grid("smoke")
-    fitted = calibrate.calibrate(Run(good.meta, grid.assign(latency_ms=1.0 + macs(grid) / 1e7)), "macs+t0", draws=20)
-    text = fitted.write(sandbox / "in" / "sound.json").read_bytes()
+    fitted = fitting.fit(Run(good.meta, grid.assign(latency_ms=1.0 + macs(grid) / 1e7)), "macs+t0", draws=20)
+    text = fitted.save(sandbox / "in" / "sound.json").read_bytes()
 
     def calibration(damaged):
         path = sandbox / "in" / "x.json"
         path.write_bytes(damaged)
-        calibrate.read_calibration(path)
+        fitting.read_calibration(path)
 
     fuzz(sandbox, lambda rng: mutated(text, rng), calibration)

@@ -8,7 +8,7 @@ from torch import nn
 
 from alphaflops import Run
 from alphaflops.errors import AlphaflopsError
-from alphaflops.fitting import calibrate
+from alphaflops.fitting import fit
 from alphaflops.layers import bytes_moved, macs
 from alphaflops.prediction import estimate, estimating
 from alphaflops.prediction.energy import calibrate_energy, default_energy, joules_file
@@ -42,7 +42,7 @@ def joules(energy_run):
 
 @pytest.fixture(scope="module")
 def times():
-    return calibrate(load("cpu-1core"), "macs+t0", draws=5)
+    return fit(load("cpu-1core"), "macs+t0", draws=5)
 
 
 def test_energy_rows_become_a_calibration_in_joules(energy_run, joules):
@@ -82,7 +82,7 @@ def test_joules_of_the_same_machine_are_found_by_name(joules, times, tmp_path, m
     assert joules_file("stand-in-energy") == joules_file("stand-in") == "stand-in-joules.json"
     (tmp_path / "calibrations").mkdir()
     assert default_energy(tmp_path / "calibrations", times) is None
-    joules.write(tmp_path / "calibrations" / joules_file("cpu-1core"))
+    joules.save(tmp_path / "calibrations" / joules_file("cpu-1core"))
     monkeypatch.setattr(estimating, "data_folder", lambda: tmp_path)
     assert estimate(nn.Linear(8, 4), (2, 8), times).table["energy_j"].notna().all()
 

@@ -16,7 +16,6 @@ from ..claims import statistics
 from ..costs.alpha import (
     PAPER_T2000,
     REPLICATION_RTX4090,
-    AlphaConstants,
     alpha,
     kernel_area,
     published_ms,
@@ -107,9 +106,8 @@ def fit_like_replication(table: "pd.DataFrame", times_ms: Array) -> Array:
             continue
 
         def formula(x: Array, beta: float, gamma: float, scale: float, rows: Any = group) -> Array:
-            tiny = 1e-12  # the search may touch its bound of 0, where constants are refused
-            c = AlphaConstants(*(2 * (beta + tiny, gamma + tiny, scale + tiny)), side=True, source="fitted")
-            return np.asarray(scale * alpha(s[rows], area[rows], c) * x)
+            tiny = 1e-12  # the search may touch its bound of 0, where S < S_K would give nothing
+            return np.asarray(scale * alpha(s[rows], np.sqrt(area[rows]), beta + tiny, gamma) * x)
 
         found, _ = curve_fit(formula, done[group], times_ms[group], p0=START, bounds=(LOW, HIGH))
         predicted[group] = formula(done[group], *found)

@@ -184,10 +184,10 @@ def underestimated(run: "Run") -> float:
     if block is None:
         return float("nan")
     from ..costs import features
-    from ..fitting.scoring import fitted
+    from ..fitting.validate import fitted
 
     f = features(run.table)
-    predict, _ = fitted("alpha", f, block)
+    predict, _ = fitted("alpha", f, block, residual="log")
     return float(100 * np.mean(times > predict(f)))
 
 

@@ -69,20 +69,20 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
 
 def fit(args: argparse.Namespace) -> None:
     """Fit a formula."""
-    from ..fitting import calibrate
-    from ..fitting.calibration import check_written
+    from ..fitting import fit as fitted
+    from ..fitting.calibration import check_saved
     from ..prediction.energy import ENERGY, calibrate_energy
     from ..runs.datasets import load
 
     if args.out is not None:
-        check_written(args.model)
+        check_saved(args.model)
     run = load(args.run)
     if args.quantity == ENERGY:
         found = calibrate_energy(run, args.model, seed=args.seed)
     else:
-        found = calibrate(run, args.model, quantity=args.quantity, seed=args.seed)
+        found = fitted(run, args.model, quantity=args.quantity, seed=args.seed)
     if args.out is not None:
-        found.write(args.out)
+        found.save(args.out)
     content = found.as_dict()
     if args.json:
         show_json(content)

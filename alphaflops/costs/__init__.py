@@ -3,17 +3,16 @@
 from typing import Final
 
 from ..errors import AlphaflopsError
-from .best import Structure, make
-from .classic import CLASSIC
 from .features import Features, features
-from .forms import BEST, FORMS
 from .model import CostModel, Parameter
+from .padded import PADDED
+from .plain import PLAIN
 
-OURS: Final = BEST
+OURS: Final = PADDED
 """The project's own formula."""
 BOOSTING: Final = "boosting"
 """Name of the learned model, which has no formula and lives in `alphaflops.fitting`."""
-ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*CLASSIC, BEST)}
+ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*PLAIN, OURS)}
 MODEL_NAMES: Final = (*ANALYTIC, BOOSTING)
 REFERENCES: Final = ("macs", "macs+t0", "roofline+t0")
 """Models beside which every other is shown."""
@@ -28,7 +27,7 @@ def model(name: str) -> CostModel:
         If there is no formula of that name.
     """
     if name == BOOSTING:
-        raise AlphaflopsError("model 'boosting' is learned and has no formula: fit it with calibrate")
+        raise AlphaflopsError(f"model {name!r} is learned and has no formula: fit it to a run")
     if name not in ANALYTIC:
         raise AlphaflopsError(f"model {name!r} is unknown: choose from {', '.join(MODEL_NAMES)}")
     return ANALYTIC[name]
@@ -36,18 +35,13 @@ def model(name: str) -> CostModel:
 
 __all__ = [
     "ANALYTIC",
-    "BEST",
     "BOOSTING",
-    "CLASSIC",
-    "FORMS",
     "MODEL_NAMES",
     "OURS",
     "REFERENCES",
     "CostModel",
     "Features",
     "Parameter",
-    "Structure",
     "features",
-    "make",
     "model",
 ]

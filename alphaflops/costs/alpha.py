@@ -16,7 +16,41 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AlphaflopsError
-from ..layers import Table, macs, output_size
+from ..layers import Table, as_table, macs, output_size
+
+Array = NDArray[np.float64]
+
+
+def alpha(s: ArrayLike, k: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Array:
+    r"""Correction factor :math:`\alpha_K(S)` of the paper, its equation for α-FLOPs.
+
+    Parameters
+    ----------
+    s : array_like
+        Spatial size S ≥ 1, see `spatial_size`.
+    k : array_like
+        Kernel area K ≥ 1 (its side with the replication's constants).
+    beta, gamma : array_like
+        Constants without unit, one or one per layer. All four broadcast against each other.
+
+    Returns
+    -------
+    ndarray
+        Factor without unit: in (0, 1] where S ≥ S_K, above 1 where a large kernel meets a smaller input; tends to
+        :math:`\beta_K^{\gamma_K}` as S grows.
+
+    Raises
+    ------
+    AlphaflopsError
+        If S or K is below 1 or not finite.
+    """
+    s, k = np.asarray(s, dtype=np.float64), np.asarray(k, dtype=np.float64)
+    for name, values in (("S", s), ("K", k)):
+        if not np.all(np.isfinite(values) & (values >= 1)):
+            bad = values[~(np.isfinite(values) & (values >= 1))].flat[0]
+            raise AlphaflopsError(f"{name} is {bad}: the formula needs finite sizes of at least 1")
+    s_k = np.log(k) + 1
+    return np.asarray(((s_k + np.asarray(beta) * (s - s_k)) / s) ** np.asarray(gamma))
 
 
 @dataclass(frozen=True)
@@ -55,6 +89,18 @@ class AlphaConstants:
             if not math.isfinite(value) or value <= 0:
                 raise AlphaflopsError(f"{name} is {value}: the formula needs a finite, positive number")
 
+    def factor(self, s: ArrayLike, area: ArrayLike) -> Array:
+        """α of layers by spatial size and kernel area, with the constants of their kernels."""
+        area = np.asarray(area, dtype=np.float64)
+        one = area == 1
+        beta, gamma = np.where(one, self.beta_1, self.beta_k), np.where(one, self.gamma_1, self.gamma_k)
+        return alpha(s, np.sqrt(area) if self.side else area, beta, gamma)
+
+    def time_ms(self, s: ArrayLike, area: ArrayLike, done: ArrayLike) -> Array:
+        """Time of layers by spatial size, kernel area and MACs, ``scale · α · macs / 10⁶`` (ms)."""
+        scale = np.where(np.asarray(area) == 1, self.scale_1, self.scale_k)
+        return np.asarray(scale * self.factor(s, area) * np.asarray(done) / 1e6)
+
 
 PAPER_T2000 = AlphaConstants(
     beta_1=0.02,
@@ -81,7 +127,7 @@ REPLICATION_RTX4090 = AlphaConstants(
 """The replication's constants: RTX 4090, PyTorch 2.9.1, milliseconds per million MAC."""
 
 
-def spatial_size(table: Table) -> NDArray[np.float64]:
+def spatial_size(table: Table) -> Array:
     """Positions that a layer computes independently, the formula's S.
 
     ``S = batch · height · width`` of the output. The paper has batch 1 in every convolution, and its Figure 6 takes
@@ -91,65 +137,31 @@ def spatial_size(table: Table) -> NDArray[np.float64]:
     return np.asarray(table["batch"], dtype=np.float64) * h * w
 
 
-def kernel_area(table: Table) -> NDArray[np.float64]:
+def kernel_area(table: Table) -> Array:
     """Kernel area K = k1 · k2 of each layer, 1 for dense layers."""
     return np.asarray(table["k1"], dtype=np.float64) * np.asarray(table["k2"], dtype=np.float64)
 
 
-def alpha(s: ArrayLike, k: ArrayLike, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
-    r"""Correction factor :math:`\alpha_K(S)` of the paper, its equation for α-FLOPs.
-
-    Parameters
-    ----------
-    s : array_like
-        Spatial size S ≥ 1, see `spatial_size`.
-    k : array_like
-        Kernel area K ≥ 1; broadcast against `s`. Constants fitted on the side use :math:`\ln\sqrt K`.
-    constants : AlphaConstants
-        β, γ for K = 1 and K > 1.
-
-    Returns
-    -------
-    ndarray
-        Factor without unit: in (0, 1] where S ≥ S_K, above 1 where a large kernel meets a smaller input; tends to
-        :math:`\beta_K^{\gamma_K}` as S grows.
-
-    Raises
-    ------
-    AlphaflopsError
-        If S or K is below 1 or not finite.
-    """
-    s, k = np.asarray(s, dtype=np.float64), np.asarray(k, dtype=np.float64)
-    for name, values in (("S", s), ("K", k)):
-        if not np.all(np.isfinite(values) & (values >= 1)):
-            bad = values[~(np.isfinite(values) & (values >= 1))].flat[0]
-            raise AlphaflopsError(f"{name} is {bad}: the formula needs finite sizes of at least 1")
-    one = k == 1
-    s_k = np.log(k) * (0.5 if constants.side else 1.0) + 1
-    beta, gamma = np.where(one, constants.beta_1, constants.beta_k), np.where(one, constants.gamma_1, constants.gamma_k)
-    return np.asarray(((s_k + beta * (s - s_k)) / s) ** gamma)
-
-
-def published_ms(table: Table, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
+def published_ms(layers: Any, constants: AlphaConstants = PAPER_T2000) -> Array:
     """Time that the published formula predicts for each layer (ms).
 
-    ``scale · α_K(S) · macs / 10⁶``: the released scripts count multiply–accumulates, not 2 FLOPs for each.
+    ``scale · α_K(S) · macs / 10⁶``: the released scripts count multiply–accumulates, not 2 FLOPs for each. Layers are
+    whatever `alphaflops.as_table` takes.
     """
-    k = kernel_area(table)
-    scale = np.where(k == 1, constants.scale_1, constants.scale_k)
-    return scale * alpha(spatial_size(table), k, constants) * macs(table) / 1e6
+    table = as_table(layers)
+    return constants.time_ms(spatial_size(table), kernel_area(table), macs(table))
 
 
-def alpha_flops(table: Table, constants: AlphaConstants = PAPER_T2000) -> NDArray[np.float64]:
-    """α-FLOPs of each layer, ``α_K(S) · 2 · macs`` (FLOP)."""
-    return alpha(spatial_size(table), kernel_area(table), constants) * 2 * macs(table)
+def alpha_flops(layers: Any, constants: AlphaConstants = PAPER_T2000) -> Array:
+    """α-FLOPs of each layer, ``α_K(S) · 2 · macs`` (FLOP); layers are whatever `alphaflops.as_table` takes."""
+    table = as_table(layers)
+    return constants.factor(spatial_size(table), kernel_area(table)) * 2 * macs(table)
 
 
 def summary(row: dict[str, Any]) -> dict[str, float]:
     """Give α, α-FLOPs (FLOP) and the published time (ms) of the single layer described by a row."""
-    table = {name: np.asarray([value]) for name, value in row.items()}
     return {
-        "alpha": float(alpha(spatial_size(table), kernel_area(table))[0]),
-        "alpha_flops": float(alpha_flops(table)[0]),
-        "published_ms": float(published_ms(table)[0]),
+        "alpha": float(PAPER_T2000.factor(spatial_size(row), kernel_area(row))),
+        "alpha_flops": float(alpha_flops(row)[0]),
+        "published_ms": float(published_ms(row)[0]),
     }

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..costs import Features
 from ..errors import AlphaflopsError
-from .fitting import check_times
+from .optimise import check_times
 
 LEAST = 40
 """Layers below which trees of twenty leaves say nothing."""
@@ -26,12 +26,10 @@ def fit_boosting(f: Features, times_ms: Any, *, seed: int = 0) -> Any:
     Raises
     ------
     AlphaflopsError
-        If scikit-learn is not installed, a time is not positive and finite, or there are fewer than `LEAST` layers.
+        If a time is not positive and finite, or there are fewer than `LEAST` layers.
     """
-    try:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-    except ImportError as error:
-        raise AlphaflopsError("model 'boosting' needs scikit-learn: pip install 'alphaflops[learned]'") from error
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     times = check_times(times_ms)
     if len(times) < LEAST:
         raise AlphaflopsError(f"{len(times)} layers are too few for boosting: give at least {LEAST}")

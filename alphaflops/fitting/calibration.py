@@ -1,39 +1,63 @@
 """A calibration: a cost model fitted to one run, with intervals, region and scores, kept as plain JSON."""
 
-import json
 import math
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
 from .. import __version__
-from ..costs import BOOSTING, Features, features, model
+from ..costs import BOOSTING, OURS, Features, features, model
 from ..errors import AlphaflopsError
-from ..layers import Table
-from ..runs import replace_file
-from .fitting import Array, bootstrap, check_times
-from .intervals import CLASSES, HABITS, LEVEL, SIZES, Band, Region, bands, few_for_intervals, interval_ms
-from .scoring import errors, fitted, out_of_fold
+from ..files import from_json, json_bytes, read_json, to_json, write_atomic
+from ..layers import Conv2d, Dense, as_table
+from ..numbers import number
+from ..paths import data_folder
+from .intervals import LEVEL, Band, Region, bands, few_for_intervals, interval_ms
+from .optimise import Array, bootstrap, check_times
+from .validate import CV, Score, errors, fitted, out_of_fold, sample, score
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..runs import Run
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 KIND: Final = "alphaflops-calibration"
-KEYS: Final = ("model", "equation", "run", "parameters", "flags", "level", "bands", "region", "scores", "versions")
+LAYERS: Final = 2000
+"""Most distinct layers that a fit looks at, drawn by seed: more move no number by as much as its interval."""
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """Time of one layer: what it most likely takes, and the interval that holds new layers as often as asked.
+
+    Attributes
+    ----------
+    ms, low_ms, high_ms : float
+        Time and ends of its interval (ms).
+    outside : bool
+        Whether the layer lies beyond what was measured.
+    """
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    outside: bool
+
+    def __repr__(self) -> str:
+        beyond = ", beyond what was measured" if self.outside else ""
+        return f"{number(self.ms, 3)} ms ({number(self.low_ms, 3)} to {number(self.high_ms, 3)}){beyond}"
+
+
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """A cost model with the numbers of one machine.
 
-    Parameters
+    Attributes
     ----------
     model, equation : str
         Name on the command line and the formula in LaTeX ("" for boosting).
@@ -50,11 +74,9 @@ class Calibration:
     region : Region
         What was measured.
     scores : dict
-        ``"in_sample"`` and ``"random"`` → errors (%).
+        ``"in_sample"`` and ``"random"`` → errors (%) of the formula.
     versions : dict
         Of this library, NumPy, SciPy and Python.
-    predictor : callable, optional
-        ``features -> ms`` of a learned model; it cannot be written.
     """
 
     model: str
@@ -67,37 +89,62 @@ class Calibration:
     region: Region
     scores: Mapping[str, Mapping[str, float | None]]
     versions: Mapping[str, str]
-    predictor: Callable[[Features], Array] | None = None
+    learned: Callable[[Features], Array] | None = field(default=None, init=False, compare=False)
 
     @property
     def values(self) -> dict[str, float]:
         """Parameters by name, without intervals."""
         return {name: float(entry["value"]) for name, entry in self.parameters.items()}
 
-    def predict_ms(self, table: Table) -> Array:
-        """Time of each layer (ms), shape ``(n,)``."""
-        f = features(table)
-        if self.predictor is not None:
-            return self.predictor(f)
+    def formula_ms(self, f: Features) -> Array:
+        """Time that the formula itself gives for features of layers (ms), shape ``(n,)``."""
+        if self.learned is not None:
+            return self.learned(f)
         formula = model(self.model)
         return formula.formula(f, formula.vector(self.values))
 
-    def predict(self, table: Table) -> "pd.DataFrame":
+    def predict_ms(self, layers: Any) -> Array:
+        """Most likely time of each layer (ms), shape ``(n,)``: the middle of its interval."""
+        f = features(as_table(layers))
+        return interval_ms(self.bands, f, self.formula_ms(f))[1]
+
+    @overload
+    def predict(self, layers: Conv2d | Dense) -> Prediction: ...
+    @overload
+    def predict(self, layers: Any) -> "pd.DataFrame": ...
+    def predict(self, layers: Any) -> "Prediction | pd.DataFrame":
         """Predict layers with intervals.
+
+        Parameters
+        ----------
+        layers : Conv2d, Dense, list of these, DataFrame or mapping
+            Whatever `alphaflops.as_table` takes.
 
         Returns
         -------
-        DataFrame
-            ``predicted_ms, low_ms, high_ms, outside``, one row per layer, indexed like the table if it is a frame.
+        Prediction or DataFrame
+            The first for a single spec; else ``predicted_ms, low_ms, high_ms, outside``, one row per layer, with the
+            index of a given table.
         """
         import pandas as pd
 
-        f, predicted = features(table), self.predict_ms(table)
-        low, high = interval_ms(self.bands, f, predicted)
-        columns = {"predicted_ms": predicted, "low_ms": low, "high_ms": high, "outside": self.region.outside(f, table)}
-        return pd.DataFrame(columns, index=getattr(table, "index", None))
+        table = as_table(layers)
+        f = features(table)
+        low, middle, high = interval_ms(self.bands, f, self.formula_ms(f))
+        outside = self.region.outside(f, table)
+        if isinstance(layers, Conv2d | Dense):
+            return Prediction(float(middle[0]), float(low[0]), float(high[0]), bool(outside[0]))
+        columns = {"predicted_ms": middle, "low_ms": low, "high_ms": high, "outside": outside}
+        return pd.DataFrame(columns, index=table.index)
 
-    def write(self, path: Path | str) -> Path:
+    def score(self, run: "Run", cv: CV = None) -> Score | dict[str, float]:
+        """Errors of these predictions on a run (%), or with `cv` those of the formula fitted to that run, held out."""
+        quantity = str(self.run["quantity"])
+        if cv is not None:
+            return score(run, self.model, cv, quantity=quantity)
+        return errors(self.predict_ms(run.ok.table), check_times(run.ok.time_ms(quantity), run.id))
+
+    def save(self, path: Path | str) -> Path:
         """Write as JSON.
 
         Raises
@@ -105,24 +152,34 @@ class Calibration:
         AlphaflopsError
             If the model is learned, or the file cannot be written.
         """
-        check_written(self.model)
+        check_saved(self.model)
         path = Path(path)
-        text = json.dumps(self.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, (text + "\n").encode())
         except OSError as error:
             raise AlphaflopsError(f"{path} cannot be written: {error.strerror}") from error
+        write_atomic(path, json_bytes(self.as_dict()))
         return path
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the JSON form; the open end of a range of times becomes null."""
-        plain = {key: getattr(self, key) for key in KEYS if key not in ("bands", "region")}
-        entries = [asdict(b) | {"to_ms": None if math.isinf(b.to_ms) else b.to_ms} for b in self.bands]
-        return {"kind": KIND, "schema": SCHEMA} | plain | {"bands": entries, "region": asdict(self.region)}
+        """Give the JSON form."""
+        return {"kind": KIND, "schema": SCHEMA, **to_json(self)}
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name} {number(value, 3)}" for name, value in self.values.items())
+        held_out = self.scores["random"]["mape_pct"]
+        error = "" if held_out is None else f", {number(held_out, 3)} % off on held-out layers"
+        return f"<Calibration {self.model} on {self.run['id']}: {numbers or 'no numbers'}{error}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        frame = pd.DataFrame(list(self.parameters.values()), index=list(self.parameters))
+        told = repr(self).strip("<>").replace("<", "&lt;")
+        return f"<p>{told}</p>{frame.to_html(float_format=lambda x: number(x, 3)) if len(frame) else ''}"
 
 
-def check_written(name: str) -> None:
+def check_saved(name: str) -> None:
     """Refuse a model whose calibration cannot be written.
 
     Raises
@@ -134,13 +191,15 @@ def check_written(name: str) -> None:
         raise AlphaflopsError(f"model {name!r} is learned and has no JSON form: fit it where it is needed")
 
 
-def calibrate(run: "Run", name: str, *, quantity: str = "latency", seed: int = 0, draws: int = 200) -> Calibration:
+def fit(
+    run: "Run", name: str = OURS.name, quantity: str = "latency", *, seed: int = 0, draws: int = 200
+) -> Calibration:
     """Fit a model to a run, with parameter and prediction intervals.
 
     Parameters
     ----------
     run : Run
-        Measured layers; rows that failed are left out.
+        Measured layers; rows that failed are left out, and of more than `LAYERS` distinct ones so many are drawn.
     name : str
         One of `alphaflops.costs.MODEL_NAMES`.
     quantity : "latency" or "throughput"
@@ -154,30 +213,34 @@ def calibrate(run: "Run", name: str, *, quantity: str = "latency", seed: int = 0
         For an unknown model, unusable times, or too few layers.
     """
     good = run.ok
-    times, f = check_times(good.time_ms(quantity), good.id), features(good.table)
-    predict, fit = fitted(name, f, times, seed=seed)
-    held = out_of_fold(name, f, times, good.table, "random", seed=seed)
+    every, whole = check_times(good.time_ms(quantity), good.id), features(good.table)
+    drawn = sample(good.table, LAYERS)
+    times, f, table = every[drawn], whole.take(drawn), good.table[drawn]
+    predict, found = fitted(name, f, times, seed=seed)
+    held = out_of_fold(name, f, times, table, "random", seed=seed)
     formula = None if name == BOOSTING else model(name)
-    ends = bootstrap(formula, f, times, fit.parameters, draws=draws, seed=seed) if formula else {}
+    ends = bootstrap(formula, f, times, found.parameters, draws=draws, seed=seed) if formula else {}
     parameters = {
         p.name: {"value": value, "low": low, "high": high, "unit": p.unit, "meaning": p.meaning}
         for p, value, (low, high) in zip(
-            formula.parameters if formula else (), fit.parameters.values(), ends.values(), strict=True
+            formula.parameters if formula else (), found.parameters.values(), ends.values(), strict=True
         )
     }
-    return Calibration(
+    made = Calibration(
         model=name,
         equation=formula.equation if formula else "",
-        run={"id": good.id, "sha256": run.sha256, "machine": good.machine, "quantity": quantity, "n": len(times)},
+        run={"id": good.id, "sha256": run.sha256, "machine": good.machine, "quantity": quantity, "n": len(every)},
         parameters=parameters,
-        flags=fit.flags + few_for_intervals(len(times)),
+        flags=found.flags + few_for_intervals(len(times)),
         level=LEVEL,
         bands=bands(f, held, times),
-        region=Region.of(f, good.table),
+        region=Region.of(whole, good.table),
         scores={"in_sample": _plain(errors(predict(f), times)), "random": _plain(errors(held, times))},
         versions=_versions(),
-        predictor=predict if formula is None else None,
     )
+    if formula is None:
+        object.__setattr__(made, "learned", predict)
+    return made
 
 
 def _plain(found: Mapping[str, float]) -> dict[str, float | None]:
@@ -187,79 +250,39 @@ def _plain(found: Mapping[str, float]) -> dict[str, float | None]:
 def _versions() -> dict[str, str]:
     import scipy
 
-    return {
-        "alphaflops": __version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-    }
+    libraries = {"alphaflops": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
+    return {**libraries, "python": platform.python_version()}
 
 
-def read_calibration(path: Path | str) -> Calibration:
-    """Read a calibration from JSON.
+def read_calibration(name: Path | str) -> Calibration:
+    """Read a calibration from its file, or a bundled one by its name, such as ``cpu-1core``.
 
     Raises
     ------
     AlphaflopsError
-        If the file cannot be read, is of another schema, or names a model or parameters this version does not have.
+        If there is none, the file cannot be read, is of another schema, or names a model or parameters that this
+        version does not have.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise AlphaflopsError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise AlphaflopsError(f"{path} is no calibration: it is not valid JSON, perhaps truncated") from error
-    if not isinstance(content, dict) or content.get("kind") != KIND:
+    bundled = data_folder() / "calibrations" / f"{name}.json"
+    path = bundled if not Path(name).exists() and bundled.is_file() else Path(name)
+    content = read_json(path)
+    if content.pop("kind", None) != KIND:
         raise AlphaflopsError(f"{path} is no calibration: its kind is not {KIND!r}")
-    if content.get("schema") != SCHEMA:
+    if (schema := content.pop("schema", None)) != SCHEMA:
         raise AlphaflopsError(
-            f"{path} has calibration schema {content.get('schema')!r}, this version reads {SCHEMA}: fit the run again"
+            f"{path} has calibration schema {schema!r}, this version reads {SCHEMA}: fit the run again"
         )
-    if missing := [key for key in KEYS if key not in content]:
-        raise AlphaflopsError(f"{path} is no whole calibration: {missing[0]!r} is missing")
+    found = from_json(Calibration, content, str(path))
     try:
-        found = _rebuild(content)
-        model(found.model).vector(found.values)
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise AlphaflopsError(f"{path} is damaged: {reason}") from error
+        formula = model(found.model)
+        formula.vector(found.values)
+        found = replace(found, parameters={p.name: found.parameters[p.name] for p in formula.parameters})
+        missing = {"id", "sha256", "machine", "quantity", "n"} - set(found.run)
+        missing |= {"in_sample", "random"} - set(found.scores)
+        if missing or not found.bands or found.bands[0].layer_class != "all":
+            raise AlphaflopsError(f"{min(missing) if missing else 'a first band for all layers'} is missing")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise AlphaflopsError(f"{path} is damaged: {' '.join(str(error).split())[:80]}") from error
     except AlphaflopsError as error:
         raise AlphaflopsError(f"{path}: {error}") from error
     return found
-
-
-def _rebuild(content: Mapping[str, Any]) -> Calibration:
-    entries = tuple(_band(entry) for entry in content["bands"])
-    if not entries or entries[0].layer_class != "all":
-        raise ValueError("bands do not begin with all layers")
-    sizes = {
-        name: {size: (float(ranges[size][0]), float(ranges[size][1])) for size in SIZES}
-        for name, ranges in content["region"]["sizes"].items()
-    }
-    habits = {name: tuple(int(v) for v in content["region"]["habits"][name]) for name in HABITS}
-    for key in ("run", "parameters", "scores", "versions"):
-        if not isinstance(content[key], dict):
-            raise TypeError(f"{key} is no object")
-    return Calibration(
-        **{key: content[key] for key in KEYS if key not in ("flags", "bands", "region", "level")},
-        flags=tuple(str(flag) for flag in content["flags"]),
-        level=float(content["level"]),
-        bands=entries,
-        region=Region(sizes, habits),
-    )
-
-
-def _band(entry: Mapping[str, Any]) -> Band:
-    end = math.inf if entry["to_ms"] is None else float(entry["to_ms"])
-    band = Band(
-        str(entry["layer_class"]),
-        float(entry["from_ms"]),
-        end,
-        float(entry["low_factor"]),
-        float(entry["high_factor"]),
-        int(entry["n"]),
-    )
-    if band.layer_class not in ("all", *CLASSES) or not 0 < band.low_factor <= band.high_factor < math.inf:
-        raise ValueError(f"band {band.layer_class!r} makes no interval")
-    return band

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS
-from .scoring import score
+from .validate import score
 
 if TYPE_CHECKING:
     from ..runs import Run
 
-MODELS: Final = ("macs", "macs+t0", "alpha-published", "alpha", "roofline+t0", "best")
+MODELS: Final = ("macs", "macs+t0", "alpha-published", "alpha", "roofline+t0", OURS.name)
 """Formulas that every comparison shows, fitted in sample except the published one."""
 
 

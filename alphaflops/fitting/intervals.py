@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..costs import Features
+from ..errors import AlphaflopsError
 from ..layers import Table
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ LEAST: Final = 40
 """Layers below which a region is not split further."""
 PARTS: Final = 3
 CLASSES: Final = ("dense", "1x1", "larger")
-SIZES: Final = ("rows", "columns", "depth", "macs")
+SIZES: Final = ("rows", "columns", "depth", "macs", "kernel_area")
 HABITS: Final = ("groups", "stride1", "stride2", "dilation1", "dilation2", "dtype_bytes")
 SLACK: Final = 1.01
 
 
 def layer_class(f: Features) -> NDArray[np.str_]:
     """Name the class of each layer: dense, 1x1 or larger kernels, shape ``(n,)``."""
-    return np.where(f.dense, CLASSES[0], np.where(f.pointwise, CLASSES[1], CLASSES[2]))
+    return np.where(f.dense, CLASSES[0], np.where(f.kernel_area == 1, CLASSES[1], CLASSES[2]))
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,35 @@ class Band:
     layer_class : str
         One of `CLASSES`, or "all" for layers of a class that was not measured.
     from_ms, to_ms : float
-        Range of predicted times (ms), the end not included; 0 and infinity at the ends.
-    low_factor, high_factor : float
-        Measured time over predicted time at the ends of the interval (no unit).
+        Range of the formula's times (ms), the end not included; 0 and None, which is open, at the ends.
+    low_factor, middle_factor, high_factor : float
+        Measured time over that of the formula: ends of the interval, and its median, which corrects what the formula
+        gets wrong in this region (no unit).
     n : int
         Held-out residuals behind it.
     """
 
     layer_class: str
     from_ms: float
-    to_ms: float
+    to_ms: float | None
     low_factor: float
+    middle_factor: float
     high_factor: float
     n: int
 
+    def __post_init__(self) -> None:
+        if self.layer_class not in ("all", *CLASSES):
+            raise AlphaflopsError(f"band {self.layer_class[:40]!r} is of no class: expected all, {', '.join(CLASSES)}")
+        if not 0 < self.low_factor <= self.middle_factor <= self.high_factor < np.inf:
+            raise AlphaflopsError(f"band {self.layer_class!r} makes no interval: its factors are not in order")
 
-def _ends(log_ratio: Array, level: float) -> tuple[float, float]:
+
+def _factors(log_ratio: Array, level: float) -> tuple[float, float, float]:
     # Order statistics (n + 1)·q: what a new layer of the same kind obeys at least as often as asked.
     ordered, n, tail = np.sort(log_ratio), len(log_ratio), (1 - level) / 2
     below = max(int(np.floor((n + 1) * tail)) - 1, 0)
     above = min(int(np.ceil((n + 1) * (1 - tail))) - 1, n - 1)
-    return float(np.exp(ordered[below])), float(np.exp(ordered[above]))
+    return float(np.exp(ordered[below])), float(np.exp(np.median(ordered))), float(np.exp(ordered[above]))
 
 
 def few_for_intervals(n: int, level: float = LEVEL) -> tuple[str, ...]:
@@ -84,7 +93,7 @@ def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LE
         Share of new layers that the intervals should hold.
     """
     ratio, classes = np.log(times_ms / held_out_ms), layer_class(f)
-    found = [Band("all", 0.0, np.inf, *_ends(ratio, level), len(ratio))]
+    found = [Band("all", 0.0, None, *_factors(ratio, level), len(ratio))]
     for name in CLASSES:
         here = classes == name
         if not here.any():
@@ -95,23 +104,22 @@ def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LE
         for start, end in pairwise(cuts):
             rows = here & (held_out_ms >= start) & (held_out_ms < end)
             if rows.any():
-                found.append(Band(name, start, end, *_ends(ratio[rows], level), int(rows.sum())))
+                found.append(
+                    Band(name, start, None if end == np.inf else end, *_factors(ratio[rows], level), int(rows.sum()))
+                )
     return tuple(found)
 
 
-def interval_ms(known: tuple[Band, ...], f: Features, predicted_ms: Array) -> tuple[Array, Array]:
-    """Low and high end of the interval of each layer, two arrays of shape ``(n,)`` (ms)."""
-    low, high = np.empty(len(f)), np.empty(len(f))
-    classes = layer_class(f)
+def interval_ms(known: tuple[Band, ...], f: Features, formula_ms: Array) -> tuple[Array, Array, Array]:
+    """Low end, middle and high end of the interval of each layer, three arrays of shape ``(n,)`` (ms)."""
+    factors, classes = np.empty((3, len(f))), layer_class(f)
     for band in known:  # "all" comes first and is overwritten wherever a region is known
-        rows = _in_band(band, classes, predicted_ms)
-        low[rows], high[rows] = predicted_ms[rows] * band.low_factor, predicted_ms[rows] * band.high_factor
-    return low, high
-
-
-def _in_band(band: Band, classes: NDArray[np.str_], predicted_ms: Array) -> NDArray[np.bool_]:
-    of_class = np.full(len(classes), True) if band.layer_class == "all" else classes == band.layer_class
-    return np.asarray(of_class & (predicted_ms >= band.from_ms) & (predicted_ms < band.to_ms))
+        rows = (formula_ms >= band.from_ms) & (formula_ms < (np.inf if band.to_ms is None else band.to_ms))
+        if band.layer_class != "all":
+            rows &= classes == band.layer_class
+        factors[:, rows] = [[band.low_factor], [band.middle_factor], [band.high_factor]]
+    low, middle, high = factors * formula_ms
+    return low, middle, high
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..costs import OURS
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, calibrate
+from ..fitting import Calibration, fit
 from ..layers import COLUMNS, Conv2d, Layer, from_row
 from ..paths import data_folder
 from ..runs.datasets import load
@@ -69,7 +69,7 @@ def calibrated(run: str) -> Calibration:
     """Give the bundled calibration of a run with the project's own formula, or fit one."""
     if (data_folder() / "calibrations" / f"{run}.json").is_file():
         return find_calibration(run)
-    return calibrate(load(run), OURS.name)
+    return fit(load(run), OURS.name)
 
 
 def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = "network") -> "pd.DataFrame":

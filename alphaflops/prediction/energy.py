@@ -12,7 +12,7 @@ import numpy as np
 
 from ..costs import OURS
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, calibrate
+from ..fitting import Calibration, fit
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -36,7 +36,7 @@ def calibrate_energy(run: "Run", name: str = OURS.name, *, seed: int = 0, draws:
     name : str
         One of `alphaflops.costs.MODEL_NAMES`.
     seed, draws : int
-        As in `alphaflops.fitting.calibrate`.
+        As in `alphaflops.fitting.fit`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def calibrate_energy(run: "Run", name: str = OURS.name, *, seed: int = 0, draws:
             f"run {run.id!r} has no joules ({', '.join(sorted(reasons))}): make one with `alphaflops measure --energy`"
         )
     kept = table[known].assign(latency_ms=1e3 * joules[known])
-    found = calibrate(Run(run.meta, kept), name, seed=seed, draws=draws)
+    found = fit(Run(run.meta, kept), name, seed=seed, draws=draws)
     parameters = {key: {**entry, "unit": _per_joule(str(entry["unit"]))} for key, entry in found.parameters.items()}
     origin = {**found.run, "quantity": ENERGY, "sha256": run.sha256}
     return replace(found, run=origin, parameters=parameters)

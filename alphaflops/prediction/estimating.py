@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..costs.alpha import alpha, kernel_area, spatial_size
+from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, read_calibration
-from ..layers import as_table, macs
+from ..layers import as_table
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
@@ -148,8 +148,7 @@ def _alpha_flops(network: Network) -> list[float]:
     out = np.zeros(len(network.operations))
     if flat:
         table = as_table(layer for _, _, layer in flat)
-        flops = 2 * macs(table) * alpha(spatial_size(table), kernel_area(table))
-        np.add.at(out, [i for i, _, _ in flat], flops * np.array([count for _, count, _ in flat]))
+        np.add.at(out, [i for i, _, _ in flat], alpha_flops(table) * np.array([count for _, count, _ in flat]))
     return [float(value) for value in out]
 
 

@@ -12,7 +12,7 @@ from .. import __version__
 from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..files import export_csv, write_atomic
-from ..fitting import Calibration, calibrate
+from ..fitting import Calibration, fit
 from ..host import describe
 from ..layers import as_table
 from ..measuring.opening import choose, opened
@@ -109,12 +109,12 @@ def measure_machine(
     rows = rows[[*first, *(column for column in rows if column not in first)]]
     say("calibration and shared error")
     path = folder / "calibrations" / f"{run.id}.json"
-    calibration = calibrate(run, OURS.name)
+    calibration = fit(run, OURS.name)
     written = [with_fits(table, run, calibration).write(folder / "operators" / f"{run.id}.json")]
     written.append(folder / "networks" / f"{run.id}.csv")
     written[-1].parent.mkdir(parents=True, exist_ok=True)
     write_atomic(written[-1], export_csv(rows))
-    return written if path.is_file() else [*written, calibration.write(path)]
+    return written if path.is_file() else [*written, calibration.save(path)]
 
 
 def measure_operators(

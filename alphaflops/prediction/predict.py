@@ -209,7 +209,7 @@ def shared_error_of(run: "Run", name: str = OURS.name) -> float:
     name : str
         Cost model.
     """
-    from ..fitting.scoring import out_of_fold
+    from ..fitting.validate import out_of_fold
 
     good = run.ok
     times = np.asarray(good.time_ms("latency"), dtype=np.float64)

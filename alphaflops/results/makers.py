@@ -11,9 +11,9 @@ import numpy as np
 from ..claims import table as claimed
 from ..costs import OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, calibrate, read_calibration, score
+from ..fitting import Calibration, fit, read_calibration, score
 from ..fitting.dissect import dissect, insight
-from ..fitting.scoring import errors, fitted, identical
+from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
 from ..prediction import comparison, read_operators
@@ -151,7 +151,7 @@ def coverage(name: str, part: str) -> Rows:
         order = np.random.default_rng([0, split]).permutation(int(groups.max()) + 1)
         known = np.isin(groups, order[: len(order) // 2])
         try:
-            found = calibrate(_part(run, known), OURS.name, draws=1)
+            found = fit(_part(run, known), OURS.name, draws=1)
         except AlphaflopsError:  # a smoke run has too few layers for halves
             return []
         judged = _part(run, ~known)
@@ -183,7 +183,7 @@ def calibrations(name: str, part: str) -> Rows:
     run, rows = datasets.load(name).ok, []
     for chosen in CALIBRATED:
         try:
-            found = calibrate(run, chosen)
+            found = fit(run, chosen)
         except AlphaflopsError:  # too few layers
             continue
         fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
@@ -194,7 +194,7 @@ def calibrations(name: str, part: str) -> Rows:
 
 def _text(calibration: Calibration) -> str:
     with TemporaryDirectory() as folder:
-        return calibration.write(Path(folder) / "x.json").read_text(encoding="utf-8")
+        return calibration.save(Path(folder) / "x.json").read_text(encoding="utf-8")
 
 
 def calibration_file(run: str, chosen: str) -> str:

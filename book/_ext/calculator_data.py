@@ -5,15 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from alphaflops import paths
-from alphaflops.costs import ANALYTIC
+from alphaflops.costs import ANALYTIC, OURS
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090
-from alphaflops.costs.forms import CHOSEN
 from alphaflops.fitting import read_calibration
 from alphaflops.fitting.intervals import SLACK
 from alphaflops.runs import datasets
 from alphaflops.style import LINES
 
-SHOWN = ("macs+t0", "alpha", "best")
+SHOWN = ("macs+t0", "alpha", OURS.name)
 """Cost models whose formula the calculator knows, in the order in which it shows them."""
 
 TARGET = "calculator-data.js"
@@ -29,7 +28,6 @@ def payload(folder: Path) -> dict:
             {"machine": "Quadro T2000", "vendor": "NVIDIA", **asdict(PAPER_T2000)},
             {"machine": "RTX 4090", "vendor": "NVIDIA", **asdict(REPLICATION_RTX4090)},
         ],
-        "structure": {**vars(CHOSEN), "fixed": dict(CHOSEN.fixed)},
         "models": {name: {"title": ANALYTIC[name].title, "colour": LINES[i]} for i, name in enumerate(SHOWN)},
         "calibrations": shown,
     }

@@ -187,7 +187,7 @@
     return [
       ...published.map((c) => ({ title: "published α-FLOPs", colour: "var(--pst-color-text-muted)", ms: alphaMs(f, c) })),
       ...fitting(f).filter((c) => c.machine === machine)
-        .map((c) => ({ ...data.models[c.model], ...predict(c, f, data.structure), level: c.level })),
+        .map((c) => ({ ...data.models[c.model], ...predict(c, f), level: c.level })),
     ];
   }
 

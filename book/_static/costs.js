@@ -26,27 +26,22 @@ window.alphaflops = (() => {
     const spatial = batch * height * width;
     const macs = spatial * (cin * cout) * area;
     const params = cin * cout * area;
-    const weightBytes = params * DTYPE_BYTES;
-    const bytes = (spatial * (cin + cout) + params) * DTYPE_BYTES;
     return {
       macs,
       flops: 2 * macs,
       params,
-      bytes,
+      bytes: (spatial * (cin + cout) + params) * DTYPE_BYTES,
       spatial,
       area,
-      weightBytes,
+      kernel_area: area,
+      weightBytes: params * DTYPE_BYTES,
       validMacs: batch * (cin * cout) * tapsOnData(height, kernel) * tapsOnData(width, kernel),
-      activationBytes: bytes - weightBytes,
-      outputBytes: spatial * cout * DTYPE_BYTES,
       rows: spatial,
       columns: cout,
       depth: cin * area,
       cin,
       patches: batch * Math.ceil(height / 4) * Math.ceil(width / 4),
-      blocks: batch * Math.ceil(height / 8) * Math.ceil(width / 16),
       dense,
-      pointwise: !dense && area === 1,
       winograd: !dense && kernel === 3,
     };
   }
@@ -67,102 +62,36 @@ window.alphaflops = (() => {
 
   const refitted = (x) => ({ ...x, scale_1: x.scale, scale_k: x.scale, side: false });
 
-  // The larger one is factored out, as in Python, so that both round alike.
-  function join(first, second, power) {
-    if (power === 1) return first + second;
-    const top = Math.max(first, second);
-    return top * ((first / top) ** power + (second / top) ** power) ** (1 / power);
-  }
-
-  // Products that the best tile shape spends; full: tiles that keep the machine busy.
-  function tileWork(rows, columns, depth, copies, heights, widths, edge, full) {
-    let best = Infinity;
-    for (const a of heights) {
-      for (const b of widths) {
-        const tiles = Math.hypot(copies * Math.ceil(rows / a) * Math.ceil(columns / b), full);
-        best = Math.min(best, tiles * ((a * b + edge * (a + b)) / (1 + edge / 64)));
-      }
+  // alphaflops/costs/padded.py, line by line.
+  function paddedMs(f, x) {
+    const product = (rows, groups, depth, price) =>
+      ((price * (groups * (rows + 32) * (f.columns + 10) + x.q) * (depth + x.d)) / x.p / 1e6) ** x.e;
+    const moved = (f.bytes / x.b + (f.area > 1 ? f.weightBytes / x.bw : 0)) / 1e6;
+    let time = product(f.rows, 1, f.depth, 1);
+    if (f.winograd) {
+      const transforms = (72 * DTYPE_BYTES * f.patches * (f.cin + f.columns)) / x.b / 1e6;
+      time = Math.min(time, transforms + product(f.patches, 36, f.cin, x.v));
     }
-    return best * depth;
-  }
-
-  // Traffic that a cache of s megabytes does not keep.
-  const missed = (bytes, x) => bytes * (bytes / (bytes + 1e6 * x.s));
-
-  // Bytes of a buffer that the system hands out anew; exponents are those of best.py.
-  function fresh(bytes, x) {
-    const ratio = (bytes / (1e6 * x.m)) ** 4;
-    return bytes * (ratio / (1 + ratio));
-  }
-
-  // Depth of a tile with its start and end.
-  const powerSum = (depth, start, power) =>
-    power === 1 ? depth + start : (depth ** power + start ** power) ** (1 / power);
-
-  function winogradNs(f, x, s, traffic) {
-    const speed = x.w * x.p;
-    const depth = powerSum(f.cin, x.kc, s.start);
-    let z = Infinity;
-    if (s.winograd) {
-      const moved = (72 * DTYPE_BYTES * f.patches * (f.cin + f.columns)) / x.b;
-      const work = tileWork(f.patches, f.columns, depth, 36, s.large_heights, s.widths, x.ck, x.P) / speed;
-      const beside = join(work, (1 - s.transforms) * moved, s.overlap);
-      z = beside + traffic + s.transforms * moved + (2 * f.weightBytes) / x.bw;
-    }
-    if (s.fused) {
-      const blocks = Math.hypot(f.blocks * Math.ceil(f.columns / 32), x.P / 2);
-      z = Math.min(z, join((blocks * 16384 * depth) / speed, traffic, s.overlap));
-    }
-    return z;
-  }
-
-  function largeKernelNs(f, x, s) {
-    const depth = powerSum(f.depth * (f.validMacs / f.macs) ** x.v, x.kc, s.start);
-    const work = tileWork(f.rows, f.columns, depth, 1, s.large_heights, s.widths, x.ck, x.P);
-    const traffic = missed(f.activationBytes, x) / x.b;
-    let z = join(work / (x.d * x.p), traffic, s.overlap);
-    if (f.winograd) z = Math.min(z, winogradNs(f, x, s, traffic));
-    const lines = (f.columns * f.area) ** 1.5;
-    const spread = s.relayout ? lines / (lines + x.u ** 1.5) : 1;
-    return z + (spread * f.weightBytes) / x.bw + fresh(f.weightBytes, x) / x.f;
-  }
-
-  function bestMs(f, values, structure) {
-    const x = { ...structure.fixed, ...values };
-    let z;
-    if (f.dense || f.pointwise) {
-      const heights = f.dense ? structure.dense_heights : structure.point_heights;
-      const depth = powerSum(f.depth, f.dense ? x.k0 : x.kc, structure.start);
-      const work = tileWork(f.rows, f.columns, depth, 1, heights, structure.widths, x.c, 0);
-      z = join(work / x.p, missed(f.activationBytes, x) / x.b, structure.overlap);
-    } else {
-      z = largeKernelNs(f, x, structure);
-    }
-    z = (z + (missed(f.weightBytes, x) / x.b + fresh(f.outputBytes, x) / x.f)) / 1e6;
-    const y = z * (1 + (x.t0 / z) ** x.q) ** (1 / x.q);
-    return y * (1 + (0.5 * y) / (y + x.l));
+    return x.t0 + moved + time;
   }
 
   const MODELS = {
     "macs+t0": (f, x) => x.t0 + (x.scale * f.macs) / 1e6,
     alpha: (f, x) => alphaMs(f, refitted(x)),
-    best: bestMs,
+    padded: paddedMs,
   };
 
-  /* Time of a layer by a calibration: {ms, low, high, outside}. */
-  function predict(calibration, f, structure) {
-    const ms = MODELS[calibration.model](f, calibration.values, structure);
-    const layerClass = f.dense ? "dense" : f.pointwise ? "1x1" : "larger";
-    let low = NaN;
-    let high = NaN;
+  /* Time of a layer by a calibration, the middle of its interval and both ends: {ms, low, high, outside}. */
+  function predict(calibration, f) {
+    const ms = MODELS[calibration.model](f, calibration.values);
+    const layerClass = f.dense ? "dense" : f.area === 1 ? "1x1" : "larger";
+    let found;
     for (const band of calibration.bands) {
       const fits = band.layer_class === "all" || band.layer_class === layerClass;
-      if (fits && ms >= band.from_ms && (band.to_ms === null || ms < band.to_ms)) {
-        low = ms * band.low_factor;
-        high = ms * band.high_factor;
-      }
+      if (fits && ms >= band.from_ms && (band.to_ms === null || ms < band.to_ms)) found = band;
     }
-    return { ms, low, high, outside: outside(calibration, f, layerClass) };
+    const { low_factor: low, middle_factor: middle, high_factor: high } = found;
+    return { ms: ms * middle, low: ms * low, high: ms * high, outside: outside(calibration, f, layerClass) };
   }
 
   function outside(calibration, f, layerClass) {

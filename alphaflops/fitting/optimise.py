@@ -1,7 +1,8 @@
 """Fit a cost model to measured times: bounded, robust, from several starts, reproducible by seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,22 @@ from ..errors import AlphaflopsError
 
 Array = NDArray[np.float64]
 
+Residual: TypeAlias = Literal["relative", "log"]
+"""What a fit makes small: the relative error, which scores average too, or the logarithm of predicted over measured
+time, which leaves as many layers above as below."""
 SOFT: Final = 0.1
-"""Log residual at which the soft-L1 loss turns from squares to absolute values: about 10 % error."""
+"""Residual at which the soft-L1 loss turns from squares to absolute values: an error of 10 %."""
 PULL: Final = 0.01
 """Weight of a parameter's start, as a residual over its whole log range: it decides only what the data leave open."""
 CANDIDATES: Final = 60
+STARTS: Final = 6
+"""Searches from the best random candidates, besides the one from the parameters' starts."""
 SEARCH_ROWS: Final = 600
 EVALUATIONS: Final = 60
 SEARCH_EVALUATIONS: Final = 20
-"""Evaluations on part of the layers, where all of them follow."""
+"""Evaluations of each search on `SEARCH_ROWS` layers, in log residuals, which pull from any distance."""
 FINALISTS: Final = 2
-"""Searches on part of the layers that go on to all of them."""
+"""Searches that go on to all layers."""
 STEP: Final = 1e-3
 AT_BOUND: Final = 1e-3
 UNSEEN: Final = 1e-4
@@ -70,9 +76,15 @@ def check_times(times_ms: Any, what: str = "the run") -> Array:
 
 
 def fit_model(
-    model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, starts: int = 6, pull: float = PULL
+    model: CostModel,
+    f: Features,
+    times_ms: Array,
+    *,
+    seed: int = 0,
+    residual: Residual = "relative",
+    start: Mapping[str, float] | None = None,
 ) -> Fit:
-    """Fit by least squares on log residuals with a soft-L1 loss, in the logarithm of the parameters.
+    """Fit by least squares with a soft-L1 loss, in the logarithm of the parameters.
 
     Parameters
     ----------
@@ -84,10 +96,10 @@ def fit_model(
         Measured times, shape ``(n,)`` (ms).
     seed : int
         Of the random starts.
-    starts : int
-        Local searches from the best random candidates, besides the one from the parameters' starts.
-    pull : float
-        Weight of the parameters' starts.
+    residual : "relative" or "log"
+        What becomes small, see `Residual`.
+    start : mapping, optional
+        Every parameter by name, such as those of a fit to almost the same layers; the only start then.
 
     Raises
     ------
@@ -100,7 +112,7 @@ def fit_model(
     different = count_different(f)
     if different < wanted:
         raise AlphaflopsError(f"{different} layers cannot fix the {wanted} parameters of {model.name!r}: measure more")
-    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), starts, pull)
+    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), residual, start)
     values = _values(model, x)
     flags = _flags(model, f, x) + doubts(f, times, model.formula(f, list(values.values())))
     if different < FEW * wanted:
@@ -148,33 +160,41 @@ def log_residuals(model: CostModel, f: Features, log_times: Array, x: Array) -> 
 
 
 def _search(
-    model: CostModel, f: Features, log_times: Array, rng: np.random.Generator, starts: int, pull: float
+    model: CostModel,
+    f: Features,
+    log_times: Array,
+    rng: np.random.Generator,
+    residual: Residual,
+    known: Mapping[str, float] | None,
 ) -> tuple[Array, float]:
+    if known is not None:
+        x0 = np.log([known[p.name] for p in model.parameters])
+        return _descend(model, f, log_times, x0, residual, EVALUATIONS)
     low, high, start = _bounds(model)
     rows = np.sort(rng.permutation(len(log_times))[:SEARCH_ROWS])
     few, few_times = f.take(rows), log_times[rows]
     candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
     scores = [float(np.mean(np.abs(log_residuals(model, few, few_times, c)))) for c in candidates]
-    chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:starts])]
-    part = len(rows) < len(log_times)
-    most = SEARCH_EVALUATIONS if part else EVALUATIONS
-    found = sorted((_descend(model, few, few_times, x0, pull, most) for x0 in chosen), key=lambda pair: pair[1])
-    if part:
-        found = [_descend(model, f, log_times, x, pull) for x, _ in found[:FINALISTS]]
+    chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:STARTS])]
+    found = sorted(
+        (_descend(model, few, few_times, x0, "log", SEARCH_EVALUATIONS) for x0 in chosen), key=lambda pair: pair[1]
+    )
+    found = [_descend(model, f, log_times, x, residual, EVALUATIONS) for x, _ in found[:FINALISTS]]
     return min(found, key=lambda pair: pair[1])
 
 
 def _descend(
-    model: CostModel, f: Features, log_times: Array, x0: Array, pull: float, most: int = EVALUATIONS
+    model: CostModel, f: Features, log_times: Array, x0: Array, residual: Residual, most: int
 ) -> tuple[Array, float]:
     from scipy.optimize import least_squares
 
     low, high, start = _bounds(model)
     margin = 1e-6 * (high - low)
-    weight = pull * np.sqrt(len(log_times)) * SOFT / (high - low)
+    weight = PULL * np.sqrt(len(log_times)) * SOFT / (high - low)
 
     def residuals(x: Array) -> Array:
-        return np.concatenate([log_residuals(model, f, log_times, x), weight * (x - start)])
+        found = log_residuals(model, f, log_times, x)
+        return np.concatenate([_relative(found) if residual == "relative" else found, weight * (x - start)])
 
     done = least_squares(
         residuals,
@@ -186,6 +206,11 @@ def _descend(
         max_nfev=most,
     )
     return np.asarray(done.x), float(done.cost)
+
+
+def _relative(log_ratio: Array) -> Array:
+    # Beyond a factor of e the error goes on as a straight line, which does not overflow.
+    return np.where(log_ratio < 1, np.expm1(np.minimum(log_ratio, 1)), np.e * log_ratio - 1)
 
 
 def sensitivities(model: CostModel, f: Features, x: Array) -> Array:
@@ -209,9 +234,16 @@ def _flags(model: CostModel, f: Features, x: Array) -> tuple[str, ...]:
 
 
 def bootstrap(
-    model: CostModel, f: Features, times_ms: Array, values: dict[str, float], *, draws: int = 200, seed: int = 0,
+    model: CostModel,
+    f: Features,
+    times_ms: Array,
+    values: dict[str, float],
+    *,
+    draws: int = 200,
+    seed: int = 0,
     level: float = 0.9,
-) -> dict[str, tuple[float, float]]:  # fmt: skip
+    residual: Residual = "relative",
+) -> dict[str, tuple[float, float]]:
     """Interval of each parameter by resampling layers, one Newton step of the robust loss per draw.
 
     Parameters
@@ -222,6 +254,8 @@ def bootstrap(
         Resamples of the layers.
     level : float
         Share of the draws inside the interval.
+    residual : "relative" or "log"
+        What the fit made small.
 
     Returns
     -------
@@ -235,6 +269,9 @@ def bootstrap(
     x = np.log([values[p.name] for p in model.parameters])
     low, high, _ = _bounds(model)
     jacobian, residuals = sensitivities(model, f, x), log_residuals(model, f, log_times, x)
+    if residual == "relative":
+        jacobian *= np.exp(np.minimum(residuals, 1))[:, None]
+        residuals = _relative(residuals)
     spread = 1 + (residuals / SOFT) ** 2
     pulls, curvature = residuals / np.sqrt(spread), spread**-1.5  # of the soft-L1 loss
     inside = (x - low > AT_BOUND * (high - low)) & (high - x > AT_BOUND * (high - low))

@@ -1,4 +1,4 @@
-"""How well a model predicts a run: errors in sample, on random held-out layers, and on held-out figures."""
+"""How well a model predicts a run: errors in sample, and on layers held out at random, by figure or by size."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..costs import BOOSTING, CostModel, Features, features, model
+from ..costs.alpha import spatial_size
 from ..errors import AlphaflopsError
-from ..layers import COLUMNS
+from ..layers import COLUMNS, macs
 from .boosting import fit_boosting
-from .fitting import Fit, check_times, doubts, fit_model
+from .optimise import Fit, Residual, check_times, doubts, fit_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..runs import Run
 
 Array = NDArray[np.float64]
-CV: TypeAlias = Literal["random", "figure"] | None
+CV: TypeAlias = Literal["random", "figure", "macs", "rows"] | None
 FOLDS: Final = 5
 NO_FIT: Final = Fit({}, (), 0.0)
 
@@ -45,7 +46,7 @@ class Score:
     per_experiment : dict
         ``name -> {"n", "mape_pct", "median_ape_pct"}``.
     cv : str or None
-        None in sample, "random" for 5 folds over layers, "figure" for leaving one experiment out.
+        The validation, see `score`.
     parameters : dict of str to float
         Fitted on the whole run, also where the errors are held-out ones; empty where that was not asked for.
     flags : tuple of str
@@ -84,20 +85,19 @@ def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     predicted_ms, times_ms : ndarray
         Predicted and measured times, shape ``(n,)`` (ms).
     """
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
     with np.errstate(over="ignore"):
         ape = 100 * np.abs(predicted_ms / times_ms - 1)
-        ranks = [rankdata(np.round(values, 15)) for values in (predicted_ms, times_ms)]
     largest = max(float(times_ms.max()), float(predicted_ms.max()))  # squares of what is left cannot overflow
     measured, given = times_ms / largest, predicted_ms / largest
     spread = float(np.sum((measured - measured.mean()) ** 2)) if np.ptp(times_ms) > 0 else 0.0
-    varied = all(np.ptp(r) > 0 for r in ranks)
+    varied = all(np.ptp(values) > 0 for values in (predicted_ms, times_ms))
     return {
         "mape_pct": float(ape.mean()),
         "median_ape_pct": float(np.median(ape)),
         "r2": 1 - float(np.sum((measured - given) ** 2)) / spread if spread > 0 else float("nan"),
-        "spearman": float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if varied else float("nan"),
+        "spearman": float(spearmanr(predicted_ms, times_ms).statistic) if varied else float("nan"),
         "within_10_pct": float(100 * np.mean(ape <= 10)),
         "within_20_pct": float(100 * np.mean(ape <= 20)),
     }
@@ -126,6 +126,9 @@ def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) ->
 def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
     """Give the mask of the layers held out in each round.
 
+    "random" and "figure" hold every layer out once. "macs" and "rows" hold out the smallest fifth of the distinct
+    layers, then the largest, by MACs or by rows: what lies between needs no extrapolation.
+
     Raises
     ------
     AlphaflopsError
@@ -138,24 +141,51 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
         if labels.max() == 0:
             only = table["experiment"].iloc[0]
             raise AlphaflopsError(f"all layers belong to experiment {only!r}: cv 'figure' needs two")
+    elif cv in ("macs", "rows"):
+        yield from _ends(table, macs(table) if cv == "macs" else spatial_size(table))
+        return
     else:
-        raise AlphaflopsError(f"cv {cv!r} is unknown: choose random or figure")
+        raise AlphaflopsError(f"cv {cv!r} is unknown: choose random, figure, macs or rows")
     for label in range(int(labels.max()) + 1):
         yield labels == label
 
 
+def _ends(table: "pd.DataFrame", size: Array) -> Iterator[NDArray[np.bool_]]:
+    groups = identical(table)
+    _, first = np.unique(groups, return_index=True)
+    if (part := len(first) // FOLDS) == 0:
+        raise AlphaflopsError(f"{len(first)} distinct layers cannot be split into {FOLDS} folds: measure more")
+    order = np.argsort(size[first], kind="stable")
+    for end in (order[:part], order[-part:]):
+        yield np.isin(groups, end)
+
+
+def sample(table: "pd.DataFrame", most: int, *, seed: int = 0) -> NDArray[np.bool_]:
+    """Mask of at most so many distinct layers of a table, drawn by seed; layers that occur twice stay together."""
+    groups = identical(table)
+    return np.isin(groups, np.random.default_rng(seed).permutation(int(groups.max()) + 1)[:most])
+
+
 def fitted(
-    name: str | CostModel, f: Features, times_ms: Array, *, seed: int = 0, told: bool = True
+    name: str | CostModel,
+    f: Features,
+    times_ms: Array,
+    *,
+    seed: int = 0,
+    told: bool = True,
+    residual: Residual = "relative",
+    start: Mapping[str, float] | None = None,
 ) -> tuple[Callable[[Features], Array], Fit]:
     """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit.
 
     A learned model takes a while to predict its own layers, which its doubts need: `told` says whether they are wanted.
+    `residual` and `start` are those of `fit_model`; a learned model always makes log residuals small.
     """
     if name == BOOSTING:
         learned = fit_boosting(f, times_ms, seed=seed)
         return learned, Fit({}, doubts(f, times_ms, learned(f)) if told else (), 0.0)
     formula = model(name) if isinstance(name, str) else name
-    found = fit_model(formula, f, times_ms, seed=seed)
+    found = fit_model(formula, f, times_ms, seed=seed, residual=residual, start=start)
     vector = formula.vector(found.parameters)
     return lambda other: formula.formula(other, vector), found
 
@@ -165,17 +195,22 @@ def out_of_fold(
 ) -> Array:
     """Predict each layer by a model that saw neither its fold nor the same layer elsewhere, shape ``(n,)`` (ms).
 
+    NaN for layers that the validation never holds out. Of random folds, which differ by a few layers only, each starts
+    where the fit of the one before it ended.
+
     Raises
     ------
     AlphaflopsError
         If the validation is unknown, or holding a part out leaves too few layers.
     """
-    predicted, same = np.full(len(times_ms), np.nan), identical(table)
+    predicted, same, start = np.full(len(times_ms), np.nan), identical(table), None
     for mask in held_out(table, cv, seed=seed):
         known = ~np.isin(same, same[mask])
         if not known.any():
             raise AlphaflopsError(f"cv {cv!r} holds every layer out at once: the rest has the same layers")
-        predict, _ = fitted(name, f.take(known), times_ms[known], seed=seed, told=False)
+        predict, found = fitted(name, f.take(known), times_ms[known], seed=seed, told=False, start=start)
+        if cv == "random" and found.parameters:
+            start = found.parameters
         predicted[mask] = predict(f.take(mask))
     return predicted
 
@@ -191,8 +226,9 @@ def score(
         Measured layers; rows that failed are left out.
     name : str or CostModel
         One of `alphaflops.costs.MODEL_NAMES`, or a formula of one's own.
-    cv : None, "random" or "figure"
-        In sample, on five random folds over distinct layers, or leaving each experiment out in turn.
+    cv : None, "random", "figure", "macs" or "rows"
+        In sample, on five random folds over distinct layers, leaving each experiment out in turn, or leaving out the
+        smallest and the largest fifth of the layers by MACs or by rows, which alone are judged then.
     quantity : "latency" or "throughput"
         Which time.
     whole : bool
@@ -211,9 +247,11 @@ def score(
     if in_sample or whole:
         predict, fit = fitted(name, f, times, seed=seed)
     predicted = predict(f) if in_sample else out_of_fold(name, f, times, good.table, cv, seed=seed)
+    judged = np.isfinite(predicted)
+    predicted, times, table = predicted[judged], times[judged], good.table[judged]
     per = {}
-    for experiment in dict.fromkeys(good.table["experiment"]):
-        rows = (good.table["experiment"] == experiment).to_numpy()
+    for experiment in dict.fromkeys(table["experiment"]):
+        rows = (table["experiment"] == experiment).to_numpy()
         found = errors(predicted[rows], times[rows])
         per[str(experiment)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
     label = name if isinstance(name, str) else name.name
