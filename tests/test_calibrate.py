@@ -152,9 +152,9 @@ def test_bands_by_hand():
     assert high[0] == pytest.approx(38.0)
 
 
-@pytest.mark.parametrize(("n", "cuts"), [(79, []), (80, [40.5]), (119, [60.0]), (120, [40 + 2 / 3, 80 + 1 / 3])])
-def test_a_class_is_cut_into_ranges_of_forty_layers_at_least(n, cuts):
-    # predicted times 1 … n, cut where as many lie on both sides; beyond 120 layers there are three ranges still
+@pytest.mark.parametrize(("n", "cuts"), [(119, []), (120, [60.5]), (179, [90.0]), (180, [60 + 2 / 3, 120 + 1 / 3])])
+def test_a_class_is_cut_into_ranges_of_sixty_layers_at_least(n, cuts):
+    # predicted times 1 … n, cut where as many lie on both sides; beyond 180 layers there are three ranges still
     predicted = np.arange(1.0, n + 1)
     found = bands(features(to_table([Dense(10 + i, 10) for i in range(n)])), predicted, predicted)
     assert [b.from_ms for b in found[1:]] == pytest.approx([0, *cuts])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 LEVEL: Final = 0.9
-LEAST: Final = 40
+LEAST: Final = 60
 """Layers below which a region is not split further."""
 PARTS: Final = 3
 CLASSES: Final = ("dense", "1x1", "larger")
