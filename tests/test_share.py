@@ -526,3 +526,10 @@ def test_a_measurement_killed_at_any_step_is_whole_or_goes_on(tmp_path):
         ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"],
     ]
     assert all(rest == wanted for _, _, *rest in outcomes)
+
+
+def test_names_of_files_send_no_codes_to_a_terminal(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = command("import", "\x1b[31mx\u202e.zip")
+    assert told.code == 2
+    assert told.err == "error: \\x1b[31mx\\u202e.zip cannot be read: No such file or directory\n"

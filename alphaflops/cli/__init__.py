@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import AlphaflopsError
+from ..files import terminal
 
 EPILOG = """\
 Examples:
@@ -144,5 +145,5 @@ def parser(name: str) -> Parser:
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line on stderr and give the exit code."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {terminal(' '.join(message.split()))}\n")
     return code

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..files import terminal
+
 
 def json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
@@ -18,13 +20,14 @@ def examples(parser: argparse.ArgumentParser, *lines: str) -> None:
 
 
 def show(text: object = "") -> None:
-    """Print one or more lines."""
-    sys.stdout.write(f"{text}\n")
+    """Print one or more lines; what a file or a run says sends no codes to a terminal."""
+    lines = str(text).split("\n")
+    sys.stdout.write("\n".join("\t".join(map(terminal, line.split("\t"))) for line in lines) + "\n")
 
 
 def show_json(value: Any) -> None:
     """Print a value as JSON; numbers that do not exist are an error."""
-    show(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def cell(value: Any) -> str:
