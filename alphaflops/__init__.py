@@ -19,6 +19,7 @@ _HOME = {
     "PAPER_T2000": "costs.alpha",
     "REPLICATION_RTX4090": "costs.alpha",
     "estimate": "prediction",
+    "fit": "fitting",
     "grid": "experiments",
     "load": "runs.datasets",
     "measure": "measuring",
