@@ -175,3 +175,22 @@ def test_turns_take_every_layer_in_every_round_after_its_inputs_are_written(monk
     # the first round warms up: the median is over the other three
     at = [[4 * r + taken.index(i) + 1 for r, taken in enumerate(rounds)][1:] for i in range(4)]
     assert list(times) == [sorted(ms)[1] for ms in at]
+
+
+def test_the_command_measures_what_was_asked_for(own_run, command, refused, monkeypatch, tmp_path):
+    asked = []
+
+    def measure(run, networks, **options):
+        asked.append((run.id, list(networks), options["training"], options["profile"], options["into"]))
+        options["say"]("layers")
+        return [tmp_path / "operators" / "mine.json"]
+
+    monkeypatch.setattr(machine, "measure_machine", measure)
+    chosen = ("--network", "VGG-16", "--no-training", "--profile", "smoke", "--into", tmp_path)
+    outcome = command("measure", "--networks", "cpu-1core", *chosen)
+    assert outcome.code == 0
+    assert asked == [("cpu-1core", ["VGG-16"], False, "smoke", tmp_path)]
+    assert outcome.out == f"{tmp_path}/operators/mine.json\n"
+    assert outcome.err == "layers\n"
+    assert "run 'nobody' is unknown" in refused("measure", "--networks", "nobody")
+    assert "network 'Nothing' is unknown" in refused("measure", "--networks", "cpu-1core", "--network", "Nothing")

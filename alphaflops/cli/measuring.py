@@ -17,6 +17,11 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="DIR", help="finish the run in this folder")
     parser.add_argument("--experiment", action="append", metavar="NAME", help="only this experiment (repeatable)")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON at the end")
+    text = "time operators and whole networks on the machine of RUN, so that networks can be estimated for it"
+    parser.add_argument("--networks", metavar="RUN", help=text)
+    parser.add_argument("--network", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
+    parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
     for option in OPTIONS:
         text = option.help if option.default in (None, (), False) else f"{option.help} [{option.default}]"
         if option.type is bool:
@@ -36,6 +41,7 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
         "measure --device cpu --threads 1 --profile quick --out my-cpu",
         "measure --device cuda --profile paper --out my-gpu",
         "measure --resume my-gpu",
+        "measure --networks my-gpu",
     )
 
 
@@ -45,10 +51,12 @@ def measure(args: argparse.Namespace) -> int:
     Raises
     ------
     AlphaflopsError
-        If neither or both of ``--out`` and ``--resume`` are given, or whatever measuring raises.
+        Unless one of ``--out``, ``--resume`` and ``--networks`` is given, or whatever measuring raises.
     """
     from .. import experiments, measuring
 
+    if args.networks is not None:
+        return networks(args)
     given = {option.name: getattr(args, option.name) for option in measuring.OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     if (args.out is None) == (args.resume is None):
@@ -73,6 +81,24 @@ def measure(args: argparse.Namespace) -> int:
         show_json(found)
     else:
         show(closing_line(found, args.out or args.resume))
+    return 0
+
+
+def networks(args: argparse.Namespace) -> int:
+    """Time operators and networks on the machine of a run."""
+    from ..prediction import machine
+    from ..runs.datasets import load
+
+    paths = machine.measure_machine(
+        load(args.networks),
+        machine.choose_networks(tuple(args.network)),
+        training=not args.no_training,
+        profile=args.profile or "quick",
+        into=args.into,
+        say=lambda text: sys.stderr.write(f"{text}\n"),
+    )
+    for path in paths:
+        show(path)
     return 0
 
 
