@@ -17,6 +17,7 @@ from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
 from ..prediction import comparison, read_operators
+from ..prediction.energy import calibrate_energy, joules_file
 from ..prediction.machine import with_fits
 from ..prediction.operators import FITS
 from ..runs import Run, datasets
@@ -42,6 +43,9 @@ LEAST_JUDGED: Final = 50
 """Layers that must remain for judging."""
 CALIBRATED: Final = (OURS.name, "macs+t0", "alpha")
 """Formulas kept for each run; the first one's file bears the run's name alone."""
+
+JOULES: Final = "joules"
+"""Calibration of an energy run with the project's formula."""
 
 
 @lru_cache(maxsize=2)
@@ -180,14 +184,15 @@ def learning(name: str, part: str) -> Rows:
 
 def calibrations(name: str, part: str) -> Rows:
     """Fit the bundled formulas to a set; gives their numbers, and the files of the calibrations."""
-    run, rows = datasets.load(name).ok, []
-    for chosen in CALIBRATED:
+    run, rows = datasets.load(name), []
+    kept = [(chosen, calibration_file(name, chosen)) for chosen in CALIBRATED]
+    for chosen, file in [*kept, *([(JOULES, joules_file(name))] if run.meta.get("energy") else [])]:
         try:
-            found = fit(run, chosen)
+            found = calibrate_energy(run) if chosen == JOULES else fit(run, chosen)
         except AlphaflopsError:  # too few layers
             continue
         fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
-        fresh[0][FILE] = (f"calibrations/{calibration_file(name, chosen)}", _text(found))
+        fresh[0][FILE] = (f"calibrations/{file}", _text(found))
         rows += fresh
     return rows
 
