@@ -6,18 +6,20 @@ Names are loaded when first used, so that importing the package loads neither to
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "AlphaflopsError": "errors",
     "Conv2d": "layers",
     "Dense": "layers",
     "Run": "runs",
+    "Shape": "network.inputs",
     "alpha": "costs.alpha",
     "alpha_flops": "costs.alpha",
     "published_ms": "costs.alpha",
     "PAPER_T2000": "costs.alpha",
     "REPLICATION_RTX4090": "costs.alpha",
+    "as_table": "network",
     "estimate": "prediction",
     "fit": "fitting",
     "grid": "experiments",

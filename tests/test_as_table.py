@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
+from torch import nn
 
+import alphaflops
 from alphaflops import AlphaflopsError, Conv2d, Dense
 from alphaflops.layers import COLUMNS, as_table, macs, valid_macs
 
@@ -59,3 +61,12 @@ def test_what_is_no_layer_is_refused_in_one_line(given, message):
     with pytest.raises(AlphaflopsError, match=message) as caught:
         as_table(given)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_is_a_table_of_its_layers():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 81, 4))
+    table = alphaflops.as_table(net, (1, 3, 9, 9))
+    assert table["module"].tolist() == ["0", "3"]
+    # 81 positions · 3·8 pairs · 9 taps, and 648·4 products
+    assert macs(table).tolist() == [81 * 24 * 9, 648 * 4]
+    pd.testing.assert_frame_equal(alphaflops.as_table([CONV]), as_table(CONV))

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def networks(args: argparse.Namespace) -> int:
         training=not args.no_training,
         profile=args.profile or "quick",
         into=args.into,
-        say=lambda text: sys.stderr.write(f"{text}\n"),
+        say=partial(print, file=sys.stderr),
     )
     for path in paths:
         show(path)
