@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from .. import layers
+from .inputs import Shape
 from .operations import Network, Operation, unknown_warning
 from .trace import trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Network", "Operation", "as_table", "trace", "unknown_warning"]
+__all__ = ["Network", "Operation", "Shape", "as_table", "trace", "unknown_warning"]
 
 
 def as_table(described: Any, inputs: Any = None) -> "pd.DataFrame":
