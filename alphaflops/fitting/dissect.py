@@ -25,9 +25,6 @@ SOFT: Final = 0.3
 """Log residual from which on a layer pulls less: a third off is no noise (no unit)."""
 ALONE: Final = 0.05
 """Least share of a dimension's variance that the others do not explain, below which its exponent is theirs as well."""
-DISCOUNTED: Final = 0.95
-"""Exponent below which a dimension is discounted: growing it a hundredfold then costs a fifth less than FLOPs say
-(100**-0.05 = 0.79), which is more than the 20 % that a good prediction may err."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,6 @@ def dissect(run: "Run", *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
         return [*together, Exponent("batch", np.nan, np.nan, np.nan, reason)]
     apart = _exponents(run, table, {**sizes, "S": area, "batch": batch}, draws, seed)
     return [*together, apart[-1]]
-
-
-def insight(exponents: list[Exponent]) -> str:
-    """Judge the paper's insight, "space is discounted, the kernel is not", on the exponents of one machine.
-
-    Returns
-    -------
-    str
-        "holds": the interval of S lies below `DISCOUNTED` and that of K does not. "in part": both do, the interval of K
-        above that of S. "not measured": one of the two is not shown. Else "fails".
-    """
-    space, kernel = (next(e for e in exponents if e.dimension == name) for name in ("S", "K"))
-    if space.reason or kernel.reason:
-        return "not measured"
-    if space.high >= DISCOUNTED:
-        return "fails"
-    return "holds" if kernel.high >= DISCOUNTED else "in part" if kernel.low > space.high else "fails"
 
 
 def _exponents(run: "Run", table: "pd.DataFrame", sizes: dict[str, Array], draws: int, seed: int) -> list[Exponent]:

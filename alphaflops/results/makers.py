@@ -12,7 +12,7 @@ from ..claims import table as claimed
 from ..costs import OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, fit, read_calibration, score
-from ..fitting.dissect import dissect, insight
+from ..fitting.dissect import dissect
 from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
@@ -142,8 +142,7 @@ def dissection(name: str, part: str) -> Rows:
         for e in exponents:
             interval = {"low": e.low, "high": e.high} if times == "measured" else {"low": None, "high": None}
             told = {"dimension": e.dimension, "exponent": e.value, **interval, "reason": e.reason}
-            verdict = insight(exponents) if times == "measured" else ""
-            rows.append({**about, "times": times, **told, "insight": verdict, "n": len(run.table)})
+            rows.append({**about, "times": times, **told, "n": len(run.table)})
     return rows
 
 

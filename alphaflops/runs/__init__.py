@@ -5,7 +5,6 @@ samples), ``SHA256SUMS`` (checkable with ``sha256sum -c``) and ``run.json`` (met
 """
 
 from ..files import read_json
-from ..files import write_atomic as replace_file
 from .run import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, Run, changed_files, exact_floats
 from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES, TEXT_COLUMNS
 
@@ -23,5 +22,4 @@ __all__ = [
     "changed_files",
     "exact_floats",
     "read_json",
-    "replace_file",
 ]

@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from .schema import DERIVED_COLUMNS, QUANTITIES, STORED_COLUMNS, TEXT_COLUMNS, c
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "samples.npz", "SHA256SUMS"
 SIZES: Final = {TABLE_FILE: 2**25, SAMPLES_FILE: 2**27, SUMS_FILE: 2**12, RUN_FILE: 2**22}
@@ -108,6 +110,11 @@ class Run:
         if f"{quantity}_ms" not in self.table:
             raise AlphaflopsError(f"run {self.id!r} has no {quantity}: it only gives latency")
         return self.table[f"{quantity}_ms"]
+
+    def plot(self, figure: str) -> "Figure":
+        """Draw the layers of one figure, with the times that α-FLOPs predict dashed; see `alphaflops.chapters.plot`."""
+        drawn: Figure = import_module("alphaflops.chapters").plot(self, figure)  # looked up: imports go down only
+        return drawn
 
     @property
     def sha256(self) -> str:
