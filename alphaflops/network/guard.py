@@ -32,6 +32,7 @@ _ATOMS: Final = frozenset(
 )
 _PLAIN: Final = (dict, list, set, deque, tuple, int, float, str, type(None), torch.Tensor, np.ndarray)
 _OURS: Final = frozenset({"builtins", "collections", "functools", "types", "random", "itertools"})
+_LIBRARY: Final = sys.stdlib_module_names - _OURS
 _FOREIGN: Final = ("torch._", "torch.fx", "torch.distributed", "torch.utils.data", "torch.optim", "alphaflops")
 _LRU: Final = type(functools.lru_cache(lambda: None))
 _STATES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]]] = {
@@ -90,6 +91,8 @@ class Guard:
 
     def _note(self, value: Any) -> Iterable[Any]:
         kind = type(value)
+        if kind is dict:
+            return self._keep(value, dict(value)).values()
         if isinstance(value, (torch.Tensor, torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             return ()
         if isinstance(value, FunctionType):
@@ -118,7 +121,7 @@ class Guard:
             children += value
         elif isinstance(value, torch.nn.Module):
             children += self._defined(kind)
-        elif kind.__module__.partition(".")[0] in sys.stdlib_module_names - _OURS:
+        elif kind.__module__.partition(".")[0] in _LIBRARY:
             return ()
         elif isinstance(value, Iterator) and not hasattr(value, "__dict__"):
             self.unprotected.add(kind.__name__)
