@@ -206,6 +206,40 @@ def test_nothing_is_changed_by_a_call_that_fails(inner, backward):
     assert torch.equal(given_, kept)
 
 
+SEEN: dict = {}
+COUNT = 0
+
+
+def hook_of_a_file(module, inputs, output):
+    global COUNT
+    COUNT += 1
+    SEEN.setdefault("outputs", []).append(output)
+
+
+def test_variables_of_the_file_that_a_hook_writes_are_put_back():
+    model = nn.Linear(WIDTH, WIDTH)
+    model.register_forward_hook(hook_of_a_file)
+    kept = torch.ones(2)
+    SEEN["of the caller"] = [kept]
+    network = trace(model, [(BATCH, WIDTH)])
+    assert network.macs == ONCE
+    assert list(SEEN) == ["of the caller"]
+    assert SEEN["of the caller"][0] is kept
+    assert COUNT == 0
+
+
+def test_a_failure_says_which_tuples_were_taken_as_values():
+    layer = nn.MultiheadAttention(8, 2, batch_first=True)
+    shapes = dict.fromkeys(("query", "key", "value"), (1, 4, 8))
+    mask = torch.zeros(1, 4, dtype=torch.bool)
+    with pytest.raises(AlphaflopsError, match=r"input query is the value \(1, 4, 8\); Shape") as refused:
+        trace(layer, {**shapes, "key_padding_mask": mask})
+    assert "\n" not in str(refused.value)
+    marked = {name: Shape(sizes) for name, sizes in shapes.items()}
+    # Four vectors of 8: to 24, scores and values of two heads of 4, and to 8.
+    assert trace(layer, {**marked, "key_padding_mask": mask}).macs == 4 * 8 * 24 + 2 * 2 * 4 * 4 * 4 + 4 * 8 * 8
+
+
 PRINTS = """
 import torch
 from torch import nn

@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -30,10 +30,12 @@ _ATOMS: Final = frozenset(
     {int, float, complex, str, bytes, bool, type(None), type, ModuleType, BuiltinFunctionType, torch.Size}
     | {torch.dtype, torch.device, torch.layout, torch.memory_format, weakref.ref, property}
 )
+_Held = TypeVar("_Held")
 _PLAIN: Final = (dict, list, set, deque, tuple, int, float, str, type(None), torch.Tensor, np.ndarray)
 _OURS: Final = frozenset({"builtins", "collections", "functools", "types", "random", "itertools"})
 _LIBRARY: Final = sys.stdlib_module_names - _OURS
 _FOREIGN: Final = ("torch._", "torch.fx", "torch.distributed", "torch.utils.data", "torch.optim", "alphaflops")
+_BELOW: Final = frozenset({"torch", "builtins", "typing", "abc"})
 _LRU: Final = type(functools.lru_cache(lambda: None))
 _STATES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]]] = {
     torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
@@ -85,7 +87,7 @@ class Guard:
                 self.unprotected.add(f"what lies beyond {MOST:,} containers")
                 break
 
-    def _keep(self, place: Any, held: Any) -> Any:
+    def _keep(self, place: Any, held: _Held) -> _Held:
         self._places.append((place, held))
         return held
 
@@ -97,7 +99,7 @@ class Guard:
             return ()
         if isinstance(value, FunctionType):
             held = [cell.cell_contents for cell in value.__closure__ or () if self._name(cell, "cell_contents")]
-            return (*held, *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
+            return (*held, *self._globals(value), *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
         if isinstance(value, MethodType):
             return value.__self__, value.__func__
         if isinstance(value, functools.partial):
@@ -138,17 +140,27 @@ class Guard:
             return False
         return True
 
+    def _globals(self, function: FunctionType) -> Iterator[Any]:
+        """Give the variables of its file that a function uses, PyTorch's own left out."""
+        file, scope = sys.modules.get(function.__module__), function.__globals__
+        if file is None or vars(file) is not scope or function.__module__.partition(".")[0] in _BELOW:
+            return
+        for name in _used([function.__code__], scope):
+            if not name.startswith("__") and isinstance(scope[name], _PLAIN) and self._name(file, name):
+                yield scope[name]
+
     def _defined(self, kind: type) -> Iterator[Any]:
         """Give the variables of its file and class that the code of a network uses, PyTorch's own left out."""
         for owner in kind.__mro__:
-            if owner.__module__.partition(".")[0] in ("torch", "builtins", "typing", "abc") or owner in self._classes:
+            if owner.__module__.partition(".")[0] in _BELOW or owner in self._classes:
                 continue
             self._classes.add(owner)
             scope = vars(sys.modules.get(owner.__module__, owner))
             places: list[tuple[Any, str]] = [
                 (owner, name) for name, value in vars(owner).items() if isinstance(value, _PLAIN)
             ]
-            places += [(sys.modules[owner.__module__], n) for n in _used(owner, scope) if isinstance(scope[n], _PLAIN)]
+            codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
+            places += [(sys.modules[owner.__module__], n) for n in _used(codes, scope) if isinstance(scope[n], _PLAIN)]
             for place, name in places:
                 if not name.startswith("__") and self._name(place, name):
                     yield getattr(place, name)
@@ -200,10 +212,9 @@ class Guard:
             restore()
 
 
-def _used(owner: type, scope: Mapping[str, Any]) -> set[str]:
-    """Names in a file that the functions of a class use, and the functions of that file that they call."""
+def _used(codes: list[CodeType], scope: Mapping[str, Any]) -> set[str]:
+    """Names in a file that some functions of it use, and the functions of that file that they call."""
     found: set[str] = set()
-    codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
     while codes:
         code = codes.pop()
         codes += [part for part in code.co_consts if isinstance(part, CodeType)]

@@ -64,7 +64,8 @@ def trace(
         raise AlphaflopsError(f"model is a {type(model).__name__}: give a torch.nn.Module")
     model = unwrapped(model)
     _no_lazy_layers(model)
-    args, kwargs, notes = normalise(inputs, dtypes)
+    args, kwargs, meant = normalise(inputs, dtypes)
+    notes = [*meant]
     # Seen from inside of inference mode, operators are whole; with gradients they fall into what can be derived.
     attempts = [(how, backward) for how in HOWS]
     attempts += [] if backward else [("cpu", True)]
@@ -79,7 +80,7 @@ def trace(
         if attempt.run(args, kwargs, backward):
             break
         if place + 1 == len(attempts):
-            raise AlphaflopsError(attempt.blame)
+            raise AlphaflopsError("; ".join([attempt.blame, *meant]))
         then = attempts[place + 1][0] + (" tensors with gradients" if how == "cpu" else " tensors")
         notes.append(f"{how} tensors were not enough ({attempt.error}); used {then}")
     recorder = attempt.recorder
