@@ -4,7 +4,7 @@ DEVICE  ?= auto
 PROFILE ?= quick
 EXTRAS  ?= book,test
 BIN     := .venv/bin
-EVERY   := book,test,learned,energy,lab,workflow,browser,dev
+EVERY   := book,test,energy,lab,workflow,browser,dev
 PIP     := -m pip --disable-pip-version-check --quiet install
 
 rerun: .venv/.installed
