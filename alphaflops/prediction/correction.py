@@ -87,13 +87,23 @@ class Correction:
     turns: Mapping[str, float]
     kinds: Mapping[str, Smooth]
 
-    def correct(self, f: Features, ends: Array) -> Array:
-        """Apply the factors to predictions, low and high ends, shape ``(n, 3)`` (ms); kinds without one stay."""
+    def correct(self, f: Features, ms: Array, ends: Array) -> Array:
+        """Apply the factors to what the calibration's formula itself gives; kinds of layers without one stay.
+
+        Parameters
+        ----------
+        f : Features
+            Of n layers.
+        ms : ndarray
+            What the formula gives for them, shape ``(n,)`` (ms).
+        ends : ndarray
+            The calibration's prediction, low and high end, shape ``(n, 3)`` (ms).
+        """
         out, kinds, formula = ends.copy(), layer_class(f), model(self.model)
         shift = formula.formula(f, formula.vector(self.turns)) / formula.formula(f, formula.vector(self.reference))
         for kind, smooth in self.kinds.items():
             rows = kinds == kind
-            found = ends[rows, 0] * shift[rows] * np.exp(smooth.log_factor(_sizes(f)[rows]))
+            found = ms[rows] * shift[rows] * np.exp(smooth.log_factor(_sizes(f)[rows]))
             out[rows] = found[:, None] * [1.0, smooth.low_factor, smooth.high_factor]
         return out
 

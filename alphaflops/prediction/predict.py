@@ -60,7 +60,7 @@ class Predictor:
     Parameters
     ----------
     calibration : Calibration
-        Anything with ``predict(table) -> DataFrame`` of ``predicted_ms, low_ms, high_ms, outside`` and ``values``.
+        Anything with ``predict``, ``formula_ms`` and ``values`` as a `Calibration` has them.
     operators : OperatorTable or None
         Curves of the same machine.
     """
@@ -93,7 +93,8 @@ class Predictor:
             found = self.calibration.predict(table)
             ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
             if self._correction is not None:
-                ends = self._correction.correct(features(table), ends)
+                f = features(table)
+                ends = self._correction.correct(f, self.calibration.formula_ms(f), ends)
             beyond = [bool(outside) for outside in found["outside"]]
             self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
 
