@@ -118,7 +118,7 @@ def front(frame: "pd.DataFrame", labels: Mapping[str, str]) -> "pd.DataFrame":
     """
     part = frame[(frame["cv"] == "random") & frame["model"].isin(list(FRONT)) & (frame["role"] != "apart")]
     group = part["vendor"].where(part["run"] != AUTHORS, "The paper’s GPU").replace({"NVIDIA": "Other NVIDIA GPUs"})
-    group = group.replace({"AMD": "AMD GPUs"})
+    group = group.replace({"AMD": "AMD GPUs"}).fillna("Further machines")
     part = part.assign(group=group, row=part["run"].map(labels).fillna(part["run"]), measure=part["model"].map(FRONT))
     place = {name: i for i, name in enumerate(("The paper’s GPU", "Other NVIDIA GPUs", "AMD GPUs", "CPU"))}
     models = list(FRONT)
