@@ -137,6 +137,14 @@ def images(html, page):
     return [(html / source).read_bytes() for source in sources]
 
 
+OTHER_FIGURES = {
+    "06_scores": "means over the sets on which formulas were chosen and are judged",
+    "07_replication": "fine grids, which this run does not hold",
+    "11_networks": "times of whole networks, which do not travel with a run",
+}
+"""Chapters whose figures show no run of the paper's grid; their tables name it all the same."""
+
+
 def test_an_imported_machine_is_in_every_chapter(first, folders):
     folder = folders[2]
     packed = pack_run(renamed(datasets.load("cpu-1core"), "stranger").write(folder / "run"), folder / "stranger.zip")
@@ -146,6 +154,7 @@ def test_an_imported_machine_is_in_every_chapter(first, folders):
         page = f"notebooks/{chapter.name}.html"
         if "cpu-1core" in (first / page).read_text(encoding="utf-8"):
             assert "stranger" in (html / page).read_text(encoding="utf-8"), page
-            assert not images(first, page) or images(first, page) != images(html, page), page
+            drawn = bool(images(first, page)) and chapter.name not in OTHER_FIGURES
+            assert not drawn or images(first, page) != images(html, page), page
             shown += 1
     assert shown > 5
