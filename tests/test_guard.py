@@ -104,8 +104,7 @@ def test_in_a_browser_nothing_runs_and_nothing_is_fetched(bitten):
         page, asked = browser.new_page(), []
         page.on("request", lambda request: asked.append(request.url))
         page.goto((bitten / "notebooks" / "00_x.html").as_uri())
-        page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
-        page.evaluate("MathJax.startup.promise")
+        page.wait_for_function("async () => { await window.MathJax?.startup?.promise; return !!MathJax.startup; }")
         for one in page.locator("article td, article b, article img").all():
             one.dispatch_event("mouseover")
             one.dispatch_event("click")

@@ -144,6 +144,11 @@ def test_a_layer_that_kills_its_process_is_given_up_after_its_second_death(tmp_p
     assert len(run.meta["resumed"]) == 2
 
 
+def _hear_ctrl_c():
+    """A job in the background of a script is born deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals of Unix")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -151,14 +156,24 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, number):
     command = [sys.executable, "-m", "alphaflops", "measure", "--profile", "quick", "--device", "cpu", "--threads", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = subprocess.Popen(
-        [*command, "--out", "run"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--out", "run"],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,
     )
     file = tmp_path / "run" / journal.JOURNAL_FILE
     until = time.monotonic() + 120
-    while time.monotonic() < until and not (file.exists() and b'"type":"row"' in file.read_bytes()):
+    # The first row is on disk for certain when the second begins.
+    while time.monotonic() < until and not (file.exists() and file.read_bytes().count(b'"type":"begin"') > 1):
         time.sleep(0.05)
     started.send_signal(number)
-    out, err = started.communicate(timeout=120)
+    try:
+        out, err = started.communicate(timeout=120)
+    finally:
+        started.kill()
     assert (started.returncode, out) == (130, "")
     assert "go on with alphaflops measure --resume run" in err
     assert err.count("\n") == 1
