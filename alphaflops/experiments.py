@@ -230,7 +230,7 @@ def _thinned(line: Line, profile: str) -> Line:
     return line
 
 
-def select(what: str = "paper", profile: str = "paper") -> tuple[Experiment, ...]:
+def select(what: str = "paper", profile: str | None = None) -> tuple[Experiment, ...]:
     """Give experiments by figure, by name or by profile, with the points of a profile only.
 
     Parameters
@@ -238,20 +238,21 @@ def select(what: str = "paper", profile: str = "paper") -> tuple[Experiment, ...
     what : str
         A figure of the paper (``"1"`` to ``"6"``, ``"2a"``), a letter of the replication (``"A"`` to ``"G"``), the name
         of an experiment, or one of `PROFILES` for everything that it measures.
-    profile : str
-        Which points of each line, one of `PROFILES`; ``"fine"`` gives all, as ``"paper"`` does.
+    profile : str, optional
+        Which points of each line, one of `PROFILES`; by default those of `what` where that is a profile, else all, as
+        with ``"paper"`` and ``"fine"``.
 
     Raises
     ------
     AlphaflopsError
         If there is no such figure, experiment or profile.
     """
-    if what in PROFILES:
-        what, profile = "", what
-    if profile not in PROFILES:
+    if profile not in (None, *PROFILES):
         raise AlphaflopsError(f"profile {profile!r} is unknown: choose one of {', '.join(PROFILES)}")
-    chosen = (REPLICATION if profile == "fine" else PAPER) if not what else _named(what)
-    return tuple(replace(e, lines=tuple(_thinned(line, profile) for line in e.lines)) for e in chosen)
+    whole = {**dict.fromkeys(PROFILES, PAPER), "fine": REPLICATION}
+    chosen = whole[what] if what in whole else _named(what)
+    points = profile or (what if what in whole else "paper")
+    return tuple(replace(e, lines=tuple(_thinned(line, points) for line in e.lines)) for e in chosen)
 
 
 def _named(what: str) -> tuple[Experiment, ...]:
@@ -274,16 +275,16 @@ def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
     return head.join(as_table(layers))
 
 
-def grid(what: str = "paper", profile: str = "paper") -> "pd.DataFrame":
-    """Give the layers of a figure or of a whole profile as a table, in the order of the figures.
+def grid(what: str = "paper", profile: str | None = None) -> "pd.DataFrame":
+    """Give the layers of a figure or of a whole profile as a table, in the order of the figures; see `select`.
 
     Examples
     --------
-    >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper"))
-    (112, 8, 721)
+    >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper")), len(grid("paper", "smoke"))
+    (112, 8, 721, 58)
     """
     found = table(select(what, profile))
-    found.attrs["profile"] = what if what in PROFILES else profile  # for `measure`
+    found.attrs["profile"] = profile or (what if what in PROFILES else "paper")  # for `measure`
     return found
 
 

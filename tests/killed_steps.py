@@ -1,68 +1,173 @@
-"""Kill a run at each step that changes a file, one after the other, and print what came out (run by test_share.py)."""
+"""Kill what writes files at each step, one after the other: ``killed_steps.py NAME FOLDER`` (run by test_kills.py).
 
-import json
+Each step is a call of the system that changes what is on disk. After each death what is there must be whole, old or
+new, and the next try must work. Prints how many died. Forking from a process that has imported everything costs little.
+"""
+
+import itertools
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from fake_device import FakeDevice
 
-from alphaflops import experiments
-from alphaflops import measuring as measure
-from alphaflops.measuring import journal, session
-from alphaflops.runs import Run
+from alphaflops import experiments, files, measuring, results, share
+from alphaflops.book import manifest, publish
+from alphaflops.measuring import session
+from alphaflops.results import refreshing, registry, tables
+from alphaflops.results.registry import Result
+from alphaflops.runs import Run, datasets
 
-STEPS = ("fsync", "replace", "rename", "unlink", "link", "mkdir", "ftruncate", "write")
-OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=5)
-GRID = experiments.grid("smoke").head(3)
-
-
-def kill_at(step: int) -> None:
-    """Let this process die at its `step`-th change of a file."""
-    count = 0
-
-    def killed(real):
-        def function(*args, **keys):
-            nonlocal count
-            count += 1
-            if count == step:
-                os._exit(9)
-            return real(*args, **keys)
-
-        return function
-
-    for name in STEPS:
-        setattr(os, name, killed(getattr(os, name)))
+STEPS = ("fsync", "replace", "rename", "unlink", "link", "mkdir", "rmdir", "ftruncate", "write")
+VALUES = {"one": 1.0, "two": 2.0}
 
 
-def run_killed(folder: Path, step: int) -> int:
-    """Measure in a child process that dies at a step; give how it ended."""
+def died_at(step, call, folder):
+    """Call in a child process that dies at its `step`-th change of a file; tell whether it died."""
     child = os.fork()
     if child == 0:
-        kill_at(step)
-        session.run(GRID, folder, OPTIONS, device=FakeDevice())
+        count = itertools.count(1)
+
+        def deadly(real):
+            return lambda *args, **keys: os._exit(9) if next(count) == step else real(*args, **keys)
+
+        for name in STEPS:
+            setattr(os, name, deadly(getattr(os, name)))
+        call(folder)
         os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9), code
+    return code == 9
 
 
-def main() -> None:
-    """Kill at the first step, the second, …, until a run ends unharmed."""
-    base, step, code, outcomes = Path(sys.argv[1]), 0, 9, []
-    session.run(GRID, base / "whole", OPTIONS, device=FakeDevice())  # loads everything before the forks
-    while code == 9:
-        step += 1
+def file_written(folder):
+    """Write a file anew."""
+    files.write_atomic(folder / "x", b"new")
+
+
+def folder_written(folder):
+    """Write a folder."""
+    files.write_folder(folder / "x", {"a": b"1", "b": b"2"})
+
+
+def packed(folder):
+    """Pack a run."""
+    share.pack_run(folder.parent / "run", folder / "x")
+
+
+def imported(folder):
+    """Take a run in."""
+    share.import_run(folder.parent / "run.zip", "x", allow_implausible=True, into=folder)
+
+
+def refreshed(folder):
+    """Renew two results of which one needs the other; their data changed."""
+    tables.folder = lambda: folder
+    tables.data = lambda name: "new"
+    VALUES.update(one=10.0, two=20.0)
+    list(results.refresh(jobs=1))
+
+
+def built(folder):
+    """Build a book of one page."""
+    publish.run_all = lambda *given: []
+    publish.build_pages = lambda stage: book(stage / "_build" / "html", "new")
+    publish.build(None, folder)
+
+
+def book(html, text):
+    """Write a book."""
+    html.mkdir(parents=True)
+    (html / "index.html").write_text(text)
+    manifest.write(html)
+
+
+def prepare(name, folder):
+    """Put there what is there before."""
+    folder.mkdir()
+    if name == "file":
+        (folder / "x").write_bytes(b"old")
+    elif name == "book":
+        book(folder / "html", "old")
+    elif name == "refresh":
+        tables.folder = lambda: folder
+        tables.data = lambda name: "old"
+        VALUES.update(one=1.0, two=2.0)
+        list(results.refresh(jobs=1))
+
+
+def whole(name, folder):
+    """Check that what is there is whole, and tell whether it is the new one."""
+    there = folder / ("html" if name == "book" else "x")
+    if name == "refresh":
+        tables.folder, tables.data = lambda: folder, lambda name: "new"
+        halves, doubled = (results.read(result).iloc[:, -1].tolist() for result in ("halves", "doubled"))
+        assert halves in ([0.5, 1.0], [5.0, 10.0])
+        assert doubled in ([1.0, 2.0], [10.0, 20.0])
+        new = not any(results.stale().values())
+        assert not new or (halves, doubled) == ([5.0, 10.0], [10.0, 20.0])  # what is said to be new is new
+        return new
+    if not there.exists():
+        assert name not in ("file", "refresh")
+        return False
+    if name == "file":
+        assert there.read_bytes() in (b"old", b"new")
+        return there.read_bytes() == b"new"
+    if name == "folder":
+        assert {entry.name: entry.read_bytes() for entry in there.iterdir()} == {"a": b"1", "b": b"2"}
+    elif name == "pack":
+        assert there.read_bytes() == (folder.parent / "run.zip").read_bytes()
+    elif name == "import":
+        assert Run.read(there).id == "x"
+    else:
+        assert manifest.check(there) == 1
+        return (there / "index.html").read_text() == "new"
+    return True
+
+
+CALLS = {
+    "file": file_written,
+    "folder": folder_written,
+    "pack": packed,
+    "import": imported,
+    "refresh": refreshed,
+    "book": built,
+}
+
+
+def main(name, base):
+    """Kill at the first step, the second, …, until nothing dies any more."""
+    registry.RESULTS = refreshing.RESULTS = results.RESULTS = {
+        "halves": Result("halves", lambda name, part: [{"half": VALUES[name] / 2}], lambda: list(VALUES)),
+        "doubled": Result(
+            "doubled",
+            lambda name, part: [{"doubled": 2 * results.read("halves").set_index("run").loc[name, "half"]}],
+            lambda: list(VALUES),
+            needs=("halves",),
+        ),
+    }
+    tables.code = lambda places: "code"
+    datasets.available = lambda name: True
+    publish.SOURCES = ("_toc.yml",)
+    options = measuring.Options(device="cpu", threads=1, profile="smoke", seed=5)
+    session.run(experiments.grid("smoke").head(3), base / "run", options, device=FakeDevice())
+    share.pack_run(base / "run", base / "run.zip")
+    for step in itertools.count(1):
         folder = base / f"step-{step}"
-        code = run_killed(folder, step)
-        whole = (folder / "run.json").exists()
-        if whole:
-            Run.read(folder)  # whatever looks finished is whole
-        if (folder / journal.JOURNAL_FILE).exists():
-            run = session.resume(folder, device=FakeDevice())
-        else:
-            run = Run.read(folder) if whole else session.run(GRID, folder, OPTIONS, device=FakeDevice())
-        left = sorted(p.name for p in folder.iterdir() if p.name != journal.LOCK_FILE and ".alphaflops-" not in p.name)
-        outcomes.append([code, whole, run.table["row"].tolist(), left])
-    print(json.dumps(outcomes))
+        prepare(name, folder)
+        died = died_at(step, CALLS[name], folder)
+        new = whole(name, folder)
+        assert died or new
+        if not new:
+            CALLS[name](folder)
+            assert whole(name, folder)
+        left = {entry.name for entry in folder.iterdir() if not entry.name.startswith((files.disk.PREFIX, "stage-"))}
+        assert left <= {"x", "html", "made.json", "halves.csv", "doubled.csv"}, left
+        if not died:
+            print(step - 1)
+            return
+        shutil.rmtree(folder)
 
 
-main()
+main(sys.argv[1], Path(sys.argv[2]))

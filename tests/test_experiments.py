@@ -176,3 +176,4 @@ def test_a_figure_gives_its_layers(figure, names):
 def test_a_profile_thins_a_figure():
     # four lines: all 28 points, six of them, the two cheapest
     assert [len(experiments.grid("2a", profile)) for profile in ("paper", "quick", "smoke")] == [112, 24, 8]
+    assert experiments.grid("paper", "smoke").equals(experiments.grid("smoke"))

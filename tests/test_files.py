@@ -153,49 +153,6 @@ def test_a_failure_leaves_the_old_file_and_no_new_folder(tmp_path, monkeypatch, 
     assert os.listdir(tmp_path) == ["a"]
 
 
-KILL = """
-import os, sys
-at, call, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-count = 0
-def killed(name, real):
-    def function(*args, **keys):
-        global count
-        count += 1
-        if count == at:
-            os._exit(9)
-        return real(*args, **keys)
-    return function
-for name in ("fsync", "replace", "rename", "unlink", "link", "mkdir"):
-    setattr(os, name, killed(name, getattr(os, name)))
-from alphaflops import files
-if call == "file":
-    files.write_atomic(path, b"new")
-else:
-    files.write_folder(path, {"a": b"1", "b": b"2"})
-"""
-
-
-@pytest.mark.parametrize("call", ["file", "folder"])
-def test_a_kill_at_any_step_leaves_all_or_nothing_and_the_next_try_works(tmp_path, call):
-    path, at, code = tmp_path / "x", 0, 9
-    while code == 9:
-        at += 1
-        if call == "file":
-            path.write_bytes(b"old")
-        code = subprocess.run([sys.executable, "-c", KILL, str(at), call, path]).returncode
-        if call == "file":
-            assert path.read_bytes() in (b"old", b"new")
-        elif path.exists():
-            assert {entry.name: entry.read_bytes() for entry in path.iterdir()} == {"a": b"1", "b": b"2"}
-            if code == 9:
-                for entry in path.iterdir():
-                    entry.unlink()
-                path.rmdir()
-        assert {entry.name[:12] for entry in tmp_path.iterdir()} <= {"x", ".alphaflops-"}
-    assert code == 0
-    assert at > 4
-
-
 def test_a_folder_is_written_once(tmp_path):
     (tmp_path / "empty").mkdir()
     files.write_folder(tmp_path / "empty", {"a": b"1"})

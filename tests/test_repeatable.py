@@ -7,10 +7,12 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,15 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("REPEAT") != "1", reason="builds the book three times: make repeat"),
 ]
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SECRET = "planted-in-the-environment-of-the-builder"
+NAME = "Machine of a stranger (../../../../proc/self/environ) https://example.org/_x_"
+"""What the schema lets a machine be called."""
+TITLE = (
+    "EPYC [9](../../../../proc/self/environ) {download}`/proc/self/environ` <script>window.bitten = 1</script> "
+    "$\\href{javascript:window.bitten=1}{x}$ ![x](https://example.org/x.png) <b onmouseover='window.bitten = 1'>| `9"
+)
+"""What a run that somebody put into the folder may be called."""
 ANOTHER_DAY = Path(__file__).parent / "another_day"
 """Folder whose ``sitecustomize`` shifts the clock of every Python that has it on its path."""
 
@@ -43,6 +54,7 @@ def environment(folder, number):
         "TZ": ("UTC", "Asia/Tokyo", "America/Lima")[number],
         "LANG": ("C.UTF-8", "C", "C.UTF-8")[number],
         "PYTHONHASHSEED": str(1 + number),
+        "PLANTED": SECRET,
         "SOURCE_DATE_EPOCH": str(1_700_000_000 + 40_000_000 * number),
     }
     if "ALPHAFLOPS_MIRROR" in os.environ:
@@ -124,7 +136,7 @@ def renamed(run, run_id):
     times = [name for name in table if name.startswith(("latency", "throughput")) and name.endswith("_ms")]
     table[times] *= 1.25
     samples = {name: 1.25 * values for name, values in run.samples.items()}
-    machine = {**run.meta["machine"], "name": "Machine of a stranger"}
+    machine = {**run.meta["machine"], "name": NAME}
     seconds = 1.25 * run.meta["seconds"]
     ended = datetime.fromisoformat(run.meta["started"]) + timedelta(seconds=math.ceil(seconds))
     times = {"seconds": seconds, "finished": ended.isoformat()}
@@ -145,11 +157,19 @@ OTHER_FIGURES = {
 """Chapters whose figures show no run of the paper's grid; their tables name it all the same."""
 
 
-def test_an_imported_machine_is_in_every_chapter(first, folders):
+@pytest.fixture(scope="module")
+def visited(folders):
+    """The book of a clone that took in the run of a stranger, whose title was then changed by hand."""
     folder = folders[2]
     packed = pack_run(renamed(datasets.load("cpu-1core"), "stranger").write(folder / "run"), folder / "stranger.zip")
-    import_run(packed.path, into=folder / "clone" / "data" / "runs")
-    html, shown = build(folder, 2, 2), 0
+    taken = import_run(packed.path, into=folder / "clone" / "data" / "runs")
+    shutil.rmtree(taken.path)
+    records.Run({**taken.run.meta, "title": TITLE}, taken.run.table, taken.run.samples).write(taken.path)
+    return build(folder, 2, 2)
+
+
+def test_an_imported_machine_is_in_every_chapter(first, visited):
+    html, shown = visited, 0
     for chapter in contents.chapters():
         page = f"notebooks/{chapter.name}.html"
         if "cpu-1core" in (first / page).read_text(encoding="utf-8"):
@@ -158,3 +178,30 @@ def test_an_imported_machine_is_in_every_chapter(first, folders):
             assert not drawn or images(first, page) != images(html, page), page
             shown += 1
     assert shown > 5
+
+
+def test_no_file_of_the_builder_leaves_with_a_strangers_run(visited):
+    assert not (visited / "_downloads").exists()
+    for path in visited.rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.skipif(CHROMIUM is None or find_spec("playwright") is None, reason="no Chromium or playwright here")
+def test_no_script_of_a_stranger_runs_and_nothing_is_fetched(visited):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for chapter in contents.chapters():
+            page, asked = browser.new_page(), []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto((visited / "notebooks" / f"{chapter.name}.html").as_uri())
+            for one in page.locator("article b[onmouseover], article img").all():
+                one.dispatch_event("mouseover")
+            assert page.evaluate("window.bitten") is None, chapter.name
+            assert [url for url in asked if not url.startswith((visited.as_uri(), "data:"))] == []
+            links = page.eval_on_selector_all("article a", "all => all.map((a) => a.getAttribute('href') ?? '')")
+            assert [link for link in links if link.startswith(("javascript", "file", "/"))] == []
+            page.close()
+        browser.close()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -426,54 +424,6 @@ def test_imports_at_the_same_time_give_one_whole_run(packed, tmp_path):
     assert Run.read(tmp_path / "runs" / "good-run").id == "good-run"
 
 
-KILL = """
-import os, sys
-at, call, archive, target = int(sys.argv[1]), *sys.argv[2:]
-from alphaflops import share
-from alphaflops.runs import Run, datasets
-count = 0
-def killed(real):
-    def function(*args, **keys):
-        global count
-        count += 1
-        if count == at:
-            os._exit(9)
-        return real(*args, **keys)
-    return function
-for name in ("fsync", "replace", "rename", "unlink", "link", "mkdir", "rmdir"):
-    setattr(os, name, killed(getattr(os, name)))
-if call == "import":
-    share.import_run(archive, into=target)
-else:
-    share.pack_run(archive, target)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("call", ["import", "pack"])
-def test_a_kill_at_any_step_leaves_the_run_whole_or_absent(packed, tmp_path, call):
-    source = packed if call == "import" else tmp_path / "good"
-    target = tmp_path / "runs" if call == "import" else tmp_path / "again.zip"
-    at, code = 0, 9
-    while code == 9:
-        at += 1
-        code = subprocess.run([sys.executable, "-c", KILL, str(at), call, source, target]).returncode
-        if call == "import" and (target / "good-run").exists():
-            assert Run.read(target / "good-run").id == "good-run"
-            if code == 9:
-                for path in (target / "good-run").iterdir():
-                    path.unlink()
-                (target / "good-run").rmdir()
-        if call == "pack" and target.exists():
-            assert target.read_bytes() == packed.read_bytes()
-            if code == 9:
-                target.unlink()
-        if call == "import" and target.exists():
-            assert {name[:12] for name in os.listdir(target)} <= {"good-run", ".alphaflops-"}
-    assert code == 0
-    assert at > 3
-
-
 def test_commands(command, refused, good, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = good.write(tmp_path / "good")
@@ -509,23 +459,6 @@ def test_what_the_chapters_say_of_the_strangest_run_is_text(good, tmp_path):
         assert "://" not in text
     cells = [token.content for token in MarkdownIt("commonmark").enable("table").parse(str(pages[0].data))]
     assert any("evil" in cell for cell in cells)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_measurement_killed_at_any_step_is_whole_or_goes_on(tmp_path):
-    script = Path(__file__).with_name("killed_steps.py")
-    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    outcomes = json.loads(done.stdout.splitlines()[-1])
-    assert [code for code, *_ in outcomes] == [9] * (len(outcomes) - 1) + [0]
-    assert len(outcomes) > 15
-    assert {whole for _, whole, *_ in outcomes[:-1]} == {False, True}
-    wanted = [
-        experiments.grid("smoke")["row"].head(3).tolist(),
-        ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"],
-    ]
-    assert all(rest == wanted for _, _, *rest in outcomes)
 
 
 def test_names_of_files_send_no_codes_to_a_terminal(command, tmp_path, monkeypatch):
