@@ -1,5 +1,6 @@
 """Every chapter: text and notebook are one, cells are short, figures are described, prose has no typed results."""
 
+import html
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from alphaflops import paths
 from alphaflops.book import contents, execute
@@ -139,3 +141,15 @@ def test_a_bare_papermill_takes_one_run_as_a_text_and_refuses_what_it_does_not_k
     done = subprocess.run([*command, "-p", "devise", "cuda"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "parameter 'devise' is unknown: this notebook has device, profile, out, runs" in done.stderr
+
+
+@each_chapter
+def test_a_single_notebook_as_html_shows_every_number(chapter):
+    notebook = nbformat.read(chapter.committed, 4)
+    body, _ = HTMLExporter().from_notebook_node(notebook)
+    shown = html.unescape(re.sub(r"<[^>]*>", "", body))
+    outputs = [output["data"] for cell in code_cells(notebook) for output in cell.outputs]
+    prose = [html.unescape("".join(data["text/markdown"])) for data in outputs if "text/markdown" in data]
+    told = [number for text in prose for number in re.findall(r"\d+(?:[.,]\d+)*", text)]
+    assert len(told) >= 5
+    assert [number for number in told if number not in shown] == []

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..costs import CostModel
 from ..costs.alpha import spatial_size
 from ..files import markdown
 from ..layers import bytes_moved, flops
@@ -45,6 +46,12 @@ def _cell(value: Any, digits: int) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e9 else number(value, digits)
     return markdown(value)
+
+
+def formula(model: CostModel) -> str:
+    """Give the equation of a cost model for display, each of its parts on a line of its own."""
+    parts = model.equation.replace(r", \quad ", r", \\ ")
+    return f"$$\n\\begin{{gathered}}\n{parts}\n\\end{{gathered}}\n$$"
 
 
 def grid(layers: "pd.DataFrame") -> "pd.DataFrame":

@@ -53,7 +53,7 @@ PADDED: Final = CostModel(
     "padded",
     "padded matrix product, bytes and a constant",
     r"t = t_0 + \frac{\mathrm{bytes}}{b} + \frac{\mathrm{weights}_{K>1}}{b_w} + "
-    r"\left(\frac{(G\,(M + 32)(N + 10) + q)\,(D + d)}{p}\right)^{e}",
+    r"\left(\frac{\mathrm{work}}{p}\right)^{e}, \quad \mathrm{work} = \left(G\,(M + 32)(N + 10) + q\right)(D + d)",
     (
         Parameter("t0", "ms", 1e-5, 10.0, 0.01, "time of a call that does nothing"),
         Parameter("b", "GB/s", 0.5, 2e4, 200.0, "bytes moved per second"),
