@@ -3,117 +3,71 @@
 Everything that is neither here nor in `alphaflops.network.formulas` is unknown, and is reported by name.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any, Final
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-FAMILIES: Final[dict[str, frozenset[str]]] = {
-    "norm": _names(
-        """
-        batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
-        _batch_norm_with_update _batch_norm_no_update batch_norm_backward native_batch_norm_backward
-        cudnn_batch_norm_backward layer_norm native_layer_norm native_layer_norm_backward group_norm native_group_norm
-        native_group_norm_backward _weight_norm_interface_backward rms_norm _fused_rms_norm _fused_rms_norm_backward
-        _weight_norm_interface linalg_vector_norm native_norm renorm
-        """
-    ),
-    "softmax": _names(
-        """
-        softmax _softmax _safe_softmax log_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data
-        _masked_softmax _masked_softmax_backward logsumexp nll_loss_forward nll_loss_backward nll_loss2d_forward
-        nll_loss2d_backward binary_cross_entropy binary_cross_entropy_backward binary_cross_entropy_with_logits
-        _ctc_loss _ctc_loss_backward
-        """
-    ),
-    "pooling": _names(
-        """
-        max_pool2d max_pool2d_with_indices max_pool2d_with_indices_backward max_pool3d max_pool3d_with_indices
-        max_pool3d_with_indices_backward max_pool1d max_pool1d_with_indices avg_pool1d avg_pool2d avg_pool2d_backward
-        avg_pool3d avg_pool3d_backward _adaptive_avg_pool2d _adaptive_avg_pool2d_backward _adaptive_avg_pool3d
-        _adaptive_avg_pool3d_backward adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool2d_backward
-        adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest2d_backward upsample_nearest3d
-        _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bilinear2d_backward
-        upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d
-        grid_sampler_3d upsample_nearest1d_backward upsample_nearest3d_backward upsample_linear1d_backward
-        upsample_bicubic2d_backward upsample_trilinear3d_backward _upsample_nearest_exact1d _upsample_nearest_exact3d
-        _upsample_nearest_exact2d_backward _upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward
-        grid_sampler_2d_backward grid_sampler_3d_backward affine_grid_generator adaptive_max_pool3d_backward
-        fractional_max_pool2d fractional_max_pool2d_backward fractional_max_pool3d fractional_max_pool3d_backward
-        max_unpool2d max_unpool3d
-        """
-    ),
-    "reduction": _names(
-        """
-        sum mean amax amin argmax argmin any all max min prod var var_mean std std_mean cumsum cumprod topk sort
-        kthvalue median nanmedian mode norm dist trace count_nonzero _aminmax cummax cummin logcumsumexp _logcumsumexp
-        histc histogram bincount nonzero nonzero_static _unique _unique2 unique_dim unique_consecutive segment_reduce
-        mse_loss mse_loss_backward smooth_l1_loss smooth_l1_loss_backward huber_loss huber_loss_backward
-        soft_margin_loss soft_margin_loss_backward multi_margin_loss multi_margin_loss_backward
-        multilabel_margin_loss_forward multilabel_margin_loss_backward _is_all_true _is_any_true
-        _nested_tensor_from_mask_left_aligned
-        """
-    ),
-    "pointwise": _names(
-        """
-        hardswish hardswish_backward _prelu_kernel _prelu_kernel_backward glu glu_backward native_dropout
-        native_dropout_backward _fused_dropout bernoulli rrelu_with_noise rrelu_with_noise_backward
-        _thnn_fused_lstm_cell _thnn_fused_gru_cell _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell_backward
-        log_sigmoid_forward log_sigmoid_backward elu elu_backward leaky_relu_backward hardtanh_backward
-        hardsigmoid_backward hardshrink_backward softshrink_backward softplus_backward native_channel_shuffle addr
-        addcmul addcdiv masked_fill floor_divide isin bucketize searchsorted multinomial complex polar linalg_cross
-        quantize_per_tensor quantize_per_channel dequantize _fused_moving_avg_obs_fq_helper
-        fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
-        """
-    ),
-    "movement": _names(
-        """
-        copy clone cat stack block_diag index select_scatter slice_scatter diagonal_scatter as_strided_scatter
-        index_select index_put _index_put_impl _unsafe_index _unsafe_index_put _unsafe_masked_index
-        _unsafe_masked_index_put_accumulate index_copy index_add index_fill index_reduce gather scatter scatter_add
-        scatter_reduce embedding embedding_dense_backward embedding_renorm _embedding_bag _embedding_bag_forward_only
-        _embedding_bag_dense_backward _embedding_bag_per_sample_weights_backward take put take_along_dim
-        constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-        replication_pad3d reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
-        replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward roll flip rot90 repeat
-        repeat_interleave fill zero zeros zeros_like ones ones_like full full_like new_zeros new_ones new_full arange
-        range linspace logspace eye scalar_tensor tril_indices triu_indices hann_window hamming_window bartlett_window
-        blackman_window kaiser_window fft_fftfreq fft_rfftfreq _to_copy _to_dense tril triu diag_embed im2col col2im
-        pixel_shuffle pixel_unshuffle channel_shuffle masked_select rand randn rand_like randn_like randint
-        randint_like randperm normal uniform exponential random poisson geometric cauchy log_normal masked_scatter
-        masked_scatter_backward select_backward slice_backward diagonal_backward unfold_backward
-        split_with_sizes_copy unbind_copy narrow_copy _pack_padded_sequence _pad_packed_sequence to_padded_tensor
-        _jagged_to_padded_dense_forward _padded_dense_to_jagged_forward lift lift_fresh_copy _pin_memory
-        """
-    ),
+FAMILIES: Final = {
+    "norm": ".*(batch|layer|group|rms|vector|native)_norm.* | _weight_norm_interface.* | renorm",
+    "softmax": """
+        _?(log_|safe_|masked_)?softmax(_backward.*)? | logsumexp | nll_loss(2d)?_.*ward | binary_cross_entropy.* |
+        _ctc_loss.*
+    """,
+    "pooling": r"""
+        (_adaptive_avg|adaptive_max|avg|(fractional_)?max)_(un)?pool\dd.* | _?upsample_.* | grid_sampler_\dd.* |
+        affine_grid_generator
+    """,
+    "reduction": """
+        (arg|a|cum)?(max|min) | _aminmax | (cum)?(sum|prod) | mean | any | all | (var|std)(_mean)? | topk | sort |
+        kthvalue | (nan)?median | mode | norm | dist | trace | _?logcumsumexp | histc | histogram | bincount |
+        nonzero(_static)? | count_nonzero | _?unique.* | segment_reduce | _is_(all|any)_true |
+        (mse|smooth_l1|huber|soft_margin|multi_margin|multilabel_margin)_loss.* | _nested_tensor_from_mask_left_aligned
+    """,
+    "pointwise": """
+        hardswish.* | _prelu_kernel.* | glu.* | native_dropout.* | _fused_dropout | bernoulli | rrelu_with_noise.* |
+        _thnn_fused_(lstm|gru)_cell.* | log_sigmoid_.* | elu.* | native_channel_shuffle | addr | addcmul | addcdiv |
+        (leaky_relu|hardtanh|hardsigmoid|hardshrink|softshrink|softplus)_backward | masked_fill | floor_divide | isin |
+        bucketize | searchsorted | multinomial | complex | polar | linalg_cross | quantize_per_.* | dequantize |
+        _fused_moving_avg_obs_fq_helper | fake_quantize_per_.*_cachemask
+    """,
+    "movement": r"""
+        .*copy | clone | cat | stack | block_diag | (_unsafe_(masked_)?)?index.* | _index_put_impl | .*scatter.* |
+        gather | take | put | take_along_dim | embedding(_dense_backward|_renorm)? | _embedding_bag.* |
+        constant_pad_nd | (reflection|replication)_pad\dd.* | roll | flip | rot90 | repeat(_interleave)? | fill | zero |
+        (new_)?(zeros|ones|full)(_like)? | arange | range | linspace | logspace | eye | scalar_tensor |
+        tri[lu](_indices)? | .*_window | fft_r?fftfreq | _to_dense | diag_embed | im2col | col2im |
+        (pixel|channel)_(un)?shuffle | masked_select | rand.* | normal | uniform | exponential | poisson | geometric |
+        cauchy | log_normal | (select|slice|diagonal|unfold)_backward | _pack_padded_sequence | _pad_packed_sequence |
+        to_padded_tensor | .*_to_(jagged|padded_dense)_forward | lift | _pin_memory
+    """,
 }
-"""Operator names by family, without the underscore of those that work in place.
+"""What the names of operators match, without the underscore of those that work in place, by family.
 
 Operators that PyTorch tags as point-wise or as a reduction need not be listed.
 """
 
-FREE: Final = _names(
-    """
-    as_strided_
-    empty empty_like empty_strided new_empty new_empty_strided lift_fresh detach detach_ alias _local_scalar_dense
-    item size stride numel dim sym_size sym_stride sym_numel is_same_size device layout result_type set_ resize_
-    _assert_async _assert_tensor_metadata _assert_scalar _version is_contiguous storage_offset _unsafe_view
-    record_stream is_nonzero _nested_tensor_size squeeze_ unsqueeze_ transpose_ t_ unsafe_split unsafe_chunk
-    """
-)
-"""Operators that allocate, describe or re-describe memory but touch no element."""
+FREE: Final = """
+    as_strided_ | (new_)?empty(_like|_strided)? | lift_fresh | detach_? | alias | _local_scalar_dense | item | size |
+    stride | numel | dim | sym_(size|stride|numel) | is_same_size | device | layout | result_type | set_ | resize_ |
+    _assert_(async|tensor_metadata|scalar) | _version | is_contiguous | storage_offset | _unsafe_view | record_stream |
+    is_nonzero | _nested_tensor_size | (un)?squeeze_ | transpose_ | t_ | unsafe_(split|chunk)
+"""
+"""What the names of operators match that allocate, describe or re-describe memory but touch no element."""
 
 OWN: Final = frozenset({"aten", "prim", "prims"})
 """Namespaces of the operators that are known by name."""
 
-_GATHERS = _names("embedding index index_select gather _unsafe_index take_along_dim")
-_BAGS = _names("_embedding_bag _embedding_bag_forward_only")
-_OVERWRITES = _names("copy_ fill_ zero_ normal_ uniform_ bernoulli_ exponential_ random_")
-_BY_NAME = {name: family for family, names in FAMILIES.items() for name in names}
+_FAMILY: Final = re.compile("|".join(f"(?P<{family}>{names})" for family, names in FAMILIES.items()), re.VERBOSE)
+_GATHERS: Final = {"embedding", "index", "index_select", "gather", "_unsafe_index", "take_along_dim"}
+_BAGS: Final = {"_embedding_bag", "_embedding_bag_forward_only"}
+_OVERWRITES: Final = {"copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "exponential_", "random_"}
+
+
+def named_family(plain: str) -> str | None:
+    """Family of an operator by its name alone, None where that tells nothing."""
+    found = _FAMILY.fullmatch(plain)
+    return found.lastgroup if found else None
 
 
 def family_of(key: str, name: str, tags: Iterable[Any]) -> str:
@@ -135,15 +89,13 @@ def family_of(key: str, name: str, tags: Iterable[Any]) -> str:
     """
     if "::" in key and not key.startswith("quantized::"):
         return "unknown"
-    plain = name.removesuffix("_")
-    if name in FREE:
+    if re.fullmatch(FREE, name, re.VERBOSE):
         return "free"
-    if plain in _BY_NAME:
-        return _BY_NAME[plain]
-    if plain.startswith("_foreach_"):  # one operator on each tensor of a list
-        return _BY_NAME.get(plain.removeprefix("_foreach_"), "pointwise")
+    plain, each = name.removesuffix("_"), name.startswith("_foreach_")  # one operator on each tensor of a list
+    if family := named_family(plain.removeprefix("_foreach_")):
+        return family
     named = {tag.name for tag in tags}
-    if "pointwise" in named:
+    if each or "pointwise" in named:
         return "pointwise"
     return "reduction" if "reduction" in named else "unknown"
 

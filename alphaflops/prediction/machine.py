@@ -17,11 +17,12 @@ from ..host import describe
 from ..layers import as_table
 from ..measuring.opening import choose, opened
 from ..measuring.protocol import for_profile
+from ..network.families import named_family
 from ..network.inputs import Shape
 from ..paths import data_folder
 from . import curves
 from .correction import fit_correction
-from .operators import OperatorTable, family_by_name
+from .operators import OperatorTable
 from .predict import shared_error_of
 from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
@@ -151,7 +152,7 @@ def measure_operators(
     about = {"id": run.id, "sha256": run.sha256, "device": name, "threads": threads, "turns": turns}
     about |= {"protocol": settings.record(), "versions": {"alphaflops": __version__, **versions}}
     layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
-    families = {name: family_by_name(name) for name in found}
+    families = {name: named_family(name) or "pointwise" for name in found}
     return OperatorTable(about, found, families, curves.depthwise(deep, times[len(grid) :]), windows, layers)
 
 

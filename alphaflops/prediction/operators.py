@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from ..errors import AlphaflopsError
 from ..files import from_json, json_bytes, read_json, to_json, write_atomic
 from ..layers import Conv2d
-from ..network.families import FAMILIES
 from ..paths import data_folder
 from .correction import Correction
 
@@ -202,8 +201,3 @@ def bundled_operators(run_sha256: str) -> OperatorTable | None:
         if not path.name.endswith(FITS) and (table := read_operators(path)).run.get("sha256") == run_sha256:
             return table
     return None
-
-
-def family_by_name(name: str) -> str:
-    """Family of a measured operator."""
-    return next((family for family, names in FAMILIES.items() if name in names), "pointwise")
