@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils import _pytree
 
 from ..errors import AlphaflopsError
@@ -81,11 +82,13 @@ class Attempt:
             model = twin(self.model)
             weights = dict(model.named_parameters())
             self.recorder = recorder = Recorder(model, weights, self.how == "cpu")
-            with recorder:
+            begin, end = register_module_forward_pre_hook, register_module_forward_hook
+            with begin(recorder.begin), end(recorder.end, always_call=True), recorder:
                 outputs = model(*given[0], **given[1])
                 outputs = list(outputs) if isgenerator(outputs) else outputs
                 if backward:
-                    _backward(outputs)
+                    roots = differentiable(outputs)
+                    torch.autograd.backward(roots, [torch.empty_like(t) for t in roots])
         finally:
             self.recorder.put_back()
             self._guard.put_back()
@@ -156,46 +159,54 @@ class Attempt:
             yield f"not protected from the call: {', '.join(sorted(self._guard.unprotected))}"
 
 
-def _backward(outputs: Any) -> None:
+def differentiable(outputs: Any) -> list[torch.Tensor]:
+    """Give the tensors in what a network gave, its attributes included, that a gradient can be taken of, each once.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there are none.
+    """
     values = vars(outputs) if hasattr(outputs, "__dict__") and not isinstance(outputs, torch.Tensor) else outputs
-    roots = [t for t in _pytree.tree_leaves([outputs, values]) if isinstance(t, torch.Tensor) and t.requires_grad]
-    unique = list({id(t): t for t in roots}.values())
-    if not unique:
+    leaves = [t for t in _pytree.tree_leaves([outputs, values]) if isinstance(t, torch.Tensor) and t.requires_grad]
+    if not leaves:
         raise AlphaflopsError("no output requires a gradient: a backward pass needs a trainable parameter")
-    torch.autograd.backward(unique, [torch.empty_like(t) for t in unique])
+    return list({id(t): t for t in leaves}.values())
 
 
 @contextlib.contextmanager
 def _settings(how: str, graph: bool) -> Iterator[None]:
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    logger = logging.getLogger("torch._subclasses.fake_tensor")  # logs a failure before it raises it
-    disabled = logger.disabled
     with contextlib.ExitStack() as stack:
         enter: Any = stack.enter_context
-        stack.callback(setattr, logger, "disabled", disabled)
-        logger.disabled = True
+        # It logs a failure before it raises it.
+        _exchanged(stack, logging.getLogger("torch._subclasses.fake_tensor"), disabled=True)
         enter(torch.inference_mode(not graph))
         if graph:  # tensors made in a caller's inference mode could not be differentiated
             enter(torch.enable_grad())
             enter(sdpa_kernel(SDPBackend.MATH))
         stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
         torch._C._set_mkldnn_enabled(False)
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fastpath)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
         if "torch._dynamo" in sys.modules:  # compiled parts run as they are written
             enter(torch.compiler.set_stance("force_eager"))
-        enter(_autocast_on_cpu(how))
+        _autocast_on_cpu(stack, how)
         if how == "fake":
             enter(FakeTensorMode(allow_non_fake_inputs=True))
         yield
 
 
-@contextlib.contextmanager
-def _autocast_on_cpu(how: str) -> Iterator[None]:
+def _exchanged(stack: contextlib.ExitStack, owner: Any, **values: Any) -> None:
+    """Set attributes until the stack is left."""
+    for name, value in values.items():
+        stack.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
+
+
+def _autocast_on_cpu(stack: contextlib.ExitStack, how: str) -> None:
     """Let mixed precision that names any device hold for tensors on the CPU; tensors without a device have none."""
     kind: Any = torch.autocast
     init, enter = kind.__init__, kind.__enter__
-    devices: list[tuple[Any, str]] = []
 
     def init_on_cpu(self: Any, device_type: str, dtype: Any = None, *args: Any, **kwargs: Any) -> None:
         init(self, "cpu", dtype or torch.get_autocast_dtype(device_type), *args, **kwargs)
@@ -203,16 +214,10 @@ def _autocast_on_cpu(how: str) -> Iterator[None]:
     def enter_on_cpu(self: Any) -> Any:
         if how == "meta" and self._enabled:
             raise RuntimeError("autocast needs a device")
-        devices.append((self, self.device))
-        self.device = "cpu"
+        _exchanged(stack, self, device="cpu")
         return enter(self)
 
     active = [device for device in ("cuda", "cpu") if torch.is_autocast_enabled(device)]
-    kind.__init__, kind.__enter__ = init_on_cpu, enter_on_cpu
-    try:
-        with torch.autocast(active[0]) if active else contextlib.nullcontext():
-            yield
-    finally:
-        kind.__init__, kind.__enter__ = init, enter
-        for instance, device in devices:
-            instance.device = device
+    _exchanged(stack, kind, __init__=init_on_cpu, __enter__=enter_on_cpu)
+    if active:
+        stack.enter_context(torch.autocast(active[0]))

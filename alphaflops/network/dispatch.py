@@ -13,29 +13,30 @@ import threading
 import weakref
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from .families import OWN, bytes_touched, family_of, window_taps
+from .families import About, about, bytes_touched, window_taps
 from .formulas import FORMULAS, ONLY_NESTED, Arguments, Repeated
-from .operations import COUNTED, Operation
+from .operations import COUNTED, Operation, Phase
 
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd
-_FORWARD: Final = -1
-"""Number of autograd's task outside of every backward pass."""
+_FORWARD: Final = -1  # autograd's task outside of every backward pass
 _NARROW: Final = {"_grouped_mm"}
 """Operators that refuse all but bfloat16 on tensors without data, though their kernels take more."""
-_READS: Final = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-_DRAWS: Final = torch.Tag.nondeterministic_seeded
+_OPENED: Final = {
+    "_euclidean_dist": _EXPLICIT,
+    "_foreach_mm": _EXPLICIT,
+    "_trilinear": torch._C.DispatchKey.CompositeExplicitAutogradNonFunctional,
+}
+"""Operators with derivatives of their own that are made of products, and where their kernel is."""
 _SPARSE: Final = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 
 
@@ -68,35 +69,33 @@ def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argu
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _key(func: Any) -> str:
-    """Operator name without overload, and without the namespace of PyTorch's own; in place or not is the same."""
-    name: str = func._overloadpacket.__name__.removesuffix("_")
-    return name if func.namespace in OWN else f"{func.namespace}::{name}"
-
-
 def _wraps(kind: type) -> bool:
     """Whether a kind of tensor unpacks itself into plain ones when it is dispatched."""
     own = getattr(kind, "__torch_dispatch__", torch._C._disabled_torch_dispatch_impl)
     return own is not torch._C._disabled_torch_dispatch_impl and not issubclass(kind, FakeTensor)
 
 
+def _empty(tensor: torch.Tensor) -> bool:
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
 def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if func._overloadpacket.__name__ in _NARROW and (isinstance(args[0], FakeTensor) or args[0].is_meta):
+    if func._overloadpacket.__name__ in _NARROW and _empty(args[0]):
         given = [t.bfloat16() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in args]
         return func(*given, **kwargs).to(kwargs.get("out_dtype") or args[0].dtype)
     return func(*args, **kwargs)
 
 
-def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> tuple[int, list[Repeated]]:
+def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> tuple[int, tuple[Repeated, ...]]:
     """MACs and layers of one call; an operator that only PyTorch's registry knows has MACs but no layer."""
-    formula = FORMULAS.get(_key(func))
+    formula = FORMULAS.get(about(func).key)
     if formula is None:
-        return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2, []
+        return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2, ()
     given = _arguments(func, args, kwargs)
     nested = {name: v.unbind() for name, v in given.items() if isinstance(v, torch.Tensor) and v.is_nested}
     each = [dict(zip(nested, parts, strict=True)) for parts in zip(*nested.values(), strict=True)] or [{}]
-    layers = [one for parts in each for one in formula({**given, **parts})]
-    return sum(one.layer.macs * one.count for one in layers), layers
+    layers = tuple(one for parts in each for one in formula({**given, **parts}))
+    return sum(one.macs for one in layers), layers
 
 
 class Recorder(TorchDispatchMode):
@@ -109,8 +108,7 @@ class Recorder(TorchDispatchMode):
     weights : dict of str to Tensor
         Its parameters by name.
     shared : bool
-        Whether the weights are the user's own memory: it is copied before an operator writes to it, and `put_back`
-        restores it.
+        Whether the weights are the user's own memory, which `put_back` restores.
 
     Attributes
     ----------
@@ -119,8 +117,7 @@ class Recorder(TorchDispatchMode):
     ran : set of str
         Paths of the modules that ran at least one operator.
     running : list of (str, str, int), int, object
-        Path, class and call number of the modules that are running, the backward pass that they run in, and their
-        inputs; innermost last.
+        Path, class and call number of each running module, its backward pass and its inputs; innermost last.
     failed : tuple or None
         Of the innermost module that an error left.
     drew, read : bool
@@ -134,7 +131,7 @@ class Recorder(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, model: torch.nn.Module, weights: dict[str, torch.Tensor], shared: bool) -> None:
-        TorchDispatchMode.__init__(self)
+        super().__init__()
         self.operations: list[Operation] = []
         self.ran: set[str] = set()
         self.running: list[tuple[tuple[str, str, int], int, Any]] = []
@@ -154,20 +151,6 @@ class Recorder(TorchDispatchMode):
         self._shared = {storage(t): t for t in weights.values()} if shared else {}
         self._written: dict[int, torch.UntypedStorage] = {}
         self._thread = threading.get_ident()
-        self._handles: list[Any] = []
-
-    def __enter__(self) -> "Recorder":
-        begin, end = register_module_forward_pre_hook, register_module_forward_hook
-        self._handles = [begin(self._begin), end(self._end, always_call=True)]
-        TorchDispatchMode.__enter__(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        TorchDispatchMode.__exit__(self, kind, error, trace)
-        for handle in self._handles:
-            handle.remove()
 
     def put_back(self) -> None:
         """Give weights that were written to their values again, and let go of all."""
@@ -176,7 +159,8 @@ class Recorder(TorchDispatchMode):
         self.unused = [name for name, t in self.weights.items() if t.numel() and storage(t) not in self._used]
         self.weights, self._shared = dict.fromkeys(self.weights, torch.empty(0)), {}
 
-    def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
+    def begin(self, module: torch.nn.Module, inputs: Any) -> None:
+        """Note that a module begins: a hook before every forward pass."""
         name = self._names.get(module)
         if name is not None and threading.get_ident() == self._thread:
             self._calls[name] += 1
@@ -184,7 +168,8 @@ class Recorder(TorchDispatchMode):
             self.running.append((where, torch._C._current_graph_task_id(), inputs))
             self._note(where)
 
-    def _end(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+    def end(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        """Note that a module ended, or failed: a hook after every forward pass."""
         if module in self._names and threading.get_ident() == self._thread:
             where, _, given = self.running.pop()
             error = sys.exception()
@@ -204,7 +189,7 @@ class Recorder(TorchDispatchMode):
             return self._top
         return self._nodes.get(number) or self._begun[1][bisect_right(self._begun[0], number) - 1]
 
-    def _place(self, task: int, memories: set[int], derived: bool) -> tuple[str, str, int]:
+    def _place(self, task: int, memories: AbstractSet[int], derived: bool) -> tuple[str, str, int]:
         """Place products with the weights of another layer, called by function, at that layer."""
         where = self._where(task)
         owners = {self._owners[memory] for memory in memories & self._owners.keys()}
@@ -223,42 +208,45 @@ class Recorder(TorchDispatchMode):
             return self._higher_order(func, args, kwargs)
         if any(map(_wraps, types)):
             return NotImplemented  # the mode sees what it is unpacked into
-        key = _key(func)
-        inputs = _tensors(args) + _tensors(list(kwargs.values()))
-        sparse = any(isinstance(t, torch.Tensor) and t.layout in _SPARSE for t in args)
-        nested = any(t.is_nested for t in inputs)
-        counted = (key in FORMULAS or func._overloadpacket in flop_registry) and (nested or key not in ONLY_NESTED)
-        family = COUNTED if counted else family_of(key, func._overloadpacket.__name__, func.tags)
-        if sparse and counted:
-            family = "unknown"  # the products depend on what the tensor holds
-        if family == "unknown":
-            out = self._decompose(func, args, kwargs)
-            if out is not NotImplemented:
-                return out
+        known, inputs = about(func), _tensors([*args, *kwargs.values()])
+        family = self._family(func, known, args, inputs)
+        if family == "unknown" and (out := self._decompose(func, known, args, kwargs)) is not NotImplemented:
+            return out
         memories = {storage(t) for t in inputs}
         self._used |= memories
-        if self._shared and func._schema.is_mutable:
+        if self._shared and known.writes:
             for memory in memories & self._shared.keys() - self._written.keys():
                 self._written[memory] = self._shared[memory].untyped_storage().clone()
         out = _call(func, args, kwargs)
         outputs = _tensors(out)
         self.made += map(weakref.ref, outputs)
-        self.read |= bool(_READS & set(func.tags))
-        self.drew |= (
-            family != COUNTED
-            and _DRAWS in func.tags
-            and not all(t.is_meta or isinstance(t, FakeTensor) for t in outputs)
-        )
-        if family != "free":
-            self._record(func, key, family, args, kwargs, (inputs, outputs, memories), out)
+        self.read |= known.reads
+        self.drew |= known.draws and family != COUNTED and not all(map(_empty, outputs))
+        if family == COUNTED:
+            macs, layers = _count(func, args, kwargs, out)
+            self._record(known.name, family, inputs, outputs, memories, macs, layers)
+        elif family != "free" and (
+            known.writes or not outputs or not (known.views or memories >= {storage(t) for t in outputs})
+        ):
+            pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
+            taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0
+            self._record(known.name, family, inputs, outputs, taps=taps)
         return out
+
+    def _family(self, func: Any, known: About, args: tuple[Any, ...], inputs: list[torch.Tensor]) -> str:
+        if known.key not in FORMULAS and func._overloadpacket not in flop_registry:
+            return known.family
+        if known.key in ONLY_NESTED and not any(t.is_nested for t in inputs):
+            return known.family
+        # The products with a sparse tensor depend on what it holds.
+        return "unknown" if any(isinstance(t, torch.Tensor) and t.layout in _SPARSE for t in args) else COUNTED
 
     def _higher_order(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See what runs in attention with a function for its scores, or in the branch that control flow takes."""
         kernel = func.py_kernels.get(_EXPLICIT)
         if kernel is None:
             out = func(*args, **kwargs)
-            self._append(func.name(), "unknown", _tensors(args), _tensors(out))
+            self._record(func.name(), "unknown", _tensors(args), _tensors(out))
             return out
         before = len(self.operations)
         try:
@@ -271,42 +259,27 @@ class Recorder(TorchDispatchMode):
 
         return kernel(*_pytree.tree_map(opened, args), **kwargs)
 
-    def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _decompose(self, func: Any, known: About, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # The compiled kernel is what a real call runs; `decompose` prefers a Python one that may differ.
-        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
-            return self._open(func._op_dk, (_COMPOSITE, *args), kwargs)
+        key = _OPENED.get(known.key, _COMPOSITE)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key):
+            return self._open(func._op_dk, (key, *args), kwargs)
         return self._open(func.decompose, args, kwargs)
 
     def _open(self, kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a kernel and see the operators in it: the mode is off during dispatch."""
-        TorchDispatchMode.__enter__(self)  # the hooks of our own __enter__ are not wanted twice
-        try:
+        with self:
             return kernel(*args, **kwargs)
-        finally:
-            TorchDispatchMode.__exit__(self, None, None, None)
 
     def _record(
-        self, func: Any, key: str, family: str, args: tuple[Any, ...], kwargs: dict[str, Any], seen: Any, out: Any
-    ) -> None:
-        inputs, outputs, memories = seen
-        if not func._schema.is_mutable and outputs and family != COUNTED:
-            alias = all(result.alias_info for result in func._schema.returns)
-            if alias or memories >= {storage(t) for t in outputs}:
-                return  # a view
-        macs, layers = _count(func, args, kwargs, out) if family == COUNTED else (0, [])
-        pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
-        taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0
-        name = func._overloadpacket.__name__ if func.namespace in OWN else key
-        self._append(name, family, inputs, outputs, macs, layers, taps)
-
-    def _append(
         self,
         name: str,
         family: str,
         inputs: list[torch.Tensor],
         outputs: list[torch.Tensor],
+        memories: AbstractSet[int] = frozenset(),
         macs: int = 0,
-        layers: Sequence[Repeated] = (),
+        layers: tuple[Repeated, ...] = (),
         taps: int = 0,
     ) -> None:
         moved = bytes_touched(name, inputs, outputs)
@@ -314,24 +287,12 @@ class Recorder(TorchDispatchMode):
             return
         task = torch._C._current_graph_task_id()
         derived = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
-        memories = {storage(t) for t in inputs} if family == COUNTED else set()
         module, kind, call = self._place(task, memories, derived)
         self.ran.add(module)
+        phase: Phase = "forward" if task == _FORWARD else "backward"
+        shape, dtype = (_shape(outputs[0]), str(outputs[0].dtype).removeprefix("torch.")) if outputs else ((), "")
         self.operations.append(
-            Operation(
-                module,
-                kind,
-                call,
-                name,
-                family,
-                "forward" if task == _FORWARD else "backward",
-                macs,
-                moved,
-                tuple(layers),
-                _shape(outputs[0]) if outputs else (),
-                taps,
-                str(outputs[0].dtype).removeprefix("torch.") if outputs else "",
-            )
+            Operation(module, kind, call, name, family, phase, macs, moved, layers, shape, taps, dtype)
         )
 
 

@@ -4,9 +4,10 @@ Everything that is neither here nor in `alphaflops.network.formulas` is unknown,
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 FAMILIES: Final = {
     "norm": ".*(batch|layer|group|rms|vector|native)_norm.* | _weight_norm_interface.* | renorm",
@@ -64,40 +65,64 @@ _BAGS: Final = {"_embedding_bag", "_embedding_bag_forward_only"}
 _OVERWRITES: Final = {"copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "exponential_", "random_"}
 
 
+class About(NamedTuple):
+    """What PyTorch tells about an operator, whatever it is called with.
+
+    Attributes
+    ----------
+    key, name : str
+        To find it by, whether it works in place or not, and to show; without PyTorch's own namespaces.
+    family : str
+        One of `FAMILIES`, ``"free"``, or ``"unknown"``.
+    writes, views : bool
+        Whether it changes what it is given, and whether all that it gives are views of that.
+    reads, draws : bool
+        Whether what it gives depends on values, and whether on random numbers.
+    """
+
+    key: str
+    name: str
+    family: str
+    writes: bool
+    views: bool
+    reads: bool
+    draws: bool
+
+
+@cache
+def about(func: Any) -> About:
+    """Read the schema and the tags of an operator."""
+    name: str = func._overloadpacket.__name__
+    tags = {tag.name for tag in func.tags}
+    space = "" if func.namespace in OWN else f"{func.namespace}::"
+    return About(
+        key=space + name.removesuffix("_"),
+        name=space + (name.removesuffix("_") if space else name),
+        family=_family(space, name, tags),
+        writes=func._schema.is_mutable,
+        views=all(result.alias_info for result in func._schema.returns),
+        reads=bool(tags & {"data_dependent_output", "dynamic_output_shape"}),
+        draws="nondeterministic_seeded" in tags,
+    )
+
+
 def named_family(plain: str) -> str | None:
     """Family of an operator by its name alone, None where that tells nothing."""
     found = _FAMILY.fullmatch(plain)
     return found.lastgroup if found else None
 
 
-def family_of(key: str, name: str, tags: Iterable[Any]) -> str:
-    """Family of an operator without multiply–accumulates.
-
-    Parameters
-    ----------
-    key : str
-        Operator with its namespace, unless that is one of `OWN`.
-    name : str
-        Operator name, without namespace and overload.
-    tags : iterable of torch.Tag
-        What PyTorch says about the operator.
-
-    Returns
-    -------
-    str
-        One of `FAMILIES`, ``"free"``, or ``"unknown"``: whoever names an operator ``embedding`` may mean anything.
-    """
-    if "::" in key and not key.startswith("quantized::"):
+def _family(space: str, name: str, tags: set[str]) -> str:
+    if space not in ("", "quantized::"):  # whoever names an operator `embedding` may mean anything
         return "unknown"
     if re.fullmatch(FREE, name, re.VERBOSE):
         return "free"
-    plain, each = name.removesuffix("_"), name.startswith("_foreach_")  # one operator on each tensor of a list
-    if family := named_family(plain.removeprefix("_foreach_")):
+    each = name.startswith("_foreach_")  # one operator on each tensor of a list
+    if family := named_family(name.removeprefix("_foreach_").removesuffix("_")):
         return family
-    named = {tag.name for tag in tags}
-    if each or "pointwise" in named:
+    if each or "pointwise" in tags:
         return "pointwise"
-    return "reduction" if "reduction" in named else "unknown"
+    return "reduction" if "reduction" in tags else "unknown"
 
 
 def _touched(tensor: Any) -> int:

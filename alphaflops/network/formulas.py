@@ -24,6 +24,7 @@ deformable             `Conv2d` that reads as many elements, of the size of its 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import zip_longest
 from math import prod
 from typing import Any, TypeAlias
@@ -39,6 +40,16 @@ class Repeated:
     count: int = 1
     proxy: bool = False
 
+    @property
+    def macs(self) -> int:
+        """Multiply–accumulate pairs of all runs (MAC)."""
+        return self.count * _macs(self.layer)
+
+
+@lru_cache(maxsize=4096)
+def _macs(layer: Layer) -> int:
+    return layer.macs
+
 
 Arguments: TypeAlias = Mapping[str, Any]
 Formula: TypeAlias = Callable[[Arguments], list[Repeated]]
@@ -46,9 +57,13 @@ Formula: TypeAlias = Callable[[Arguments], list[Repeated]]
 FORMULAS: dict[str, Formula] = {}
 """Formula by operator name, without overload, and without namespace where that is PyTorch's own."""
 
-
 ONLY_NESTED = frozenset({"linear", "matmul"})
 """Operators that are counted as a whole for nested tensors alone; others are seen as what they are made of."""
+
+_FUSED = (
+    "flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention",
+    "fused_attention_overrideable",
+)  # fmt: skip
 
 
 def formula(*names: str) -> Callable[[Formula], Formula]:
@@ -61,6 +76,11 @@ def formula(*names: str) -> Callable[[Formula], Formula]:
     return register
 
 
+def _first(a: Arguments, *names: str) -> Any:
+    """Give the argument that operators of one kind call by different names."""
+    return next(a[name] for name in names if name in a)
+
+
 def _product(m: int, k: int, n: int, like: Any, count: int = 1, bias: bool = False) -> list[Repeated]:
     width = like.itemsize
     if like.is_complex():
@@ -68,87 +88,59 @@ def _product(m: int, k: int, n: int, like: Any, count: int = 1, bias: bool = Fal
     return [Repeated(Dense(k, n, m, bias, width), count)] if m * k * n * count else []
 
 
-@formula("mm", "_scaled_mm", "_int_mm")
+def _broadcast(*shapes: Sequence[int]) -> int:
+    """Count what is repeated over several groups of axes; grouped queries have more heads than their keys."""
+    return prod(max(sizes) for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1))
+
+
+def _matrices(x: Any, y: Any, bias: bool = False) -> list[Repeated]:
+    """Products of two matrices, or of two stacks of them."""
+    (m, k), n, count = x.shape[-2:], y.shape[-1], _broadcast(x.shape[:-2], y.shape[:-2])
+    if x.dim() == y.dim() == 3 and y.stride(0) == 0:  # one matrix for all
+        return _product(count * m, k, n, x)
+    if x.dim() == y.dim() == 3 and x.stride(0) == 0:
+        return _product(count * n, k, m, x)
+    return _product(m, k, n, x, count, bias)
+
+
+@formula("mm", "bmm", "_scaled_mm", "_int_mm")
 def _mm(a: Arguments) -> list[Repeated]:
-    (m, k), n = a["self"].shape, a["mat2"].shape[1]
-    return _product(m, k, n, a["self"])
+    return _matrices(a["self"], a["mat2"])
 
 
 @formula("addmm", "_addmm_activation")
 def _addmm(a: Arguments) -> list[Repeated]:
-    (m, k), n = a["mat1"].shape, a["mat2"].shape[1]
-    return _product(m, k, n, a["mat1"], bias=a["self"].dim() == 1)
-
-
-@formula("linear", "mkldnn_linear")
-def _linear(a: Arguments) -> list[Repeated]:
-    x, (n, k) = a["input"] if "input" in a else a["self"], a["weight"].shape
-    return _product(x.numel() // k, k, n, x, bias=a.get("bias") is not None)
-
-
-@formula("matmul")
-def _matmul(a: Arguments) -> list[Repeated]:
-    x, y = a["self"], a["other"]
-    return _product(x.shape[-2], x.shape[-1], y.shape[-1], x, prod(_broadcast(x.shape[:-2], y.shape[:-2])))
-
-
-def _broadcast(*shapes: Sequence[int]) -> list[int]:
-    """Sizes of what is repeated over several groups of axes; grouped queries have more heads than their keys."""
-    return [max(sizes) for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)]
-
-
-@formula("bmm")
-def _bmm(a: Arguments) -> list[Repeated]:
-    return _batched(a["self"], a["mat2"])
-
-
-def _batched(x: Any, y: Any) -> list[Repeated]:
-    (b, m, k), n = x.shape, y.shape[2]
-    if y.stride(0) == 0:  # one matrix for all
-        return _product(b * m, k, n, x)
-    if x.stride(0) == 0:
-        return _product(b * n, k, m, x)
-    return _product(m, k, n, x, b)
+    return _matrices(a["mat1"], a["mat2"], a["self"].dim() == 1)
 
 
 @formula("baddbmm", "addbmm")
 def _baddbmm(a: Arguments) -> list[Repeated]:
-    return _batched(a["batch1"], a["batch2"])
+    return _matrices(a["batch1"], a["batch2"])
 
 
-@formula("_foreach_mm")
-def _foreach_mm(a: Arguments) -> list[Repeated]:
-    return [one for x, y in zip(a["self"], a["mat2"], strict=True) for one in _mm({"self": x, "mat2": y})]
+@formula("matmul")
+def _matmul(a: Arguments) -> list[Repeated]:
+    return _matrices(a["self"], a["other"])
+
+
+@formula("linear", "mkldnn_linear")
+def _linear(a: Arguments) -> list[Repeated]:
+    x, (n, k) = _first(a, "input", "self"), a["weight"].shape
+    return _product(x.numel() // k, k, n, x, bias=a.get("bias") is not None)
 
 
 @formula("_grouped_mm", "_scaled_grouped_mm")
 def _grouped_mm(a: Arguments) -> list[Repeated]:
+    # Only the data tell where a matrix is cut into groups: the product of the whole stands for theirs.
     x, y = a["self"], a["mat2"]
-    (m, k), n = x.shape[-2:], y.shape[-1]
-    if x.dim() == y.dim() == 3:
-        return _product(m, k, n, x, x.shape[0])
-    # One axis of a matrix is cut into groups whose sizes only the data tell: even ones stand for them.
-    axis = (0 if y.dim() == 3 else 1) if x.dim() == 2 else 2
-    groups = y.shape[0] if y.dim() == 3 else x.shape[0] if x.dim() == 3 else a["offs"].numel()
-    sizes = [m, k, n]
-    even, rest = divmod(sizes[axis], groups)
-    out: list[Repeated] = []
-    for size, count in ((even, groups - rest), (even + 1, rest)):
-        sizes[axis] = size
-        out += _product(sizes[0], sizes[1], sizes[2], x, count)
-    return out
+    stacks = x.dim() == y.dim() == 3
+    return _product(x.shape[-2], x.shape[-1], y.shape[-1], x, x.shape[0] if stacks else 1)
 
 
-@formula("mv")
+@formula("mv", "addmv")
 def _mv(a: Arguments) -> list[Repeated]:
-    m, k = a["self"].shape
-    return _product(1, k, m, a["self"])
-
-
-@formula("addmv")
-def _addmv(a: Arguments) -> list[Repeated]:
-    m, k = a["mat"].shape
-    return _product(1, k, m, a["mat"])
+    m, k = _first(a, "mat", "self").shape
+    return _product(1, k, m, a["vec"])
 
 
 @formula("dot", "vdot")
@@ -156,94 +148,38 @@ def _dot(a: Arguments) -> list[Repeated]:
     return _product(1, a["self"].numel(), 1, a["self"])
 
 
-@formula("_trilinear")
-def _trilinear(a: Arguments) -> list[Repeated]:
-    # Axes are numbered over all three tensors; PyTorch multiplies the first two, then the third.
-    tensors = [(a[f"i{i}"], set(a[f"expand{i}"])) for i in (1, 2, 3)]
-    axes = range(tensors[0][0].dim() + len(tensors[0][1]))
-    sizes: dict[int, int] = {}
-    own: list[set[int]] = []
-    for tensor, missing in tensors:
-        has = [axis for axis in axes if axis not in missing]
-        sizes |= dict(zip(has, tensor.shape, strict=True))
-        own.append(set(has))
-    summed, (first, second, third) = set(a["sumdim"]), own
-    early = summed - third
-
-    def pair(left: set[int], right: set[int], over: set[int]) -> list[Repeated]:
-        parts = (left - right, left & right & over, right - left, (left & right) - over)
-        m, k, n, count = (prod(sizes[axis] for axis in part) for part in parts)
-        return _product(m, k, n, a["i1"], count)
-
-    return pair(first, second, early) + pair((first | second) - early, third, summed)
-
-
-@formula("_euclidean_dist")
-def _euclidean_dist(a: Arguments) -> list[Repeated]:
-    # One matrix product: each vector is extended by its squared length and a one.
-    x, y = a["x1"], a["x2"]
-    return _product(x.shape[-2], x.shape[-1] + 2, y.shape[-2], x, prod(x.shape[:-2]))
-
-
 def _each(value: int | Sequence[int], n: int) -> list[int]:
     values = [value] if isinstance(value, int) else list(value)
     return values * n if len(values) == 1 else values
 
 
-def _conv_layer(a: Arguments) -> list[Repeated]:
-    x, weight = a["input"] if "input" in a else a["self"], a["weight"]
+@formula("convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "convolution_overrideable")
+def _conv(a: Arguments) -> list[Repeated]:
+    x, weight = _first(a, "input", "self"), a["weight"]
     n = weight.dim() - 2
     stride, padding, dilation = (_each(a[name], n) for name in ("stride", "padding", "dilation"))
     groups, transposed = a.get("groups", 1), a.get("transposed", False)
-    size, kernel = list(x.shape[2:]), list(weight.shape[2:])
+    (batch, cin, *size), (cout, _, *kernel) = x.shape, weight.shape
     if transposed:
         extra = _each(a.get("output_padding", 0), n)
         size = [
             (i - 1) * s - 2 * p + d * (k - 1) + 1 + e
             for i, s, p, d, k, e in zip(size, stride, padding, dilation, kernel, extra, strict=True)
         ]
-        cin, cout = weight.shape[1] * groups, weight.shape[0]
-    else:
-        cin, cout = x.shape[1], weight.shape[0]
-    batch = x.shape[0]
+        cin = weight.shape[1] * groups
     if x.numel() == 0 or weight.numel() == 0 or min(size) < 1:
         return []
-    if n == 1:
-        size, kernel, stride, padding, dilation = (
-            [fill, *v] for fill, v in zip((1, 1, 1, 0, 1), (size, kernel, stride, padding, dilation), strict=True)
-        )
-    elif n == 3:
-        slices = (size[0] + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
-        batch, cin = batch * slices, cin * kernel[0]
-        size, kernel, stride, padding, dilation = (v[1:] for v in (size, kernel, stride, padding, dilation))
-    layer = Conv2d(
-        size[0],
-        size[1],
-        cin,
-        cout,
-        (kernel[0], kernel[1]),
-        batch,
-        (stride[0], stride[1]),
-        (padding[0], padding[1]),
-        (dilation[0], dilation[1]),
-        groups,
-        a.get("bias") is not None,
-        x.itemsize,
-    )
-    return [Repeated(layer, proxy=n == 3 or transposed)]
-
-
-@formula("convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "convolution_overrideable")
-def _convolution(a: Arguments) -> list[Repeated]:
-    return _conv_layer(a)
+    axes = [(1, 1, 1, 0, 1)] * (3 - n) + list(zip(size, kernel, stride, padding, dilation, strict=True))
+    (depth, k0, s0, p0, d0), (height, k1, s1, p1, d1), (width, k2, s2, p2, d2) = axes
+    slices = (depth + 2 * p0 - d0 * (k0 - 1) - 1) // s0 + 1
+    sides = (height, width, cin * k0, cout, (k1, k2), batch * slices, (s1, s2), (p1, p2), (d1, d2))
+    return [Repeated(Conv2d(*sides, groups, a.get("bias") is not None, x.itemsize), proxy=n == 3 or transposed)]
 
 
 @formula("conv_tbc")
 def _conv_tbc(a: Arguments) -> list[Repeated]:
     x, taps = a["self"].permute(1, 2, 0), a["weight"].permute(2, 1, 0)
-    return _conv_layer(
-        {"input": x, "weight": taps, "bias": a["bias"], "stride": 1, "padding": a.get("pad", 0), "dilation": 1}
-    )
+    return _conv({**a, "self": x, "weight": taps, "stride": 1, "padding": a.get("pad", 0), "dilation": 1})
 
 
 @formula("torchvision::deform_conv2d")
@@ -255,88 +191,58 @@ def _deform_conv(a: Arguments) -> list[Repeated]:
     return [Repeated(layer, proxy=True)]
 
 
-def _packed(a: Arguments) -> tuple[Any, Any]:
-    """Input and packed weights of a quantized operator, which come first and second."""
+@formula(
+    *(f"quantized::conv{n}d{end}" for n in (1, 2, 3) for end in ("", "_relu", "_dynamic")),
+    *(f"quantized::linear{end}" for end in ("", "_relu", "_dynamic", "_relu_dynamic", "_dynamic_fp16")),
+)
+def _quantized(a: Arguments) -> list[Repeated]:
     x, packed, *_ = a.values()
-    return x, packed
-
-
-@formula(*(f"quantized::{name}{end}" for name in ("conv1d", "conv2d", "conv3d") for end in ("", "_relu", "_dynamic")))
-def _quantized_conv(a: Arguments) -> list[Repeated]:
-    x, packed = _packed(a)
     weight, bias = packed.unpack()
+    given = {"input": x, "weight": weight, "bias": bias}
+    if weight.dim() == 2:
+        return _linear(given)
     sizes = {name: getattr(packed, name)()[2 - weight.dim() :] for name in ("stride", "padding", "dilation")}
-    return _conv_layer({"input": x, "weight": weight, "bias": bias, "groups": packed.groups(), **sizes})
-
-
-@formula(*(f"quantized::linear{end}" for end in ("", "_relu", "_dynamic", "_relu_dynamic", "_dynamic_fp16")))
-def _quantized_linear(a: Arguments) -> list[Repeated]:
-    x, packed = _packed(a)
-    weight, bias = packed.unpack()
-    return _linear({"input": x, "weight": weight, "bias": bias})
+    return _conv({**given, "groups": packed.groups(), **sizes})
 
 
 @formula("convolution_backward")
 def _convolution_backward(a: Arguments) -> list[Repeated]:
     gradients = sum(bool(wanted) for wanted in list(a["output_mask"])[:2])
-    return [Repeated(one.layer, gradients, True) for one in _conv_layer({**a, "bias": None}) if gradients]
+    return [Repeated(one.layer, gradients, True) for one in _conv({**a, "bias": None}) if gradients]
 
 
 @formula(
     "scaled_dot_product_attention",
-    "_scaled_dot_product_attention_math",
-    "_scaled_dot_product_attention_math_for_mps",
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_cudnn_attention",
-    "_scaled_dot_product_fused_attention_overrideable",
+    *(f"_scaled_dot_product_attention_math{end}" for end in ("", "_for_mps")),
+    *(f"_scaled_dot_product_{kernel}" for kernel in _FUSED),
 )
 def _sdpa(a: Arguments) -> list[Repeated]:
     q, k, v = a["query"], a["key"], a["value"]
-    heads, queries, keys = prod(_broadcast(*(t.shape[:-2] for t in (q, k, v)))), q.shape[-2], k.shape[-2]
+    heads, queries, keys = _broadcast(*(t.shape[:-2] for t in (q, k, v))), q.shape[-2], k.shape[-2]
     return _product(queries, q.shape[-1], keys, q, heads) + _product(queries, keys, v.shape[-1], q, heads)
 
 
-@formula(
-    "_scaled_dot_product_flash_attention_backward",
-    "_scaled_dot_product_flash_attention_for_cpu_backward",
-    "_scaled_dot_product_efficient_attention_backward",
-    "_scaled_dot_product_cudnn_attention_backward",
-    "_scaled_dot_product_fused_attention_overrideable_backward",
-)
+@formula(*(f"_scaled_dot_product_{kernel}_backward" for kernel in _FUSED))
 def _sdpa_backward(a: Arguments) -> list[Repeated]:
     # Scores are recomputed; then the gradients of q and k, of the scores and of v.
     return [replace(one, count=times * one.count) for one, times in zip(_sdpa(a), (3, 2), strict=False)]
 
 
-def _recurrent(rows: int, steps: Counter[int], weights: Sequence[Any], like: Any) -> list[Repeated]:
-    """Products of one layer and direction; `steps` counts the steps by the batch that each of them has."""
-    first, *others = weights
-    out = _product(rows, first.shape[1], first.shape[0], like)
-    for weight in others:
-        for batch, count in steps.items():
-            out += _product(batch, weight.shape[1], weight.shape[0], like, count)
-    return out
-
-
-def _steps(a: Arguments, data: Any) -> Counter[int]:
-    sizes = a.get("batch_sizes")
-    if sizes is not None and len(sizes):
-        return Counter(int(size) for size in sizes)
-    if data.dim() == 2:
-        return Counter({1: data.shape[0]})
-    length, batch = (data.shape[1], data.shape[0]) if a.get("batch_first") else (data.shape[0], data.shape[1])
-    return Counter({batch: length})
-
-
 @formula("lstm", "gru", "rnn_tanh", "rnn_relu")
 def _rnn(a: Arguments) -> list[Repeated]:
-    data = a["input"] if "input" in a else a["data"]
+    data, sizes = _first(a, "input", "data"), a.get("batch_sizes")
+    if sizes is not None and len(sizes):
+        steps = Counter(map(int, sizes))  # steps by the batch that each of them has
+    else:
+        length, batch = (*data.shape[:-1], 1)[:2]
+        steps = Counter({length: batch} if a.get("batch_first") else {batch: length})
     runs = a["num_layers"] * (2 if a["bidirectional"] else 1)
     per_run = len(a["params"]) // runs
     out: list[Repeated] = []
-    for i in range(runs):
-        weights = [p for p in a["params"][i * per_run : (i + 1) * per_run] if p.dim() == 2]
-        out += _recurrent(prod(data.shape[:-1]), _steps(a, data), weights, data)
+    for start in range(0, len(a["params"]), per_run):
+        first, *others = [p for p in a["params"][start : start + per_run] if p.dim() == 2]
+        out += _product(prod(data.shape[:-1]), first.shape[1], first.shape[0], data)
+        for weight in others:
+            for batch, count in steps.items():
+                out += _product(batch, weight.shape[1], weight.shape[0], data, count)
     return out

@@ -176,8 +176,8 @@ def _whole(
 ) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]]:
     """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
     import torch
-    from torch.utils import _pytree
 
+    from ..network.attempt import differentiable
     from ..network.guard import Guard, unwrapped
 
     model = unwrapped(model)
@@ -195,9 +195,7 @@ def _whole(
 
     def both(args: Any, kwargs: Any) -> None:
         with torch.inference_mode(False), torch.enable_grad():
-            outputs = forward(args, kwargs)
-            leaves = _pytree.tree_leaves([outputs, vars(outputs) if hasattr(outputs, "logits") else ()])
-            roots = [t for t in leaves if isinstance(t, torch.Tensor) and t.requires_grad]
+            roots = differentiable(forward(args, kwargs))
             torch.autograd.backward(roots, [torch.ones_like(t) for t in roots])
             twin(model).zero_grad(set_to_none=True)
 
