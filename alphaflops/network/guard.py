@@ -93,7 +93,7 @@ class Guard:
 
     def _note(self, value: Any) -> Iterable[Any]:
         kind = type(value)
-        if kind is dict:
+        if kind is dict or kind is OrderedDict:
             return self._keep(value, dict(value)).values()
         if isinstance(value, (torch.Tensor, torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             return ()
@@ -140,30 +140,29 @@ class Guard:
             return False
         return True
 
-    def _globals(self, function: FunctionType) -> Iterator[Any]:
+    def _variables(self, owner: Any, names: Iterable[str]) -> Iterator[Any]:
+        """Note and give the plain variables with these names of a file or class."""
+        for name in names:
+            value = vars(owner)[name]
+            if isinstance(value, _PLAIN) and not name.startswith("__") and self._name(owner, name):
+                yield value
+
+    def _globals(self, function: FunctionType) -> Iterable[Any]:
         """Give the variables of its file that a function uses, PyTorch's own left out."""
         file, scope = sys.modules.get(function.__module__), function.__globals__
         if file is None or vars(file) is not scope or function.__module__.partition(".")[0] in _BELOW:
-            return
-        for name in _used([function.__code__], scope):
-            if not name.startswith("__") and isinstance(scope[name], _PLAIN) and self._name(file, name):
-                yield scope[name]
+            return ()
+        return self._variables(file, _used([function.__code__], scope))
 
     def _defined(self, kind: type) -> Iterator[Any]:
         """Give the variables of its file and class that the code of a network uses, PyTorch's own left out."""
         for owner in kind.__mro__:
-            if owner.__module__.partition(".")[0] in _BELOW or owner in self._classes:
-                continue
-            self._classes.add(owner)
-            scope = vars(sys.modules.get(owner.__module__, owner))
-            places: list[tuple[Any, str]] = [
-                (owner, name) for name, value in vars(owner).items() if isinstance(value, _PLAIN)
-            ]
-            codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
-            places += [(sys.modules[owner.__module__], n) for n in _used(codes, scope) if isinstance(scope[n], _PLAIN)]
-            for place, name in places:
-                if not name.startswith("__") and self._name(place, name):
-                    yield getattr(place, name)
+            if owner.__module__.partition(".")[0] not in _BELOW and owner not in self._classes:
+                self._classes.add(owner)
+                yield from self._variables(owner, vars(owner))
+                codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
+                if file := sys.modules.get(owner.__module__):
+                    yield from self._variables(file, _used(codes, vars(file)))
 
     def exchange(self, other: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
         """Exchange every tensor; give the function that does so for one object.
@@ -176,6 +175,8 @@ class Guard:
         known: dict[int, Any] = {}
 
         def twin(value: Any) -> Any:
+            if type(value) in _ATOMS:
+                return value
             if id(value) in known:
                 return known[id(value)][1]
             if isinstance(value, torch.Tensor):
@@ -184,7 +185,7 @@ class Guard:
                 new = copy.deepcopy(value)  # it keeps its tensors where Python does not reach
             elif isinstance(value, torch.nn.Module):
                 new = unwrapped(value)
-            elif isinstance(value, tuple) and value and not isinstance(value, torch.Size):
+            elif isinstance(value, tuple) and value:
                 parts = [twin(part) for part in value]
                 changed = any(a is not b for a, b in zip(parts, value, strict=True))
                 new = tuple.__new__(type(value), parts) if changed else value
