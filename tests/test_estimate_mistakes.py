@@ -119,12 +119,8 @@ HERE = "users_models"
             "input is '1,-3': give sizes such as 1,3,224,224, or 1,128:int64 with a number type",
         ),
         (
-            (f"{HERE}:net", *IMAGE, "--dtype", "float33"),
+            (f"{HERE}:net", "--input", "1,3,8,8:float33"),
             "dtype is 'float33': give one of PyTorch's, such as float32, bfloat16 or int64",
-        ),
-        (
-            (f"{HERE}:net", *IMAGE, "--dtype", "int64", "--dtype", "int64"),
-            "2 number types for 1 inputs: give at most one for each",
         ),
         ((f"{HERE}:net", *IMAGE, "--kwargs", "[1]"), "arguments '[1]' are no JSON object: give them by name"),
         (

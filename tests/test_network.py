@@ -13,7 +13,7 @@ from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.network import trace, unknown_warning
 from alphaflops.network.formulas import FORMULAS
-from alphaflops.network.inputs import build, materialise, normalise, parse_shape
+from alphaflops.network.inputs import Shape, build, materialise, normalise, parse_shape
 
 
 class Call(nn.Module):
@@ -362,7 +362,7 @@ def test_inputs_by_keyword_and_number_type():
             out = self.head(self.table(ids))
             return out if scale is None else out * scale
 
-    assert macs(Words(), (2, 5), dtypes=["int64"]) == 10 * 24
+    assert macs(Words(), "2,5:int64") == 10 * 24
     network = trace(Words(), {"ids": "2,5:int64", "scale": (1,)})
     # a look-up touches the rows that it returns, twice, and the indices, not the table
     assert network.operations[0].bytes == 2 * (10 * 8 * 4) + 10 * 8
@@ -478,13 +478,8 @@ def test_fused_operators_by_hand(name):
     assert sum(one.layer.macs * one.count for one in FORMULAS[name](arguments)) == by_hand
 
 
-def test_more_number_types_than_inputs_are_refused():
-    with pytest.raises(AlphaflopsError, match="2 number types for 1 inputs: give at most one for each"):
-        normalise((1, 3), ("float32", "int64"))
-
-
 def test_made_inputs_are_random_or_zero():
-    (args, _, _) = normalise([(2, 3), (4,)], ("float16", "int64"))
+    (args, _, _) = normalise([Shape((2, 3), "float16"), "4:int64"])
     half, whole = (materialise(value, "cpu") for value in args)
     assert (half.dtype, half.shape, whole.dtype) == (torch.float16, (2, 3), torch.int64)
     assert half.abs().sum() > 0

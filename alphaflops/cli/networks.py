@@ -14,10 +14,8 @@ SORTS = ("order", "predicted", "macs", "bytes")
 def estimate_options(parser: argparse.ArgumentParser) -> None:
     """Add the factory, its inputs and the machine."""
     parser.add_argument("factory", metavar="PACKAGE.MODULE:FACTORY", help="what builds the network")
-    text = "shape of an input, such as 1,3,224,224 or name=1,128 (repeatable)"
+    text = "shape of an input, such as 1,3,224,224, 1,128:int64 or name=1,128 (repeatable)"
     parser.add_argument("--input", dest="inputs", action="append", required=True, metavar="SHAPE", help=text)
-    text = "number type of each input in order, such as int64 [float32]"
-    parser.add_argument("--dtype", dest="dtypes", action="append", default=[], help=text)
     parser.add_argument("--kwargs", metavar="JSON", help="arguments of the factory, as a JSON object")
     parser.add_argument("--calibration", metavar="NAME", help="machine to predict for: a name or a file")
     parser.add_argument("--energy", metavar="NAME", help="calibration that gives joules: a name or a file")
@@ -40,7 +38,6 @@ def estimate(args: argparse.Namespace) -> None:
         report = estimate_factory(
             args.factory,
             args.inputs,
-            args.dtypes,
             args.kwargs,
             args.calibration,
             training=args.training,

@@ -5,7 +5,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -49,7 +49,7 @@ those, or a mapping by keyword."""
 _SHAPE_TEXT: Final = re.compile(r"\s*-?\d+\s*([,x:]|$)")
 
 
-def parse_shape(text: str, dtype: str | None = None) -> Shape:
+def parse_shape(text: str) -> Shape:
     """Read a shape such as ``"1,3,224,224"`` or ``"1,128:int64"``.
 
     Raises
@@ -57,11 +57,11 @@ def parse_shape(text: str, dtype: str | None = None) -> Shape:
     AlphaflopsError
         If a size is not a non-negative integer or the number type does not exist.
     """
-    sizes, _, given = text.partition(":")
+    sizes, _, dtype = text.partition(":")
     numbers = sizes.replace("x", ",").split(",")
     if not all(number.strip().isdecimal() for number in numbers):
         raise AlphaflopsError(f"input is {text!r}: give sizes such as 1,3,224,224, or 1,128:int64 with a number type")
-    return Shape(tuple(map(int, numbers)), given or dtype)
+    return Shape(tuple(map(int, numbers)), dtype or None)
 
 
 def _dtype_name(name: Any) -> str:
@@ -73,7 +73,7 @@ def _dtype_name(name: Any) -> str:
     return known
 
 
-def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], dict[str, Any], list[str]]:
+def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
     """Split inputs into positional and keyword ones, with every shape read.
 
     A list of integers is a value. A tuple of integers is a shape, unless tensors are given too: then it is a value, as
@@ -83,8 +83,6 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], di
     ----------
     inputs : see `Inputs`
         What the network is called with.
-    dtypes : sequence of str
-        Number type of each input in order, where it is given as a shape.
 
     Returns
     -------
@@ -94,7 +92,7 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], di
     Raises
     ------
     AlphaflopsError
-        If a shape or number type cannot be read, or there are more number types than inputs.
+        If a shape or number type cannot be read.
     """
     import torch
     from torch.utils import _pytree
@@ -103,32 +101,26 @@ def normalise(inputs: Inputs, dtypes: Sequence[str] = ()) -> tuple[list[Any], di
         return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_size, value))
 
     named = isinstance(inputs, Mapping)
-    several = named or (isinstance(inputs, (list, tuple)) and not hasattr(inputs, "_fields"))
-    if isinstance(inputs, tuple) and sizes(inputs):
-        several = False
+    listed = isinstance(inputs, list) or (isinstance(inputs, tuple) and not hasattr(inputs, "_fields"))
+    several = named or (listed and not (isinstance(inputs, tuple) and sizes(inputs)))
     given: dict[Any, Any] = dict(inputs) if named else dict(enumerate(inputs if several else [inputs]))
-    if len(dtypes) > len(given):
-        raise AlphaflopsError(f"{len(dtypes)} number types for {len(given)} inputs: give at most one for each")
-    types = [*map(_dtype_name, dtypes), *[None] * (len(given) - len(dtypes))]
     values = several and any(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(list(given.values())))
     notes = []
 
-    def read(value: Any, where: str, dtype: str | None) -> Any:
+    def read(value: Any, where: str) -> Any:
         if isinstance(value, str) and _SHAPE_TEXT.match(value):
-            return parse_shape(value, dtype)
-        if isinstance(value, Shape):
-            return Shape(value.sizes, value.dtype or dtype)
+            return parse_shape(value)
         if isinstance(value, tuple) and not values and (sizes(value) or value == ()):
-            return Shape(value, dtype)
+            return Shape(value)
         if sizes(value):
             notes.append(f"input {where} is the value {value!r:.60}; Shape({value!r:.60}) would make a tensor of it")
         elif type(value) in (list, tuple):
-            return type(value)(read(part, f"{where}[{i}]", dtype) for i, part in enumerate(value))
+            return type(value)(read(part, f"{where}[{i}]") for i, part in enumerate(value))
         elif type(value) is dict:
-            return {key: read(part, f"{where}[{key!r}]", dtype) for key, part in value.items()}
+            return {key: read(part, f"{where}[{key!r}]") for key, part in value.items()}
         return value
 
-    found = {key: read(value, str(key), dtype) for (key, value), dtype in zip(given.items(), types, strict=True)}
+    found = {key: read(value, str(key)) for key, value in given.items()}
     return ([], found, notes) if named else (list(found.values()), {}, notes)
 
 

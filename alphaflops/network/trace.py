@@ -1,6 +1,6 @@
 """Call a network on tensors without data and list what it dispatches, leaving it and its inputs as they were."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import AlphaflopsError
@@ -19,7 +19,6 @@ def trace(
     inputs: Inputs,
     *,
     backward: bool = False,
-    dtypes: Sequence[str] = (),
     with_data: "Callable[[], torch.nn.Module] | None" = None,
 ) -> Network:
     """List the operators of one call of a network.
@@ -38,8 +37,6 @@ def trace(
         What the network is called with; see `alphaflops.network.inputs.normalise`.
     backward : bool
         Also list the backward pass, from the sum of all floating-point outputs.
-    dtypes : sequence of str
-        Number types of inputs given as shapes.
     with_data : callable, optional
         Gives the same network with weights, for one on the meta device whose control flow depends on their values;
         zeros stand for them if left out.
@@ -64,7 +61,7 @@ def trace(
         raise AlphaflopsError(f"model is a {type(model).__name__}: give a torch.nn.Module")
     model = unwrapped(model)
     _no_lazy_layers(model)
-    args, kwargs, meant = normalise(inputs, dtypes)
+    args, kwargs, meant = normalise(inputs)
     notes = [*meant]
     # Seen from inside of inference mode, operators are whole; with gradients they fall into what can be derived.
     attempts = [(how, backward) for how in HOWS]

@@ -69,25 +69,6 @@ def _per_joule(unit: str) -> str:
     return f"mJ{unit[2:]}" if unit.startswith("ms") else f"{unit[:-1]}J" if unit.endswith("/s") else unit
 
 
-def check_quantity(calibration: Calibration, joules: bool) -> Calibration:
-    """Give a calibration back if it predicts joules, or times, as asked.
-
-    Raises
-    ------
-    AlphaflopsError
-        If it predicts the other.
-    """
-    has = calibration.run.get("quantity") == ENERGY
-    if has and not joules:
-        raise AlphaflopsError(f"calibration of {calibration.run['id']!r} gives joules, not times: pass it as energy")
-    if joules and not has:
-        raise AlphaflopsError(
-            f"calibration of {calibration.run['id']!r} gives times, not joules: "
-            "fit an energy run with `alphaflops fit RUN --quantity energy --out FILE`"
-        )
-    return calibration
-
-
 def default_energy(folder: Path, calibration: Calibration) -> Path | None:
     """File with the joules of the same machine in a folder of calibrations, or None where there is none."""
     path = folder / joules_file(str(calibration.run["id"]))

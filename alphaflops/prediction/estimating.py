@@ -1,7 +1,7 @@
 """Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,7 @@ from ..layers import as_table
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
-from .energy import check_quantity, default_energy
+from .energy import ENERGY, default_energy
 from .operators import OperatorTable, bundled_operators, read_operators
 from .predict import Predictor, total_interval
 from .report import COLUMNS, Report, notes_of
@@ -49,16 +49,23 @@ def find_calibration(chosen: Calibration | Path | str) -> Calibration:
     raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
 
 
-def _joules(calibration: Calibration | None, chosen: Chosen) -> Calibration | None:
-    if chosen is None and calibration is not None:
-        chosen = default_energy(data_folder() / "calibrations", calibration)
-    return None if chosen is None else check_quantity(find_calibration(chosen), joules=True)
+def _of_times(chosen: Chosen) -> Calibration | None:
+    found = None if chosen is None else find_calibration(chosen)
+    if found is not None and found.run.get("quantity") == ENERGY:
+        raise AlphaflopsError(f"calibration of {found.run['id']!r} gives joules, not times: pass it as energy")
+    return found
 
 
-def _operators(calibration: Calibration, chosen: OperatorTable | Path | str | None) -> OperatorTable | None:
-    if chosen is None:
-        return bundled_operators(str(calibration.run.get("sha256")))
-    return chosen if isinstance(chosen, OperatorTable) else read_operators(chosen)
+def _of_joules(chosen: Chosen, times: Calibration | None) -> Calibration | None:
+    if chosen is None and times is not None:
+        chosen = default_energy(data_folder() / "calibrations", times)
+    found = None if chosen is None else find_calibration(chosen)
+    if found is not None and found.run.get("quantity") != ENERGY:
+        raise AlphaflopsError(
+            f"calibration of {found.run['id']!r} gives times, not joules: "
+            "fit an energy run with `alphaflops fit RUN --quantity energy --out FILE`"
+        )
+    return found
 
 
 def estimate(
@@ -67,10 +74,9 @@ def estimate(
     calibration: Chosen = None,
     *,
     training: bool = False,
-    dtypes: Sequence[str] = (),
     operators: OperatorTable | Path | str | None = None,
     energy: Chosen = None,
-    rho: float | None = None,
+    with_data: "Callable[[], torch.nn.Module] | None" = None,
 ) -> Report:
     """Say what one call of a network costs, without running it.
 
@@ -84,14 +90,12 @@ def estimate(
         Machine to predict for; without one the report counts only.
     training : bool
         Forward and backward pass rather than forward alone.
-    dtypes : sequence of str
-        Number types of inputs given as shapes.
     operators : OperatorTable or path, optional
         Curves for operators that no formula covers; by default those bundled for the calibration's run.
     energy : Calibration, path or str, optional
         A calibration that gives joules, for the column ``energy_j``; by default the bundled one of the same machine.
-    rho : float, optional
-        Share of the error that different layers have in common; by default the operator table's, else 1.
+    with_data : callable, optional
+        Gives the same network with weights, for one on the meta device; see `alphaflops.network.trace`.
 
     Returns
     -------
@@ -103,14 +107,13 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    chosen = _times(calibration)
-    network = trace(model, inputs, backward=training, dtypes=dtypes)
-    joules = _joules(chosen, energy)
-    return report_on(network, chosen, None if chosen is None else _operators(chosen, operators), joules, rho)
-
-
-def _times(calibration: Chosen) -> Calibration | None:
-    return None if calibration is None else check_quantity(find_calibration(calibration), joules=False)
+    times = _of_times(calibration)
+    joules = _of_joules(energy, times)
+    network = trace(model, inputs, backward=training, with_data=with_data)
+    if operators is None and times is not None:
+        operators = bundled_operators(str(times.run.get("sha256")))
+    table = read_operators(operators) if isinstance(operators, (Path, str)) else operators
+    return report_on(network, times, table, joules)
 
 
 def report_on(
@@ -118,7 +121,6 @@ def report_on(
     calibration: Calibration | None,
     operators: OperatorTable | None = None,
     energy: Calibration | None = None,
-    rho: float | None = None,
 ) -> Report:
     """Predict a traced network; see `estimate`."""
     frame = network.to_pandas().rename(columns={"name": "operator"})
@@ -134,51 +136,46 @@ def report_on(
     frame["energy_j"] = (
         blank if energy is None else [guess.ms / 1e3 for guess, _ in Predictor(energy, None).network(network)]
     )
-    shared = rho if rho is not None else operators.rho if operators else 1.0
+    totals = _totals(network, frame, operators.rho if operators else 1.0)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
-    notes = notes_of(network, frame, calibration)
+    notes = notes_of(network, frame, totals, calibration)
     if calibration is not None and energy is None:
         notes += (f"no energy: nobody measured joules on the machine of {calibration.run['id']}",)
-    return Report(network, frame[list(COLUMNS)], _totals(network, frame, shared), name, notes)
+    return Report(network, frame[list(COLUMNS)], totals, name, notes)
 
 
-def _alpha_flops(network: Network) -> list[float]:
+def _alpha_flops(network: Network) -> Any:
     """α · FLOPs of each operator with the authors' constants (FLOP), summed over its layers."""
     flat = [(i, one.count, one.layer) for i, o in enumerate(network.operations) for one in o.layers]
-    out = np.zeros(len(network.operations))
-    if flat:
-        table = as_table(layer for _, _, layer in flat)
-        np.add.at(out, [i for i, _, _ in flat], alpha_flops(table) * np.array([count for _, count, _ in flat]))
-    return [float(value) for value in out]
+    if not flat:
+        return 0.0
+    rows, counts, layers = zip(*flat, strict=True)
+    return np.bincount(rows, alpha_flops(as_table(layers)) * np.array(counts), len(network.operations))
 
 
 def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:
     groups = [o.layers or (o.name, o.bytes) for o in network.operations]
-    total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
-    predicted = bool(frame["predicted_ms"].notna().any())
-    blank = float("nan")
-    totals = {
+    interval = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
+    uncovered = frame.loc[frame["family"] != "multiply", "predicted_ms"].sum()
+    times = (*interval, uncovered, frame.loc[frame["outside"], "share"].sum())
+    known = frame["predicted_ms"].notna().any()
+    names = ("predicted_ms", "low_ms", "high_ms", "uncovered_ms", "outside_share")
+    return {
         "params": network.params,
         "macs": network.macs,
         "flops": network.flops,
         "alpha_flops": float(frame["alpha_flops"].sum()),
         "bytes": int(frame["bytes"].sum()),
-        "predicted_ms": total if predicted else blank,
-        "low_ms": low if predicted else blank,
-        "high_ms": high if predicted else blank,
-        "uncovered_ms": float(frame.loc[frame["family"] != "multiply", "predicted_ms"].sum()) if predicted else blank,
-        "outside_share": float(frame.loc[frame["outside"], "share"].sum()) if predicted else blank,
+        **{name: float(value) if known else float("nan") for name, value in zip(names, times, strict=True)},
         "operators": len(frame),
         "unknown": list(network.unknown),
+        "energy_j": float(frame["energy_j"].sum(min_count=1)),
     }
-    totals["energy_j"] = float(frame["energy_j"].sum(min_count=1))
-    return totals
 
 
 def estimate_factory(
     factory: str,
     inputs: Sequence[str],
-    dtypes: Sequence[str] = (),
     kwargs_json: str | None = None,
     calibration: Chosen = None,
     *,
@@ -193,8 +190,6 @@ def estimate_factory(
         ``package.module:factory``, also a module in the current folder.
     inputs : sequence of str
         Shapes such as ``"1,3,224,224"`` or ``"1,128:int64"``, or ``name=shape`` for keyword inputs.
-    dtypes : sequence of str
-        Number type of each input in order.
     kwargs_json : str, optional
         Arguments of the factory as a JSON object.
     calibration, energy : Calibration, path or str, optional
@@ -215,22 +210,16 @@ def estimate_factory(
         raise AlphaflopsError(f"arguments {kwargs_json!r} are no JSON object: give them by name")
     if not inputs:
         raise AlphaflopsError("no input is given: add one such as 1,3,224,224")
-    if len(dtypes) > len(inputs):
-        raise AlphaflopsError(f"{len(dtypes)} number types for {len(inputs)} inputs: give at most one for each")
-    named = [text.partition("=") if "=" in text else ("", "", text) for text in inputs]
-    types = [*dtypes, *[None] * (len(inputs) - len(dtypes))]
-    shapes = [parse_shape(shape, dtype) for (_, _, shape), dtype in zip(named, types, strict=True)]
+    named = [text.rpartition("=") for text in inputs]
+    shapes = {name or str(i): parse_shape(shape) for i, (name, _, shape) in enumerate(named)}
     names = [name for name, _, _ in named]
     if any(names) and not all(names):
         raise AlphaflopsError("some inputs have a name and some do not: name all or none")
-    chosen = _times(calibration)
-    joules = _joules(chosen, energy)
     model, notes = build(factory, kwargs)
-    given: Any = dict(zip(names, shapes, strict=True)) if all(names) else shapes
 
     def with_data() -> "torch.nn.Module":
         return build(factory, kwargs, data=True)[0].train(training)
 
-    network = trace(model.train(training), given, backward=training, with_data=with_data)
-    report = report_on(network, chosen, None if chosen is None else _operators(chosen, None), joules)
+    given: Any = shapes if all(names) else list(shapes.values())
+    report = estimate(model.train(training), given, calibration, training=training, energy=energy, with_data=with_data)
     return replace(report, notes=(*report.notes, *notes))

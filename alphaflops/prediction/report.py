@@ -101,9 +101,9 @@ class Report:
         write_atomic(Path(path), data)
         return None
 
-    def to_markdown(self, sort: str = "order", limit: int | None = None) -> str:
+    def to_markdown(self, sort: str = "order") -> str:
         """Give the main columns as a Markdown table with a line of totals."""
-        frame = self._formatted(sort, limit)
+        frame = self._formatted(sort)
         lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
         lines += ["| " + " | ".join(markdown(c) for c in row) + " |" for row in frame.itertuples(index=False)]
         return "\n".join(lines)
@@ -115,11 +115,10 @@ class Report:
         return {"network": self.network.name, "calibration": self.calibration, "total": totals,
                 "notes": list(self.notes), "operators": rows}  # fmt: skip
 
-    def _formatted(self, sort: str, limit: int | None) -> "pd.DataFrame":
+    def _formatted(self, sort: str = "order") -> "pd.DataFrame":
         import pandas as pd
 
         chosen = self.to_pandas(sort)
-        chosen = chosen if limit is None else chosen.head(limit)
         names = [*SHOWN, "energy_j"] if chosen["energy_j"].notna().any() else SHOWN
         total = {name: _text(name, self.totals[name]) for name in names if name in self.totals} | {"module": "total"}
         columns = {name: [*(_text(name, value) for value in chosen[name]), total.get(name, "")] for name in names}
@@ -129,7 +128,7 @@ class Report:
         from html import escape
 
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return self._formatted("order", None).to_html(index=False, border=0) + notes
+        return self._formatted().to_html(index=False, border=0) + notes
 
     def __str__(self) -> str:
         """Say the totals in one line."""
@@ -168,22 +167,25 @@ class Report:
         return figure
 
 
-def notes_of(network: Network, table: "pd.DataFrame", calibration: "Calibration | None") -> tuple[str, ...]:
+def notes_of(
+    network: Network, table: "pd.DataFrame", totals: dict[str, Any], calibration: "Calibration | None"
+) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
     if calibration is not None:
-        time = table["predicted_ms"].sum()
-        outside = table.loc[table["outside"], "predicted_ms"].sum()
-        bound = table.loc[table["family"] != "multiply", "predicted_ms"].sum()
-        untimed = sorted(set(table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]))
-        if untimed:
-            notes.append(f"the total is a lower bound: no formula of this calibration times {', '.join(untimed)}")
-        if time > 0 and outside > 0:
-            notes.append(f"{outside / time:.0%} of the predicted time is in layers outside the calibrated region")
-        if time > 0 and bound > 0:
-            notes.append(f"{bound / time:.0%} of the predicted time is a bandwidth-bound estimate")
+        untimed = table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]
+        if len(untimed):
+            named = ", ".join(sorted(set(untimed)))
+            notes.append(f"the total is a lower bound: no formula of this calibration times {named}")
+        if totals["outside_share"] > 0:
+            notes.append(
+                f"{totals['outside_share']:.0%} of the predicted time is in layers outside the calibrated region"
+            )
+        if totals["uncovered_ms"] > 0:
+            bound = totals["uncovered_ms"] / totals["predicted_ms"]
+            notes.append(f"{bound:.0%} of the predicted time is a bandwidth-bound estimate")
         used = {one.layer.dtype_bytes for o in network.operations for one in o.layers}
         if strange := sorted(used - set(calibration.region.habits["dtype_bytes"])):
             bits = ", ".join(f"{8 * size}-bit" for size in strange)

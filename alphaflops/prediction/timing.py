@@ -99,7 +99,6 @@ def measure_network(
     device: str = "cpu",
     threads: int | None = None,
     training: bool = False,
-    dtypes: Sequence[str] = (),
     profile: str = "quick",
     layers: bool = True,
 ) -> "pd.DataFrame":
@@ -115,8 +114,6 @@ def measure_network(
         As in ``alphaflops measure``.
     training : bool
         Time forward and backward together.
-    dtypes : sequence of str
-        Number types of inputs given as shapes.
     profile : str
         How narrow the intervals must be.
     layers : bool
@@ -139,10 +136,10 @@ def measure_network(
 
     if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
         raise AlphaflopsError("the model has no weights (meta device): build it on the CPU to time it")
-    network = trace(model, inputs, backward=training, dtypes=dtypes)
+    network = trace(model, inputs, backward=training)
     settings = replace(for_profile(profile), latency_s=3.0, warmup_s=0.5)
     with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
-        with _whole(model, inputs, dtypes, here.name, training) as (call, make):
+        with _whole(model, inputs, here.name, training) as (call, make):
             found = latency(FreshInputs(here, make), call, settings)
         rows = [{"what": "network", "module": "", "uses": 1} | _times(found)]
         del call, make
@@ -172,7 +169,7 @@ def _layers(device: Device, uses: dict[Layer, tuple[str, int]], settings: Protoc
 
 @contextmanager
 def _whole(
-    model: "torch.nn.Module", inputs: Inputs, dtypes: Sequence[str], device: str, training: bool
+    model: "torch.nn.Module", inputs: Inputs, device: str, training: bool
 ) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]]:
     """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
     import torch
@@ -202,7 +199,7 @@ def _whole(
     # Tensors made in inference mode could not be differentiated.
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        args, kwargs, _ = normalise(inputs, dtypes)
+        args, kwargs, _ = normalise(inputs)
         given = materialise([args, kwargs], device, floating_type(model))
         guard = Guard(model, given)
         try:
