@@ -127,18 +127,11 @@ class Predictor:
             outside |= beyond
             folded = count != one.count
             source = "equivalent layer" if one.proxy or folded else guess.source
-            if folded:
-                total += self._further_matrices_ms(one)
+            if folded and isinstance(layer, Dense):  # the further matrices are read once each
+                further = (one.count - 1) * layer.in_features * layer.out_features * layer.dtype_bytes
+                total += np.nan_to_num(further / self.bandwidth_gbs / 1e6)
         ms, low, high = (float(value) for value in total)
         return Guess(ms, low, high, source), outside
-
-    def _further_matrices_ms(self, one: Repeated) -> float:
-        if not np.isfinite(self.bandwidth_gbs):
-            return 0.0
-        layer = one.layer
-        assert isinstance(layer, Dense)
-        moved = (one.count - 1) * layer.in_features * layer.out_features * layer.dtype_bytes
-        return moved / self.bandwidth_gbs / 1e6
 
 
 def total_interval(
@@ -161,11 +154,12 @@ def total_interval(
         In ms; the low end is never negative.
     """
     values = np.nan_to_num(np.array([ms, low, high], dtype=np.float64))
-    _, member = np.unique(np.array([repr(group) for group in groups]), return_inverse=True)
+    places: dict[Any, int] = {}
+    member = np.array([places.setdefault(group, len(places)) for group in groups], dtype=np.intp)
     total = float(values[0].sum())
     ends = []
     for end in values[1:]:
-        distance = np.bincount(member, np.abs(end - values[0])) if len(member) else np.zeros(0)
+        distance = np.bincount(member, np.abs(end - values[0]))
         ends.append(float(np.sqrt(rho * distance.sum() ** 2 + (1 - rho) * (distance**2).sum())))
     return total, max(total - ends[0], 0.0), total + ends[1]
 
