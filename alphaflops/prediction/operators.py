@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,24 +29,19 @@ FITS: Final = ".fits.json"
 KIND: Final = "alphaflops-operators"
 DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
 POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
-SAME_WORK: Final = {
-    "native_batch_norm": "batch_norm",
-    "_native_batch_norm_legit_no_training": "batch_norm",
-    "native_layer_norm": "layer_norm",
-    "_softmax": "softmax",
-    "_safe_softmax": "softmax",
-    "log_softmax": "softmax",
-    "_log_softmax": "softmax",
-    "max_pool2d_with_indices": "max_pool2d",
-    "_adaptive_avg_pool2d": "mean",
-    "sub": "add",
-    "rsub": "add",
-    "div": "mul",
-    "copy": "clone",
-    "_to_copy": "clone",
-    "clamp": "hardtanh",
-    "clamp_min": "relu",
+_SAME_WORK: Final = {
+    "batch_norm": ("native_batch_norm", "_native_batch_norm_legit_no_training"),
+    "layer_norm": ("native_layer_norm",),
+    "softmax": ("_softmax", "_safe_softmax", "log_softmax", "_log_softmax"),
+    "max_pool2d": ("max_pool2d_with_indices",),
+    "mean": ("_adaptive_avg_pool2d",),
+    "add": ("sub", "rsub"),
+    "mul": ("div",),
+    "clone": ("copy", "_to_copy"),
+    "hardtanh": ("clamp",),
+    "relu": ("clamp_min",),
 }
+MEASURED_AS: Final = {other: name for name, others in _SAME_WORK.items() for other in others}
 """Operators that do the work of a measured one under another name."""
 
 
@@ -124,7 +120,7 @@ class OperatorTable:
             kind = "avg" if "avg" in name else "max"
             return _sum_of(self.pooling[kind], POOLING_TERMS, (1.0, moved / 1e9, taps / 1e9), "pooling fit")
         plain = name.rstrip("_")  # of an operator that works in place
-        known = SAME_WORK.get(plain, plain)
+        known = MEASURED_AS.get(plain, plain)
         if known in self.curves:
             ms = self.curves[known].at(moved)
             return Guess(ms, ms / OWN_CURVE, ms * OWN_CURVE, "operator curve")
@@ -198,6 +194,14 @@ def read_operators(path: Path | str) -> OperatorTable:
 def bundled_operators(run_sha256: str) -> OperatorTable | None:
     """Give the bundled table that belongs to a run, known by its hash; None where there is none."""
     for path in sorted(operators_folder().glob("*.json")):
-        if not path.name.endswith(FITS) and (table := read_operators(path)).run.get("sha256") == run_sha256:
-            return table
+        if not path.name.endswith(FITS):
+            files = (path, path.with_suffix(FITS))
+            table = _read_once(path, *(file.stat().st_mtime_ns for file in files if file.is_file()))
+            if table.run.get("sha256") == run_sha256:
+                return table
     return None
+
+
+@lru_cache(maxsize=8)
+def _read_once(path: Path, *_changed_ns: int) -> OperatorTable:
+    return read_operators(path)
