@@ -1,17 +1,16 @@
 """Predicted against measured time of the book's networks, and what each difference is made of."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, fit
-from ..layers import COLUMNS, Conv2d, Layer, from_row
+from ..layers import COLUMNS, from_row
 from ..paths import data_folder
 from ..runs.datasets import load
 from .estimating import find_calibration, report_on
-from .operators import FITS, is_depthwise, operators_folder, read_operators
+from .operators import FITS, operators_folder, read_operators
 from .predict import Predictor
 from .timing import distinct_layers
 from .zoo import NETWORKS
@@ -53,16 +52,14 @@ def measured(run: str) -> "pd.DataFrame":
     return pd.read_csv(data_folder() / "networks" / f"{run}.csv")
 
 
-def traced(*, training: bool = False) -> "dict[str, Network]":
-    """Trace the networks of the book on the meta device, forward alone or with the backward pass of training."""
+def traced() -> "dict[str, Network]":
+    """Trace the forward pass of the networks of the book on the meta device."""
     import torch
 
     from ..network import trace
 
     with torch.device("meta"):
-        return {
-            name: trace(make().train(training), shape, backward=training) for name, (make, shape) in NETWORKS.items()
-        }
+        return {name: trace(make().eval(), shape) for name, (make, shape) in NETWORKS.items()}
 
 
 def calibrated(run: str) -> Calibration:
@@ -72,7 +69,7 @@ def calibrated(run: str) -> Calibration:
     return fit(load(run), OURS.name)
 
 
-def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = "network") -> "pd.DataFrame":
+def comparison(networks: "dict[str, Network]", runs: Sequence[str]) -> "pd.DataFrame":
     """Predict every network that was measured on the machine of a run, and put the measured time beside it.
 
     Parameters
@@ -81,15 +78,11 @@ def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = 
         Traced networks by name.
     runs : sequence of str
         Runs with measured networks.
-    what : {"network", "training"}
-        Which measured rows: forward alone, or forward and backward.
 
     Returns
     -------
     DataFrame
-        ``run, network``, the totals of a report, ``measured_ms`` (median of the parts), ``spread`` (largest over
-        smallest part, minus 1), ``error`` (predicted over measured, minus 1), and for forward alone the parts of
-        `parts`.
+        ``run, network``, the totals of a report, ``measured_ms`` (median of the parts) and the parts of `parts`.
     """
     import pandas as pd
 
@@ -98,39 +91,19 @@ def comparison(networks: "dict[str, Network]", runs: Sequence[str], what: str = 
         calibration, operators = calibrated(run), read_operators(operators_folder() / f"{run}.json")
         times = measured(run)
         for name, network in networks.items():
-            own = times[times["network"] == name]
-            whole = own.loc[own["what"] == what, "latency_ms"]
-            if whole.empty:
-                continue
-            totals, time = report_on(network, calibration, operators).total(), float(whole.median())
-            row = {
-                "run": run,
-                "network": name,
-                **totals,
-                "measured_ms": time,
-                "spread": float(whole.max() / whole.min() - 1),
-            }
-            if what == "network":
-                layers = own[own["what"] == "layer"]
-                row |= parts(network, layers, Predictor(calibration, operators), totals["predicted_ms"], time)
-            rows.append(row)
-    frame = pd.DataFrame(rows)
-    return frame.assign(error=frame["predicted_ms"] / frame["measured_ms"] - 1)
-
-
-def kind_of(layer: Layer) -> str:
-    """Name the kind of a layer in prose."""
-    if not isinstance(layer, Conv2d):
-        return "matrix products"
-    if is_depthwise(layer):
-        return "depthwise convolutions"
-    row = layer.row()
-    return "1×1 convolutions" if row["k1"] == row["k2"] == 1 else "larger convolutions"
+            own = times[times["network"] == name].groupby("what")
+            if "network" in own.groups:
+                time = float(own.get_group("network")["latency_ms"].median())
+                totals = report_on(network, calibration, operators).total()
+                predictor = Predictor(calibration, operators)
+                split = parts(network, own.get_group("layer"), predictor, totals["predicted_ms"], time)
+                rows.append({"run": run, "network": name, **totals, "measured_ms": time, **split})
+    return pd.DataFrame(rows)
 
 
 def parts(
     network: "Network", alone: "pd.DataFrame", predictor: Predictor, predicted_ms: float, measured_ms: float
-) -> dict[str, float | str]:
+) -> dict[str, float]:
     """Split the time of a network, predicted and measured, into its layers as they are alone, and the rest.
 
     Parameters
@@ -147,34 +120,21 @@ def parts(
     Returns
     -------
     dict
-        ``layers_ms, turns_ms``: sum of the layers as predicted, and as measured in turns; ``formula_ms, alone_ms``: the
-        same without the correction, and measured call after call; ``rest_ms, remaining_ms``: what the whole takes
-        beyond the layers, predicted and measured (ms); ``kind, kind_error_ms``: kind of layers whose predicted sum is
-        furthest off, and by how much.
+        ``layers_ms, turns_ms, alone_ms``: sum of the layers as predicted, as measured in turns, and as measured call
+        after call; ``rest_ms, remaining_ms``: what the whole takes beyond the layers, predicted and measured (ms).
     """
     layers = [from_row({str(k): v for k, v in row.items()}) for row in alone[list(COLUMNS)].to_dict("records")]
     times = dict(zip(layers, alone["turn_ms"], strict=True))
-    uses = distinct_layers(network)
+    uses = {layer: count for layer, (_, count) in distinct_layers(network).items()}
     guesses = predictor.each(list(uses))
-    off: dict[str, float] = {}
-    predicted = found = 0.0
-    for (layer, (_, count)), guess in zip(uses.items(), guesses, strict=True):
-        predicted += count * guess.ms
-        found += count * times[layer]
-        off[kind_of(layer)] = off.get(kind_of(layer), 0.0) + count * (guess.ms - times[layer])
-    plain = None if predictor.operators is None else replace(predictor.operators, correction=None)
-    formula = Predictor(predictor.calibration, plain).each(list(uses))
-    counts = [count for _, count in uses.values()]
-    worst = max(off, key=lambda kind: abs(off[kind]))
+    predicted = sum(count * guess.ms for count, guess in zip(uses.values(), guesses, strict=True))
+    found = sum(count * times[layer] for layer, count in uses.items())
     return {
         "layers_ms": predicted,
         "turns_ms": found,
-        "formula_ms": sum(count * guess.ms for count, guess in zip(counts, formula, strict=True)),
         "alone_ms": float((alone["uses"] * alone["latency_ms"]).sum()),
         "rest_ms": predicted_ms - predicted,
         "remaining_ms": measured_ms - found,
-        "kind": worst,
-        "kind_error_ms": off[worst],
     }
 
 
