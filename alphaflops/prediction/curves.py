@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from ..layers import Conv2d, Dense, Layer
 from ..measuring.device import Device
 from ..measuring.protocol import Protocol
-from ..network import trace
-from .operators import DEPTHWISE_TERMS, POOLING_TERMS, Curve, depthwise_terms
+from ..network import Operation, trace
+from .operators import POOLING_TERMS, Curve
 from .timing import ROUNDS, in_turns, latency
 
 Array = NDArray[np.float64]
 Shapes = list[tuple[int, ...]]
-Timed = tuple[list[tuple[float, ...]], list[float]]
-"""Terms of each measured case, and its time (ms)."""
 
 SIZES: Final = tuple(4**exponent for exponent in range(5, 13))
 """Numbers in the operators' inputs: 4 kB to 64 MB of fp32, from the first cache to memory."""
@@ -55,21 +53,51 @@ def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[s
     """Time operators on tensors of growing size; `small` leaves out the large ones."""
     import torch
 
-    sizes = SIZES[:3] if small else SIZES
-    micro = _micro(torch, device.name)
-    return {name: _curve(device, torch, *case, sizes, settings) for name, case in micro.items()}
+    found = {}
+    for name, (function, shapes) in _micro(device.name).items():
+        moved, ms = [], []
+        for size in SIZES[:3] if small else SIZES:
+            given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
+            moved.append(float(max(o.bytes for o in _operations(function, given))))
+            copies = max(1, round(ROTATED_BYTES / sum(t.nbytes for t in given)))
+            inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
+            ms.append(latency(device, _rotating(function, inputs), settings).median)
+        found[name] = Curve(moved, ms)
+    return found
+
+
+def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
+    """Give a call that takes one of the inputs after another, round and round."""
+    turns = itertools.cycle(inputs)
+    return lambda: function(*next(turns))
+
+
+def _operations(function: Callable[..., Any], given: Sequence[Any]) -> tuple[Operation, ...]:
+    import torch
+
+    module: Any = torch.nn.Module()
+    module.forward = function
+    return trace(module, given).operations
 
 
 def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
     """Time pooling windows and fit `POOLING_TERMS` to each kind."""
     import torch
 
-    return {kind: fit_terms(POOLING_TERMS, *_pooling(device, torch, kind, settings)) for kind in ("max", "avg")}
-
-
-def depthwise(layers: Sequence[Conv2d], times_ms: Sequence[float]) -> dict[str, float]:
-    """Fit `DEPTHWISE_TERMS` to the times of depthwise convolutions in turns."""
-    return fit_terms(DEPTHWISE_TERMS, [depthwise_terms(layer) for layer in layers], times_ms)
+    fits = {}
+    for kind in ("max", "avg"):
+        terms, times = [], []
+        for (window, stride), (channels, side) in itertools.product(
+            ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
+        ):
+            image = torch.randn(1, channels, side, side, device=device.name)
+            function = getattr(torch.nn.functional, f"{kind}_pool2d")
+            pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
+            (seen,) = _operations(pool, [image])
+            terms.append((1.0, seen.bytes / 1e9, seen.taps / 1e9))
+            times.append(latency(device, partial(pool, image), settings).median)
+        fits[kind] = fit_terms(POOLING_TERMS, terms, times)
+    return fits
 
 
 def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUNDS, seed: int = 0) -> Array:
@@ -82,9 +110,11 @@ def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUND
     return times
 
 
-def _micro(torch: Any, device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
+def _micro(device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
     """Operator → function, and the shapes of its inputs at a given number of elements."""
-    functional = torch.nn.functional
+    import torch
+
+    functional: Any = torch.nn.functional
 
     def image(n: int) -> Shapes:
         side = max(1, round((n / 64) ** 0.5))
@@ -119,32 +149,6 @@ def _micro(torch: Any, device: str) -> dict[str, tuple[Callable[..., Any], Calla
         "sum": (lambda x: x.sum(-1), flat),
         "embedding": (lambda x: functional.embedding(rows[: x.shape[0]], x), flat),
     }
-
-
-def _curve(
-    device: Device, torch: Any, function: Callable[..., Any], shapes: Callable[[int], Shapes], sizes: Sequence[int],
-    settings: Protocol,
-) -> Curve:  # fmt: skip
-    moved, ms = [], []
-    for size in sizes:
-        given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
-        moved.append(float(max(o.bytes for o in trace(_as_module(torch, function), given).operations)))
-        copies = max(1, round(ROTATED_BYTES / sum(t.numel() * t.itemsize for t in given)))
-        inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
-        ms.append(latency(device, _rotating(function, inputs), settings).median)
-    return Curve(moved, ms)
-
-
-def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
-    """Give a call that takes one of the inputs after another, round and round."""
-    turns = itertools.cycle(inputs)
-    return lambda: function(*next(turns))
-
-
-def _as_module(torch: Any, function: Callable[..., Any]) -> Any:
-    module = torch.nn.Module()
-    module.forward = function
-    return module
 
 
 def depthwise_grid() -> list[Conv2d]:
@@ -182,37 +186,16 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
         k, stride = int(rng.choice(kernels)), int(rng.choice((1, 1, 1, 2)))
         return Conv2d(side, side, width(*channels), width(*channels), k, 1, stride, k // 2)
 
-    def pointwise() -> Layer:
-        return convolution((1,), (16, 2048))
-
-    def larger() -> Layer:
-        return convolution((2, 3, 3, 3, 5, 7), (16, 768))
-
-    def ordinary(layer: Layer) -> bool:
-        return GRID_MACS[0] <= layer.macs <= GRID_MACS[1] and layer.params <= GRID_WEIGHTS
-
     found: list[Layer] = []
-    for make in (dense, pointwise, larger):
+    larger = partial(convolution, (2, 3, 3, 3, 5, 7), (16, 768))
+    kinds: tuple[Callable[[], Layer], ...] = (dense, partial(convolution, (1,), (16, 2048)), larger)
+    for make in kinds:
         wanted = len(found) + count
         while len(found) < wanted:
             layer = make()
-            found += [layer] if ordinary(layer) else []
+            if GRID_MACS[0] <= layer.macs <= GRID_MACS[1] and layer.params <= GRID_WEIGHTS:
+                found.append(layer)
     return found
-
-
-def _pooling(device: Device, torch: Any, kind: str, settings: Protocol) -> Timed:
-    function = getattr(torch.nn.functional, f"{kind}_pool2d")
-    terms: list[tuple[float, ...]] = []
-    times = []
-    for (window, stride), (channels, side) in itertools.product(
-        ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
-    ):
-        image = torch.randn(1, channels, side, side, device=device.name)
-        pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
-        (seen,) = trace(_as_module(torch, pool), [image]).operations
-        terms.append((1.0, seen.bytes / 1e9, seen.taps / 1e9))
-        times.append(latency(device, partial(pool, image), settings).median)
-    return terms, times
 
 
 def fit_terms(names: Sequence[str], terms: Sequence[Sequence[float]], times_ms: Sequence[float]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from ..network.inputs import Shape
 from ..paths import data_folder
 from . import curves
 from .correction import fit_correction
-from .operators import OperatorTable
+from .operators import DEPTHWISE_TERMS, OperatorTable, depthwise_terms
 from .predict import shared_error_of
 from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
@@ -153,7 +153,9 @@ def measure_operators(
     about |= {"protocol": settings.record(), "versions": {"alphaflops": __version__, **versions}}
     layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
     families = {name: named_family(name) or "pointwise" for name in found}
-    return OperatorTable(about, found, families, curves.depthwise(deep, times[len(grid) :]), windows, layers)
+    terms = [depthwise_terms(layer) for layer in deep]
+    fit = curves.fit_terms(DEPTHWISE_TERMS, terms, times[len(grid) :])
+    return OperatorTable(about, found, families, fit, windows, layers)
 
 
 def _network(
