@@ -69,11 +69,9 @@ class Curve:
 
     def at(self, moved: int) -> float:
         """Time at a number of bytes (ms), between the measured sizes on straight lines of logarithms."""
-        x, y = np.log(self.bytes), np.log(self.ms)
-        at = math.log(max(moved, 1))
-        if at > x[-1]:  # beyond the largest size time grows with the bytes
-            return float(np.exp(y[-1] + at - x[-1]))
-        return float(np.exp(np.interp(at, x, y)))
+        x, y, at = np.log(self.bytes), np.log(self.ms), math.log(max(moved, 1))
+        beyond = max(at - x[-1], 0)  # the largest size: there time grows with the bytes
+        return float(np.exp(np.interp(at, x, y) + beyond))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 None of them is used to fit anything.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlphaflopsError
@@ -16,10 +18,8 @@ IMAGE = Shape((1, 3, 224, 224))
 WORDS = Shape((1, 128), "int64")
 
 
-def _transformer(model: str, config: str, **settings: Any) -> "torch.nn.Module":
-    """Build one of the models of `transformers`, with random weights."""
-    import warnings
-
+def _transformer(name: str, head: str = "ForImageClassification", **settings: Any) -> "torch.nn.Module":
+    """Build one of the models of `transformers`, with random weights and 1000 classes."""
     try:
         with warnings.catch_warnings():  # tqdm, which it imports, asks for widgets in a notebook
             warnings.filterwarnings("ignore", message="IProgress not found")
@@ -28,39 +28,23 @@ def _transformer(model: str, config: str, **settings: Any) -> "torch.nn.Module":
         raise AlphaflopsError(
             "the networks of the book need the package transformers: pip install transformers"
         ) from error
-    built: torch.nn.Module = getattr(transformers, model)(getattr(transformers, config)(**settings))
+    config = getattr(transformers, f"{name}Config")(num_labels=1000, **settings)
+    built: torch.nn.Module = getattr(transformers, f"{name}{head}")(config)
     return built
 
 
-def resnet18() -> "torch.nn.Module":
-    """Build ResNet-18."""
-    sizes = {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}
-    return _transformer("ResNetForImageClassification", "ResNetConfig", num_labels=1000, **sizes)
-
-
-def resnet50() -> "torch.nn.Module":
-    """Build ResNet-50 v1.5 (stride in the 3×3)."""
-    return _transformer("ResNetForImageClassification", "ResNetConfig", num_labels=1000)
-
-
-def mobilenet_v2() -> "torch.nn.Module":
-    """Build MobileNetV2, width 1.0."""
-    return _transformer("MobileNetV2ForImageClassification", "MobileNetV2Config", num_labels=1000)
-
-
-def convnext_tiny() -> "torch.nn.Module":
-    """Build ConvNeXt-T."""
-    return _transformer("ConvNextForImageClassification", "ConvNextConfig", num_labels=1000)
-
-
-def vit_base() -> "torch.nn.Module":
-    """Build ViT-B/16."""
-    return _transformer("ViTForImageClassification", "ViTConfig", num_labels=1000)
-
-
-def bert_base() -> "torch.nn.Module":
-    """Build the encoder of BERT-base; its input is 128 tokens."""
-    return _transformer("BertModel", "BertConfig")
+resnet18 = partial(_transformer, "ResNet", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], layer_type="basic")
+"""ResNet-18."""
+resnet50 = partial(_transformer, "ResNet")
+"""ResNet-50 v1.5 (stride in the 3×3)."""
+mobilenet_v2 = partial(_transformer, "MobileNetV2")
+"""MobileNetV2, width 1.0."""
+convnext_tiny = partial(_transformer, "ConvNext")
+"""ConvNeXt-T."""
+vit_base = partial(_transformer, "ViT")
+"""ViT-B/16."""
+bert_base = partial(_transformer, "Bert", "Model")
+"""The encoder of BERT-base; its input is 128 tokens."""
 
 
 def vgg16() -> "torch.nn.Module":
