@@ -11,7 +11,7 @@ from alphaflops.errors import AlphaflopsError
 from alphaflops.fitting import fit
 from alphaflops.layers import bytes_moved, macs
 from alphaflops.prediction import estimate, estimating
-from alphaflops.prediction.energy import calibrate_energy, default_energy, joules_file
+from alphaflops.prediction.estimating import calibrate_energy, default_energy, joules_file
 from alphaflops.runs.datasets import load
 
 # The stand-in's law: 2 mJ per call, 10 GMAC/J and 5 GB/J.

@@ -71,7 +71,7 @@ def fit(args: argparse.Namespace) -> None:
     """Fit a formula."""
     from ..fitting import fit as fitted
     from ..fitting.calibration import check_saved
-    from ..prediction.energy import ENERGY, calibrate_energy
+    from ..prediction.estimating import ENERGY, calibrate_energy
     from ..runs.datasets import load
 
     if args.out is not None:

@@ -1,21 +1,26 @@
-"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
+"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory.
+
+A formula in milliseconds becomes one in millijoules when its times are replaced by energies; each rate then counts per
+joule instead of per second. Nothing is derived from a rated power.
+"""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from ..costs import OURS
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, read_calibration
+from ..fitting import Calibration, fit, read_calibration
 from ..layers import as_table
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
-from .energy import ENERGY, default_energy
+from ..runs import Run
 from .operators import OperatorTable, bundled_operators, read_operators
 from .predict import Predictor, total_interval
 from .report import COLUMNS, Report, notes_of
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     import torch
 
 Chosen: TypeAlias = Calibration | Path | str | None
+
+ENERGY: Final = "energy"
+"""Quantity of a calibration that predicts millijoules."""
 
 
 def calibrations() -> list[str]:
@@ -49,22 +57,22 @@ def find_calibration(chosen: Calibration | Path | str) -> Calibration:
     raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
 
 
-def _of_times(chosen: Chosen) -> Calibration | None:
-    found = None if chosen is None else find_calibration(chosen)
-    if found is not None and found.run.get("quantity") == ENERGY:
-        raise AlphaflopsError(f"calibration of {found.run['id']!r} gives joules, not times: pass it as energy")
-    return found
+def default_energy(folder: Path, calibration: Calibration) -> Path | None:
+    """File with the joules of the same machine in a folder of calibrations, or None where there is none."""
+    path = folder / joules_file(str(calibration.run["id"]))
+    return path if path.is_file() else None
 
 
-def _of_joules(chosen: Chosen, times: Calibration | None) -> Calibration | None:
-    if chosen is None and times is not None:
-        chosen = default_energy(data_folder() / "calibrations", times)
+def _chosen(chosen: Chosen, joules: bool) -> Calibration | None:
+    """Find a calibration, and check that it predicts joules, or times."""
     found = None if chosen is None else find_calibration(chosen)
-    if found is not None and found.run.get("quantity") != ENERGY:
-        raise AlphaflopsError(
-            f"calibration of {found.run['id']!r} gives times, not joules: "
-            "fit an energy run with `alphaflops fit RUN --quantity energy --out FILE`"
+    if found is not None and (found.run.get("quantity") == ENERGY) != joules:
+        instead = (
+            "times, not joules: fit an energy run with `alphaflops fit RUN --quantity energy --out FILE`"
+            if joules
+            else "joules, not times: pass it as energy"
         )
+        raise AlphaflopsError(f"calibration of {found.run['id']!r} gives {instead}")
     return found
 
 
@@ -107,8 +115,10 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    times = _of_times(calibration)
-    joules = _of_joules(energy, times)
+    times = _chosen(calibration, joules=False)
+    if energy is None and times is not None:
+        energy = default_energy(data_folder() / "calibrations", times)
+    joules = _chosen(energy, joules=True)
     network = trace(model, inputs, backward=training, with_data=with_data)
     if operators is None and times is not None:
         operators = bundled_operators(str(times.run.get("sha256")))
@@ -223,3 +233,49 @@ def estimate_factory(
     given: Any = shapes if all(names) else list(shapes.values())
     report = estimate(model.train(training), given, calibration, training=training, energy=energy, with_data=with_data)
     return replace(report, notes=(*report.notes, *notes))
+
+
+def joules_file(run_id: str) -> str:
+    """Name of the file of the calibration with the joules of a machine, from the id of its run."""
+    return f"{run_id.removesuffix('-energy')}-joules.json"
+
+
+def calibrate_energy(run: Run, name: str = OURS.name, *, seed: int = 0, draws: int = 200) -> Calibration:
+    """Fit a cost formula to the net energy per call of each layer.
+
+    Parameters
+    ----------
+    run : Run
+        A run made with ``alphaflops measure --energy``; rows without a positive ``energy_j`` are left out.
+    name : str
+        One of `alphaflops.costs.MODEL_NAMES`.
+    seed, draws : int
+        As in `alphaflops.fitting.fit`.
+
+    Returns
+    -------
+    Calibration
+        Its ``predicted_ms`` are millijoules; ``run["quantity"]`` is `ENERGY`.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the run has no joules; the reason that it recorded is in the message.
+    """
+    table = run.ok.table
+    joules = table["energy_j"].to_numpy(dtype=np.float64) if "energy_j" in table else np.full(len(table), np.nan)
+    known = np.isfinite(joules) & (joules > 0)
+    if not known.any():
+        reasons = set(table["energy_source"]) if "energy_source" in table else {"it measured times only"}
+        raise AlphaflopsError(
+            f"run {run.id!r} has no joules ({', '.join(sorted(reasons))}): make one with `alphaflops measure --energy`"
+        )
+    kept = table[known].assign(latency_ms=1e3 * joules[known])
+    found = fit(Run(run.meta, kept), name, seed=seed, draws=draws)
+    parameters = {key: {**entry, "unit": _per_joule(str(entry["unit"]))} for key, entry in found.parameters.items()}
+    origin = {**found.run, "quantity": ENERGY, "sha256": run.sha256}
+    return replace(found, run=origin, parameters=parameters)
+
+
+def _per_joule(unit: str) -> str:
+    return f"mJ{unit[2:]}" if unit.startswith("ms") else f"{unit[:-1]}J" if unit.endswith("/s") else unit

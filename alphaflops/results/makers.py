@@ -17,7 +17,7 @@ from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
 from ..prediction import comparison, read_operators
-from ..prediction.energy import calibrate_energy, joules_file
+from ..prediction.estimating import calibrate_energy, joules_file
 from ..prediction.machine import with_fits
 from ..prediction.operators import FITS
 from ..runs import Run, datasets
