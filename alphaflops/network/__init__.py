@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import layers
 from .inputs import Shape
-from .operations import Network, Operation, unknown_warning
-from .trace import trace
+from .trace import Network, Operation, trace, unknown_warning
 
 if TYPE_CHECKING:
     import pandas as pd

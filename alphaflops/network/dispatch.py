@@ -24,7 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from .families import About, about, bytes_touched, window_taps
 from .formulas import FORMULAS, ONLY_NESTED, Arguments, Repeated
-from .operations import COUNTED, Operation, Phase
+from .trace import COUNTED, Operation, Phase
 
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd

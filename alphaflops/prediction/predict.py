@@ -29,7 +29,7 @@ from ..costs import OURS, features
 from ..layers import Conv2d, Dense, Layer, as_table
 from ..network import Network, Operation
 from ..network.formulas import Repeated
-from ..network.operations import COUNTED
+from ..network.trace import COUNTED
 from .operators import Guess, OperatorTable, is_depthwise
 
 if TYPE_CHECKING:
