@@ -88,89 +88,63 @@ def measure_machine(
         measured.
     """
     import pandas as pd
+    import torch
 
-    folder = into or data_folder()
-    device, threads = choose(str(run.meta["device"])), run.meta["machine"].get("threads")
-    here = describe(device, threads)["name"]
+    folder, small, settings = into or data_folder(), profile == "smoke", for_profile(profile)
+    settings = replace(settings, latency_s=min(settings.latency_s, 0.25))
+    chosen, threads = choose(str(run.meta["device"])), run.meta["machine"].get("threads")
+    here = describe(chosen, threads)["name"]
     if here != run.machine:
         raise AlphaflopsError(f"run {run.id!r} was measured on {run.machine}, this is {here}: measure networks there")
-    frames: list[pd.DataFrame] = []
-
-    def networks_once(part: int) -> None:
-        for name, (make, shape) in networks.items():
-            say(f"{name}, {part + 1} of {curves.PARTS}")
-            found = _network(make, shape, first=part == 0, training=training, how={**how, "profile": profile})
-            frames.extend(frame.assign(network=name, part=part + 1) for frame in found)
-
-    how: dict[str, Any] = {"device": device, "threads": threads}
+    how: dict[str, Any] = {"device": chosen, "threads": threads, "profile": profile}
+    frames: dict[tuple[str, str, int], pd.DataFrame] = {}
+    parts = []
     say("operators and layers")
-    table = measure_operators(run, between=networks_once, profile=profile)
-    rows = pd.concat(frames, ignore_index=True).assign(run_sha256=run.sha256)
-    first = ["run_sha256", "network", "part"]
-    rows = rows[[*first, *(column for column in rows if column not in first)]]
+    with opened(chosen, settings, threads) as device:
+        found, windows = curves.curves(device, settings, small=small), curves.pooling(device, settings)
+        grid = curves.layer_grid(4 if small else curves.GRID_LAYERS)
+        deep = curves.depthwise_grid()[:: 6 if small else 1]
+        for part in range(curves.PARTS):  # networks see the same minutes as layers
+            parts.append(curves.groups_in_turns(device, [*grid, *deep], 1 if small else ROUNDS, part))
+            for name, (make, shape) in networks.items():
+                say(f"{name}, {part + 1} of {curves.PARTS}")
+                frames[run.sha256, name, part + 1] = _network(make, shape, part == 0, training and part == 0, how)
+        at = {"device": device.name, "threads": torch.get_num_threads()}
+    turns = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
+    versions = {"alphaflops": __version__} | {name: metadata.version(name) for name in ("torch", "transformers")}
+    how_timed = {"turns": turns, "protocol": settings.record(), "versions": versions}
+    about = {"id": run.id, "sha256": run.sha256, **at, **how_timed}
+    times = [float(ms) for ms in np.median(parts, axis=0)]
+    layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
+    families = {name: named_family(name) or "pointwise" for name in found}
+    terms = [depthwise_terms(layer) for layer in deep]
+    fitted = curves.fit_terms(DEPTHWISE_TERMS, terms, times[len(grid) :])
+    table = OperatorTable(about, found, families, fitted, windows, layers)
     say("calibration and shared error")
     path = folder / "calibrations" / f"{run.id}.json"
     calibration = fit(run, OURS.name)
     written = [with_fits(table, run, calibration).write(folder / "operators" / f"{run.id}.json")]
     written.append(folder / "networks" / f"{run.id}.csv")
     written[-1].parent.mkdir(parents=True, exist_ok=True)
+    rows = pd.concat(frames, names=["run_sha256", "network", "part"]).droplevel(-1).reset_index()
     write_atomic(written[-1], export_csv(rows))
     return written if path.is_file() else [*written, calibration.save(path)]
 
 
-def measure_operators(
-    run: "Run", *, profile: str = "quick", between: Callable[[int], None] = lambda part: None
-) -> OperatorTable:
-    """Measure the table of the machine of a run, which must be this one.
-
-    Parameters
-    ----------
-    run : Run
-        Names device and threads.
-    profile : str
-        How narrow the intervals must be; ``smoke`` also leaves out large tensors and most layers.
-    between : callable
-        Called with 0, 1, … after each part in which layers are timed: what it measures sees the same minutes.
-    """
-    import torch
-
-    small, settings = profile == "smoke", for_profile(profile)
-    settings = replace(settings, latency_s=min(settings.latency_s, 0.25))
-    with opened(choose(str(run.meta["device"])), settings, run.meta["machine"].get("threads")) as device:
-        found = curves.curves(device, settings, small=small)
-        windows = curves.pooling(device, settings)
-        grid = curves.layer_grid(4 if small else curves.GRID_LAYERS)
-        deep = curves.depthwise_grid()[:: 6 if small else 1]
-        parts = []
-        for part in range(curves.PARTS):
-            parts.append(curves.groups_in_turns(device, [*grid, *deep], 1 if small else ROUNDS, part))
-            between(part)
-        name, threads = device.name, torch.get_num_threads()
-    times = [float(ms) for ms in np.median(parts, axis=0)]
-    versions = {name: metadata.version(name) for name in ("torch", "transformers")}
-    turns = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
-    about = {"id": run.id, "sha256": run.sha256, "device": name, "threads": threads, "turns": turns}
-    about |= {"protocol": settings.record(), "versions": {"alphaflops": __version__, **versions}}
-    layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
-    families = {name: named_family(name) or "pointwise" for name in found}
-    terms = [depthwise_terms(layer) for layer in deep]
-    fit = curves.fit_terms(DEPTHWISE_TERMS, terms, times[len(grid) :])
-    return OperatorTable(about, found, families, fit, windows, layers)
-
-
 def _network(
-    make: "Callable[[], torch.nn.Module]", shape: Shape, *, first: bool, training: bool, how: Mapping[str, Any]
-) -> "list[pd.DataFrame]":
+    make: "Callable[[], torch.nn.Module]", shape: Shape, layers: bool, training: bool, how: Mapping[str, Any]
+) -> "pd.DataFrame":
+    import pandas as pd
     import torch
 
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make()
-    frames = [measure_network(model.eval(), shape, layers=first, **how)]
-    if first and training:
+    found = measure_network(model.eval(), shape, layers=layers, **how)
+    if training:
         both = measure_network(model.train(), shape, training=True, layers=False, **how)
-        frames.append(both.assign(what="training"))
-    return frames
+        found = pd.concat([found, both.assign(what="training")], ignore_index=True)
+    return found
 
 
 def with_fits(table: OperatorTable, run: "Run", calibration: Calibration) -> OperatorTable:
