@@ -20,7 +20,8 @@ the widest interval.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,21 +37,17 @@ if TYPE_CHECKING:
     from ..fitting import Calibration
     from ..runs import Run
 
+Known: TypeAlias = dict[Layer, tuple[Guess, bool]]
+
 NOTHING = Guess(float("nan"), float("nan"), float("nan"), "none")
 BANDWIDTH_SPREAD = 2.0
 """Half-width, as a factor, of a time that rests on bytes over a bandwidth alone."""
 
 
-def is_batched(name: str) -> bool:
-    """Whether an operator multiplies many pairs of matrices, none of which are weights."""
-    return name in ("bmm", "baddbmm") or "attention" in name
-
-
 def timed_as(name: str, one: Repeated) -> tuple[Layer, int]:
-    """Layer to time and how many times to count it: batched products fold into one dense layer."""
-    if is_batched(name) and isinstance(one.layer, Dense):
-        layer = one.layer
-        return Dense(layer.in_features, layer.out_features, layer.batch * one.count, layer.bias, layer.dtype_bytes), 1
+    """Layer to time and how many times to count it: products of many pairs of matrices fold into one dense layer."""
+    if isinstance(one.layer, Dense) and (name in ("bmm", "baddbmm") or "attention" in name):
+        return replace(one.layer, batch=one.layer.batch * one.count), 1
     return one.layer, one.count
 
 
@@ -68,45 +65,42 @@ class Predictor:
     def __init__(self, calibration: "Calibration", operators: OperatorTable | None) -> None:
         self.calibration, self.operators = calibration, operators
         self.bandwidth_gbs = float(calibration.values.get("b", float("nan")))
-        self._known: dict[Layer, tuple[list[float], bool]] = {}
-        own = operators.correction if operators else None
-        # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
-        fits = (
-            own and operators and (own.model, operators.run["sha256"]) == (calibration.model, calibration.run["sha256"])
-        )
-        self._correction = own if fits and calibration.run.get("quantity") == "latency" else None
 
     def network(self, network: Network) -> list[tuple[Guess, bool]]:
         """Time of each operator, and whether one of its layers lies outside the calibrated region."""
-        self._learn({timed_as(o.name, one)[0] for o in network.operations for one in o.layers})
-        return [self._operation(operation) for operation in network.operations]
+        known = self._times([timed_as(o.name, one)[0] for o in network.operations for one in o.layers])
+        return [self._operation(operation, known) for operation in network.operations]
 
     def each(self, layers: Sequence[Layer]) -> list[Guess]:
         """Time of each layer by itself."""
-        self._learn(set(layers))
-        return [self._layer(layer)[0] for layer in layers]
+        known = self._times(layers)
+        return [known[layer][0] for layer in layers]
 
-    def _learn(self, layers: set[Layer]) -> None:
-        wanted = [layer for layer in layers if layer not in self._known]
-        if wanted:
-            table = as_table(wanted)
-            found = self.calibration.predict(table)
-            ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64)
-            if self._correction is not None:
-                f = features(table)
-                ends = self._correction.correct(f, self.calibration.formula_ms(f), ends)
-            beyond = [bool(outside) for outside in found["outside"]]
-            self._known.update(zip(wanted, zip(ends.tolist(), beyond, strict=True), strict=True))
+    def _times(self, layers: Sequence[Layer]) -> Known:
+        """Time of each distinct layer, and whether it lies outside the calibrated region."""
+        distinct, table = list(dict.fromkeys(layers)), self.operators
+        if not distinct:
+            return {}
+        sizes = as_table(distinct)
+        found = self.calibration.predict(sizes)
+        ends, source = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64), "calibrated"
+        correction, own = table.correction if table else None, self.calibration.run
+        # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
+        wanted = (self.calibration.model, own["sha256"], own.get("quantity"))
+        if table and correction and (correction.model, table.run["sha256"], "latency") == wanted:
+            f = features(sizes)
+            ends, source = correction.correct(f, self.calibration.formula_ms(f), ends), "corrected"
+        known: Known = {}
+        for layer, times, outside in zip(distinct, ends.tolist(), found["outside"], strict=True):
+            if table is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
+                known[layer] = table.depthwise_ms(layer), False
+            else:
+                known[layer] = Guess(*times, source), bool(outside)
+        return known
 
-    def _layer(self, layer: Layer) -> tuple[Guess, bool]:
-        if self.operators is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
-            return self.operators.depthwise_ms(layer), False
-        (ms, low, high), outside = self._known[layer]
-        return Guess(ms, low, high, "corrected" if self._correction else "calibrated"), outside
-
-    def _operation(self, operation: Operation) -> tuple[Guess, bool]:
+    def _operation(self, operation: Operation, known: Known) -> tuple[Guess, bool]:
         if operation.family == COUNTED:
-            return self._layers(operation)
+            return self._layers(operation, known)
         if operation.family == "unknown":
             return NOTHING, False
         if self.operators is not None:
@@ -116,13 +110,13 @@ class Predictor:
         ms = operation.bytes / self.bandwidth_gbs / 1e6
         return Guess(ms, ms / BANDWIDTH_SPREAD, ms * BANDWIDTH_SPREAD, "bytes over bandwidth"), False
 
-    def _layers(self, operation: Operation) -> tuple[Guess, bool]:
+    def _layers(self, operation: Operation, known: Known) -> tuple[Guess, bool]:
         if not operation.layers:  # nothing to multiply, or products of no layer
             return (NOTHING if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")), False
         total, outside, source = np.zeros(3), False, "calibrated"
         for one in operation.layers:
             layer, count = timed_as(operation.name, one)
-            guess, beyond = self._layer(layer)
+            guess, beyond = known[layer]
             total += count * guess.ends
             outside |= beyond
             folded = count != one.count
