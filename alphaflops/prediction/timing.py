@@ -141,30 +141,24 @@ def measure_network(
     with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
         with _whole(model, inputs, here.name, training) as (call, make):
             found = latency(FreshInputs(here, make), call, settings)
-        rows = [{"what": "network", "module": "", "uses": 1} | _times(found)]
+        rows = [_row(found, "ok", what="network", module="", uses=1)]
         del call, make
-        if layers:
-            rows += _layers(here, distinct_layers(network), for_profile(profile))
-    return pd.DataFrame(rows, columns=[*COLUMNS_OF_ROWS[:2], *COLUMNS, *COLUMNS_OF_ROWS[2:]])
+        uses = distinct_layers(network) if layers else {}
+        turns_ms = in_turns(here, list(uses))
+        for (layer, (module, count)), turn_ms in zip(uses.items(), turns_ms, strict=True):
+            timing = time_layer(here, layer, for_profile(profile), ("latency",))
+            found = estimate(np.asarray(timing.latency_ns) / 1e6)
+            about = {"what": "layer", "module": module, "uses": count, "turn_ms": turn_ms}
+            rows.append(_row(found, timing.status, **about, **layer.row()))
+    return pd.DataFrame(rows, columns=["what", "module", *COLUMNS, "uses", *TIMES, "status", "turn_ms"])
 
 
-COLUMNS_OF_ROWS: Final = (
-    "what", "module", "uses", "latency_ms", "latency_low_ms", "latency_high_ms", "latency_n", "status", "turn_ms",
-)  # fmt: skip
+TIMES: Final = ("latency_ms", "latency_low_ms", "latency_high_ms", "latency_n")
 
 
-def _times(found: Estimate, status: str = "ok") -> dict[str, Any]:
-    ends = {"latency_low_ms": found.low, "latency_high_ms": found.high, "latency_n": found.n}
-    return {"latency_ms": found.median, **ends, "status": status}
-
-
-def _layers(device: Device, uses: dict[Layer, tuple[str, int]], settings: Protocol) -> list[dict[str, Any]]:
-    rows = []
-    for (layer, (module, count)), turn_ms in zip(uses.items(), in_turns(device, list(uses)), strict=True):
-        timing = time_layer(device, layer, settings, ("latency",))
-        found = _times(estimate(np.asarray(timing.latency_ns) / 1e6), timing.status)
-        rows.append({"what": "layer", "module": module, "uses": count, **layer.row(), **found, "turn_ms": turn_ms})
-    return rows
+def _row(found: Estimate, status: str, **about: Any) -> dict[str, Any]:
+    times = (found.median, found.low, found.high, found.n)
+    return {**about, **dict(zip(TIMES, times, strict=True)), "status": status}
 
 
 @contextmanager
