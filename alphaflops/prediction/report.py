@@ -20,7 +20,7 @@ COLUMNS = (
     "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
     "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
 )  # fmt: skip
-SORTS = ("order", "predicted", "macs", "bytes")
+SORTS = {"order": "", "predicted": "predicted_ms", "macs": "macs", "bytes": "bytes"}
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
 
@@ -77,9 +77,8 @@ class Report:
         """
         if sort not in SORTS:
             raise AlphaflopsError(f"sort is {sort!r}: choose from {', '.join(SORTS)}")
-        if sort == "order":
+        if not (column := SORTS[sort]):
             return self.table.copy()
-        column = "predicted_ms" if sort == "predicted" else sort
         return self.table.sort_values(column, ascending=False, kind="stable")
 
     def by_module(self) -> "pd.DataFrame":
