@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import AlphaflopsError
@@ -184,13 +185,12 @@ def load_factory(name: str) -> Any:
         raise AlphaflopsError(f"factory {name!r}: {module_name} cannot be imported ({said(error)})") from error
     finally:
         sys.path.remove(here)
-    found = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200]
-            raise AlphaflopsError(f"factory {name!r}: {module_name} has no {part!r}; it has {public or 'nothing'}")
-        found = getattr(found, part)
-    return found
+    try:
+        return attrgetter(attribute)(module)
+    except AttributeError as error:
+        public = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200]
+        message = f"factory {name!r}: {module_name} has no {attribute!r}; it has {public or 'nothing'}"
+        raise AlphaflopsError(message) from error
 
 
 def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[torch.nn.Module, tuple[str, ...]]":
