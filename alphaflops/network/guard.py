@@ -10,6 +10,7 @@ import copy
 import functools
 import gc
 import inspect
+import operator
 import random
 import sys
 import weakref
@@ -195,10 +196,8 @@ class Guard:
             return new
 
         for place, held in self._places:
-            items = held if isinstance(held, dict) else dict(enumerate(held))
-            if changed := {key: new for key, value in items.items() if (new := twin(value)) is not value}:
-                whole = items | changed
-                _fill(place, whole if isinstance(held, dict) else list(whole.values()))
+            new = {key: twin(v) for key, v in held.items()} if isinstance(held, dict) else list(map(twin, held))
+            _fill(place, new)
         for owner, name, value in self._names:
             _assign(owner, name, twin(value))
         return twin
@@ -241,23 +240,21 @@ def _slots(owner: type) -> list[str]:
     return [n for n in ([names] if isinstance(names, str) else names) if n not in ("__dict__", "__weakref__")]
 
 
+def _same(now: Any, held: Any) -> bool:
+    return len(now) == len(held) and all(map(operator.is_, now, held))
+
+
 def _fill(place: Any, held: Any) -> None:
+    """Give a container what it held, unless it holds that."""
     if isinstance(place, dict):
         base = _base(place)
-        if len(place) == len(held) and all(
-            a is c and b is d for (a, b), (c, d) in zip(base.items(place), held.items(), strict=True)
-        ):
-            return
-        base.clear(place)
-        for key, value in held.items():
-            base.__setitem__(place, key, value)
-    elif isinstance(place, set):
-        if len(place) != len(held) or any(value not in place for value in held):
-            place.clear()
-            place.update(held)
-    elif len(place) != len(held) or any(a is not b for a, b in zip(place, held, strict=True)):
+        if not (_same(base.keys(place), held.keys()) and _same(base.values(place), held.values())):
+            base.clear(place)
+            for key, value in held.items():
+                base.__setitem__(place, key, value)
+    elif not _same(place, held):
         place.clear()
-        place.extend(held)
+        (place.update if isinstance(place, set) else place.extend)(held)
 
 
 def forget(made: Iterable["weakref.ref[torch.Tensor]"]) -> int:
