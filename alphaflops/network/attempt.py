@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import pickle
 import random
 import sys
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ class Attempt:
                 yield
             finally:
                 now = np.random.get_state(legacy=False)  # noqa: NPY002
-                self._draws = before != random.getstate() or str(arrays) != str(now)
+                self._draws = before != random.getstate() or pickle.dumps(arrays) != pickle.dumps(now)
                 random.setstate(before)
                 np.random.set_state(arrays)  # noqa: NPY002
 
