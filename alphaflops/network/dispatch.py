@@ -131,7 +131,7 @@ class Recorder(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, model: torch.nn.Module, weights: dict[str, torch.Tensor], shared: bool) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.operations: list[Operation] = []
         self.ran: set[str] = set()
         self.running: list[tuple[tuple[str, str, int], int, Any]] = []

@@ -91,11 +91,11 @@ class Predictor:
             f = features(sizes)
             ends, source = correction.correct(f, self.calibration.formula_ms(f), ends), "corrected"
         known: Known = {}
-        for layer, times, outside in zip(distinct, ends.tolist(), found["outside"], strict=True):
+        for layer, (ms, low, high), outside in zip(distinct, ends.tolist(), found["outside"], strict=True):
             if table is not None and isinstance(layer, Conv2d) and is_depthwise(layer):
                 known[layer] = table.depthwise_ms(layer), False
             else:
-                known[layer] = Guess(*times, source), bool(outside)
+                known[layer] = Guess(ms, low, high, source), bool(outside)
         return known
 
     def _operation(self, operation: Operation, known: Known) -> tuple[Guess, bool]:
