@@ -10,7 +10,7 @@ import pytest
 
 from alphaflops import AlphaflopsError, load
 from alphaflops.layers import Conv2d, Dense, from_row
-from alphaflops.runs import datasets, physics, sources
+from alphaflops.runs import datasets, sources
 
 PAPER = datasets.entries()["paper-t2000"]
 NEUSIGHT = b"Latency,B,M,N,K\n0.5,2,58,13,141\n"
@@ -300,16 +300,3 @@ def test_a_file_of_several_devices_gives_the_rows_of_one(monkeypatch, tmp_path):
         load(pretend(monkeypatch, tmp_path, rows, "neusight-dense", where={"Device": "two"}))
     with pytest.raises(AlphaflopsError, match="no row of three"):
         load(pretend(monkeypatch, tmp_path, rows, "neusight-dense", where={"Device": "three"}))
-
-
-def test_points_beyond_the_hardware(paper):
-    found = physics.reach(paper)
-    worst = found["of_peak"].idxmax()
-    assert found["tflops"].max() == pytest.approx(18.3, abs=0.05)  # 300×300, 150 channels, 1×1
-    assert paper.table.loc[worst, ["height", "in_channels", "k1"]].tolist() == [300, 150, 1]
-    assert found["gbs"].max() == pytest.approx(489, abs=1)
-    assert found.loc[found["impossible"], "beyond"].all()
-    larger = found["beyond"] & (paper.table["k1"] > 1)
-    assert larger.any()
-    assert not found.loc[larger, "impossible"].any()  # Winograd may do them
-    assert not physics.reach(load("cpu-1core"))["beyond"].any()  # no peak is known
