@@ -154,11 +154,6 @@ def test_formulas_are_chosen_on_eleven_sets_and_judged_on_other_machines():
     assert not {e.device for e in roles["judged"]} & {e.device for e in roles["development"]}
 
 
-def test_groups_by_vendor_hold_every_set_once():
-    found = [entry.name for group in datasets.groups().values() for entry in group]
-    assert sorted(found) == sorted(datasets.names())
-
-
 def test_the_authors_data_are_given_where_they_can_be_had(paper, monkeypatch):
     assert datasets.authors().table.equals(paper.ok.table)
     monkeypatch.setattr(datasets, "available", lambda name: False)

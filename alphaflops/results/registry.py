@@ -58,7 +58,7 @@ class Result:
 def scored() -> list[str]:
     """Name the data sets whose layers can be held out: all but fine grids."""
     known = datasets.entries()
-    return [n for n, entry in known.items() if entry.reader != OWN or datasets.meta(n).get("profile") != "fine"]
+    return [n for n, entry in known.items() if entry.reader != OWN or datasets.load(n).meta.get("profile") != "fine"]
 
 
 def development() -> list[str]:

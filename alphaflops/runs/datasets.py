@@ -8,7 +8,7 @@ from typing import Any
 from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
-from . import RUN_FILE, Run, read_json
+from . import RUN_FILE, Run
 from .readers import READERS
 from .schema import is_slug
 from .sources import AUTHORS, OWN, DataSet, fetch, local, registered
@@ -25,12 +25,8 @@ def bundled() -> list[str]:
     return [name for name, told in _found().items() if isinstance(told, Run)]
 
 
-def left_out() -> dict[str, str]:
-    """Say for each folder of runs that is no sound run why: no chapter shows it, and none fails for it."""
-    return {files.one_line(name, 80): told for name, told in _found().items() if isinstance(told, str)}
-
-
 def _found() -> dict[str, Run | str]:
+    """Give each run in the folder, or say why it is none: no chapter shows that one, and none fails for it."""
     folder = runs_folder()
     try:
         paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -58,32 +54,19 @@ def entries() -> dict[str, DataSet]:
     """Describe every data set by name: those of ``datasets.json``, then other runs in `runs_folder`."""
     here, known = bundled(), registered()
     listed = {name: entry for name, entry in known.items() if entry.reader != OWN or name in here}
-    return listed | {name: _described(name) for name in here if name not in known}
+    return listed | {name: _described(load(name)) for name in here if name not in known}
 
 
-def meta(name: str) -> dict[str, Any]:
-    """Read the metadata of a bundled run alone."""
-    return read_json(runs_folder() / name / RUN_FILE)
-
-
-def _described(name: str) -> DataSet:
-    told = meta(name)
-    device, machine = str(told.get("device")), str(dict(told.get("machine") or {}).get("name"))
-    vendor = "CPU" if device == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
-    return DataSet(name, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
+def _described(run: Run) -> DataSet:
+    machine = str(run.meta["machine"]["name"])
+    vendor = "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
+    vendor = "CPU" if run.meta["device"] == "cpu" else vendor
+    return DataSet(run.id, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
 
 
 def names() -> list[str]:
     """Names that `load` knows; those of a find-db also take a variant, such as ``miopen-mi100:fp16``."""
     return list(entries())
-
-
-def groups() -> dict[str, list[DataSet]]:
-    """Group the data sets by vendor."""
-    found: dict[str, list[DataSet]] = {}
-    for entry in entries().values():
-        found.setdefault(entry.vendor, []).append(entry)
-    return found
 
 
 def load(name: str | Path) -> Run:
@@ -102,14 +85,14 @@ def load(name: str | Path) -> Run:
         If nothing of that name exists, the file cannot be had, or its content is not what it should be.
     """
     base, _, variant = str(name).partition(":")
-    known = registered()
-    if base in known and known[base].reader != OWN and (not variant or known[base].reader == "miopen"):
-        source = known[base]
+    source = registered().get(base)
+    if source and source.reader != OWN and (not variant or source.reader == "miopen"):
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
-    if (held := _found().get(str(name))) is not None:
-        if isinstance(held, str):
-            raise AlphaflopsError(f"run {str(name)!r} is left out: {held}")
+    held = _found().get(str(name))
+    if isinstance(held, Run):
         return held.copy()
+    if held:
+        raise AlphaflopsError(f"run {str(name)!r} is left out: {held}")
     path = Path(name)
     if path.is_dir():
         return Run.read(path)
