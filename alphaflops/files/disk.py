@@ -7,8 +7,8 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +88,17 @@ def _fill(path: Path, data: bytes, like: os.stat_result | None = None) -> None:
         os.fsync(handle.fileno())
 
 
+@contextmanager
+def _named(path: Path, kind: str) -> Iterator[None]:
+    """Say in one line that a file or folder is there already or cannot be written."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", 0) in (errno.EEXIST, errno.ENOTEMPTY):
+            raise AlphaflopsError(f"{path} exists already: choose another {kind} or remove it") from error
+        raise AlphaflopsError(f"{path} cannot be written: {reason(error)}") from error
+
+
 def write_atomic(path: Path | str, data: bytes, new: bool = False) -> None:
     """Write a file so that a reader finds the old bytes or the new ones, never a part.
 
@@ -105,21 +116,14 @@ def write_atomic(path: Path | str, data: bytes, new: bool = False) -> None:
     AlphaflopsError
         If it cannot be written, or exists and must not.
     """
-    try:
+    with _named(Path(path), "file"):
         _write(Path(path), data, new)
-    except FileExistsError as error:
-        raise AlphaflopsError(f"{path} exists already: choose another file or remove it") from error
-    except (OSError, ValueError) as error:
-        raise AlphaflopsError(f"{path} cannot be written: {reason(error)}") from error
 
 
 def _write(path: Path, data: bytes, new: bool) -> None:
     old = path.stat() if path.exists() else None
-    if not path.name or (old and stat.S_ISDIR(old.st_mode)):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if (old and not stat.S_ISREG(old.st_mode)) or (path.parts[:2] in SYSTEM and path.parts[:3] != MEMORY):
-        with path.open("wb", buffering=0) as handle:
-            handle.write(data)
+        path.write_bytes(data)
         return
     if old and new:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -158,21 +162,18 @@ def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
     """
     path = Path(path)
     partial = path.parent / f"{PREFIX}{secrets.token_hex(8)}"
-    try:
+    with _named(path, "folder"):
         if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-            raise FileExistsError(errno.ENOTEMPTY, "", str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        partial.mkdir()
-        for name, data in files.items():
-            _fill(partial / name, data)
-        _sync_folder(partial)
-        os.replace(partial, path)  # onto an empty folder at most: the system refuses all others
-        _sync_folder(path.parent)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileExistsError) or getattr(error, "errno", 0) in (errno.ENOTEMPTY, errno.EEXIST):
-            raise AlphaflopsError(f"{path} exists already: choose another folder or remove it") from error
-        raise AlphaflopsError(f"{path} cannot be written: {reason(error)}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent)
+            partial.mkdir()
+            for name, data in files.items():
+                _fill(partial / name, data)
+            _sync_folder(partial)
+            os.replace(partial, path)  # onto an empty folder at most: the system refuses all others
+            _sync_folder(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return path
