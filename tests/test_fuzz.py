@@ -322,17 +322,17 @@ def test_archives_of_runs(good, sandbox):
         path = sandbox / "in" / "x.zip"
         path.write_bytes(damaged)
         found = share.import_run(path, allow_implausible=True, into=sandbox / "runs")
-        assert found.path.parent == sandbox / "runs"
-        run = Run.read(found.path)
+        assert found.parent == sandbox / "runs"
+        run = Run.read(found)
         told = [
             *texts(dict(run.meta)),
             *(text for column in ("experiment", "line", "throttle") for text in run.table[column]),
         ]
         implausible = run.meta["imported"]["implausible"]
         assert not [text for text in told if text not in implausible and BITING.search(text)]
-        for file in found.path.iterdir():
+        for file in found.iterdir():
             file.unlink()
-        found.path.rmdir()
+        found.rmdir()
 
     fuzz(sandbox, seeds, run_archive)
     assert not any((sandbox / "runs").iterdir())

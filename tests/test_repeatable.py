@@ -162,9 +162,10 @@ def visited(folders):
     """The book of a clone that took in the run of a stranger, whose title was then changed by hand."""
     folder = folders[2]
     packed = pack_run(renamed(datasets.load("cpu-1core"), "stranger").write(folder / "run"), folder / "stranger.zip")
-    taken = import_run(packed.path, into=folder / "clone" / "data" / "runs")
-    shutil.rmtree(taken.path)
-    records.Run({**taken.run.meta, "title": TITLE}, taken.run.table, taken.run.samples).write(taken.path)
+    taken = import_run(packed, into=folder / "clone" / "data" / "runs")
+    run = records.Run.read(taken)
+    shutil.rmtree(taken)
+    records.Run({**run.meta, "title": TITLE}, run.table, run.samples).write(taken)
     return build(folder, 2, 2)
 
 

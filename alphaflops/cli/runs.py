@@ -88,8 +88,8 @@ def pack(args: argparse.Namespace) -> None:
     """Pack a run."""
     from ..share import pack_run
 
-    done = pack_run(args.run, args.out, args.id)
-    show(f"{done.path}: {done.layers} layers, {done.size / 1e3:.1f} kB")
+    path = pack_run(args.run, args.out, args.id)
+    show(f"{path}: {path.stat().st_size / 1e3:.1f} kB")
 
 
 def import_options(parser: argparse.ArgumentParser) -> None:
@@ -103,8 +103,11 @@ def import_options(parser: argparse.ArgumentParser) -> None:
 
 def import_(args: argparse.Namespace) -> None:
     """Take a run in."""
+    from ..runs import Run
     from ..share import import_run, try_chapters
 
-    done = import_run(args.archive, args.id, args.allow_implausible, args.into, try_chapters)
-    note = f"; implausible but allowed: {'; '.join(done.implausible)}" if done.implausible else ""
-    show(f"{done.path}: run {done.run.id!r} of {done.run.machine}, {len(done.run.table)} layers{note}")
+    path = import_run(args.archive, args.id, args.allow_implausible, args.into, try_chapters)
+    run = Run.read(path)
+    odd = run.meta["imported"]["implausible"]
+    note = f"; implausible but allowed: {'; '.join(odd)}" if odd else ""
+    show(f"{path}: run {run.id!r} of {run.machine}, {len(run.table)} layers{note}")

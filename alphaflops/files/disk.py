@@ -166,9 +166,8 @@ def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
         if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent)
-            partial.mkdir()
+            partial.mkdir(parents=True)
             for name, data in files.items():
                 _fill(partial / name, data)
             _sync_folder(partial)

@@ -1,10 +1,10 @@
 """The way back in: a run that somebody sent is checked and added to the bundled ones, whole or not at all."""
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from .. import files
+from .. import experiments, files
 from ..errors import AlphaflopsError
 from ..runs import Run, datasets
 from ..runs.schema import check_slug
@@ -13,32 +13,13 @@ from .packing import read_archive, shareable
 from .plausibility import problems
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What `import_run` added.
-
-    Attributes
-    ----------
-    run : Run
-        The run as it now stands in `path`.
-    path : Path
-        Its new folder.
-    implausible : tuple of str
-        What was found wrong and allowed; empty for a plausible run.
-    """
-
-    run: Run
-    path: Path
-    implausible: tuple[str, ...]
-
-
 def import_run(
     archive: Path | str,
     run_id: str | None = None,
     allow_implausible: bool = False,
     into: Path | str | None = None,
     trial: Callable[[Run], None] | None = None,
-) -> Imported:
+) -> Path:
     """Check an archive that somebody sent and add its run to the bundled ones.
 
     Two imports at once, or one that is killed, leave the run whole or absent.
@@ -56,6 +37,11 @@ def import_run(
     trial : callable, optional
         Tries what the book does with a run; whatever it raises keeps the run out.
 
+    Returns
+    -------
+    Path
+        The run's new folder.
+
     Raises
     ------
     AlphaflopsError
@@ -66,11 +52,7 @@ def import_run(
     data = files.read_bytes(path, 2**28)
     sent = read_archive(data, str(path))
     name = check_slug(run_id or sent.id)
-    try:
-        taken = {entry.name.casefold() for entry in home.iterdir()} if home.exists() else set()
-    except OSError as error:
-        raise AlphaflopsError(f"{home} cannot be read: {error.strerror}") from error
-    if name in taken or name in registered():
+    if os.path.lexists(home / name) or name in registered():
         raise AlphaflopsError(f"a run or data set {name!r} exists already: give this one another name (--id NAME)")
     found = problems(sent)
     if found and not allow_implausible:
@@ -83,4 +65,28 @@ def import_run(
         except Exception as error:  # a chapter may fail on a stranger's run in any way
             why = f"{type(error).__name__}: {files.one_line(error)}"
             raise AlphaflopsError(f"{path} is not taken in: the book cannot show it ({why})") from error
-    return Imported(run, run.write(home / name), tuple(found))
+    return run.write(home / name)
+
+
+def try_chapters(run: Run) -> None:
+    """Compute and draw what the chapters show of a run, and judge the claims on it: what fails would stop a page.
+
+    Raises
+    ------
+    Exception
+        Whatever a chapter raises.
+    """
+    from matplotlib import pyplot as plt
+
+    from ..chapters import beside, facets, judged, limits, sweep, tables
+
+    shown = [run.ok]
+    for name in (name for name in run.table["experiment"].unique() if name in experiments.BY_NAME):
+        figure = facets.lines(sweep(shown, name))
+        figure.canvas.draw()
+        plt.close(figure)
+    limits.rates(run.ok)
+    judged.verdicts(shown)
+    for frame in (beside.cards(shown), judged.quality(shown)):
+        tables.table(frame)
+    tables.loaded(shown)
