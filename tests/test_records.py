@@ -297,6 +297,7 @@ META = [
     (lambda m: m | {"software": {"zeus": "a|b"}}, "software.zeus is 'a|b'"),
     (lambda m: m | {"seed": -1}, "seed is -1"),
     (lambda m: m | {"seconds": "long"}, "seconds is 'long'"),
+    (lambda m: m | {"sentinel": {"curve_s_ms": [[1.0, 0.0]] * 9}}, "curve_s_ms.0.1 is 0.0: expected a positive number"),
     (lambda m: m | {"started": "yesterday"}, "started is 'yesterday': expected a date"),
     (lambda m: m | {"started": "2026-02-31T12:00:00+00:00"}, "started is '2026-02-31T12:00:00+00:00': expected a date"),
     (

@@ -311,7 +311,7 @@ IMPLAUSIBLE = {
     "drifted": (lambda r: _curve(r, lambda s, ms: [s, ms * (1 + s / 50)]), "moved by 0"),
     "rising 30-fold": (lambda r: _curve(r, lambda s, ms: [s, ms * 30 ** (s / 22)]), "moved by"),
     "unsteady": (lambda r: _curve(r, lambda s, ms: [s, ms * (1 + 3 * (s % 4 > 1))]), "varied by"),
-    "sentinel backwards": (lambda r: _curve(r, lambda s, ms: [100 - s, ms]), "not positive, in order"),
+    "sentinel backwards": (lambda r: _curve(r, lambda s, ms: [100 - s, ms]), "not in order"),
     "sentinel after the end": (lambda r: _curve(r, lambda s, ms: [s + 1000, ms]), "within the run"),
     "samples longer than the run": (lambda r: scaled(with_meta(r, seconds=30.0), 10), "the samples take"),
     "run longer than its dates": (lambda r: with_meta(r, seconds=1e6), "longer than from"),

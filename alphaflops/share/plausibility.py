@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..layers import bytes_moved, macs, valid_macs
+from ..runs.schema import QUANTITIES, first
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..runs import Run
 
 SHORTEST_MS: Final = 1e-4
@@ -92,22 +91,17 @@ def _cores(meta: Any) -> int:
 def problems(run: "Run") -> list[str]:
     """Say why the times of a run cannot be believed or used; empty if they can."""
     ok = run.ok
-    found = [*_sentinel(run), *_shares(run), *_duration(ok)]
-    return [*found, *(told for check in (_times, _physics, _growth) for told in check(ok))] if len(ok.table) else found
+    return [*_sentinel(run), *_shares(run), *_duration(ok), *(_times(ok) if len(ok.table) else ())]
 
 
 def _sentinel(run: "Run") -> Iterator[str]:
-    judged, meta = run.sentinel, run.meta.get("sentinel") or {}
-    curve = np.asarray(meta.get("curve_s_ms") or np.zeros((0, 2)), dtype=np.float64)
+    judged = run.sentinel
     if not judged.readings:
         yield "the record holds no sentinel: nothing tells whether the machine was steady"
         return
-    if (
-        (curve[:, 1] <= 0).any()
-        or (np.diff(curve[:, 0]) < 0).any()
-        or curve[-1, 0] > run.meta.get("seconds", 0) + SLACK_S
-    ):
-        yield "the sentinel's readings are not positive, in order and within the run"
+    at = np.array([seconds for seconds, _ in run.meta["sentinel"]["curve_s_ms"]])
+    if (np.diff(at) < 0).any() or at[-1] > run.meta.get("seconds", 0) + SLACK_S:
+        yield "the sentinel's readings are not in order and within the run"
     for name, value, limit in (("moved", judged.moved, MOVED), ("varied", judged.spread, SPREAD)):
         if value is not None and abs(value) > limit:
             yield f"the sentinel {name} by {abs(value):.3g} of its median, more than {limit}: no steady machine"
@@ -141,45 +135,28 @@ def _duration(run: "Run") -> Iterator[str]:
 
 
 def _times(run: "Run") -> Iterator[str]:
-    for name, time in _measured(run):
-        if (outside := (time < SHORTEST_MS) | (time > LONGEST_MS)).any():
-            at = int(np.flatnonzero(outside)[0])
-            yield f"{name}_ms is {time[at]:g} in row {at}: not between {SHORTEST_MS:g} and {LONGEST_MS:g}"
-
-
-def _measured(run: "Run") -> "Iterator[tuple[str, NDArray[np.float64]]]":
-    """Give the times of each quantity (ms); NaN where a row has none."""
-    for name in ("latency", "throughput"):
-        if f"{name}_ms" in run.table:
-            yield name, run.table[f"{name}_ms"].to_numpy()
-
-
-def _physics(run: "Run") -> Iterator[str]:
-    table, meta = run.table, run.meta
-    fast = np.where(table["k1"] * table["k2"] > 1, FAST_ALGORITHM, 1)
-    peak = np.array([peak_flops(meta, width) for width in table["dtype_bytes"]]) * fast
-    wide = _cores(meta) * CORE_BYTES_PER_S if meta["device"] == "cpu" else GPU_BYTES_PER_S
-    work, moved = 2 * valid_macs(table), bytes_moved(table)
-    for name, time in _measured(run):
-        seconds = time / 1e3
-        if (over := work / seconds > peak).any():
-            at = int(np.flatnonzero(over)[0])
-            did = f"row {at} does {work[at] / seconds[at]:.2g} FLOP/s by its {name}"
-            yield f"{did}, beyond {peak[at]:.2g} that this machine could do"
-        if (over := moved / seconds > wide).any():
-            at = int(np.flatnonzero(over)[0])
-            did = f"row {at} moves {moved[at] / seconds[at]:.2g} bytes per second by its {name}"
-            yield f"{did}, beyond {wide:.2g} of any such memory"
-
-
-def _growth(run: "Run") -> Iterator[str]:
+    """Check that each time is that of a call, within what the machine could do, and that times grow with the work."""
     from scipy.stats import spearmanr
 
-    work = macs(run.table)
-    if len(work) < 10 or work.max() < SPAN * work.min():
-        return
-    for name, time in _measured(run):
-        if np.isfinite(time).sum() < 10:
+    table, meta, work = run.table, run.meta, macs(run.table)
+    fast = np.where(table["k1"] * table["k2"] > 1, FAST_ALGORITHM, 1)
+    peak = np.array([peak_flops(meta, width) for width in table["dtype_bytes"]]) * fast
+    wide = np.full(len(table), _cores(meta) * CORE_BYTES_PER_S if meta["device"] == "cpu" else GPU_BYTES_PER_S)
+    limits = (
+        ("does", "FLOP/s", 2 * valid_macs(table), peak, "that this machine could do"),
+        ("moves", "bytes per second", bytes_moved(table), wide, "of any such memory"),
+    )
+    for name in (name for name in QUANTITIES if f"{name}_ms" in table):
+        time = table[f"{name}_ms"].to_numpy()
+        if (outside := (time < SHORTEST_MS) | (time > LONGEST_MS)).any():
+            at = first(outside)
+            yield f"{name}_ms is {time[at]:g} in row {at}: not between {SHORTEST_MS:g} and {LONGEST_MS:g}"
+        for does, unit, amount, most, whose in limits:
+            rate = amount / (time / 1e3)
+            if (over := rate > most).any():
+                at = first(over)
+                yield f"row {at} {does} {rate[at]:.2g} {unit} by its {name}, beyond {most[at]:.2g} {whose}"
+        if np.isfinite(time).sum() < 10 or work.max() < SPAN * work.min():
             continue
         found = float(spearmanr(work, time, nan_policy="omit")[0]) if np.nanmin(time) < np.nanmax(time) else 0.0
         if found < RANK:
