@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from .. import experiments
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS
-from .schema import DERIVED_COLUMNS, QUANTITIES, first
+from .schema import DERIVED_COLUMNS, QUANTITIES, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -258,9 +258,8 @@ def _check_times(table: "pd.DataFrame", where: str) -> None:
     if "latency_ms" not in table:
         raise AlphaflopsError(f"{where}: column 'latency_ms' is missing, and there are no samples")
     time = table["latency_ms"]
-    if (bad := (table["status"] == "ok") & ~(np.isfinite(time) & (time > 0))).any():
-        at = first(bad)
-        raise AlphaflopsError(f"{where}: latency_ms is {time.iloc[at]} in row {at}: expected a positive number")
+    bad = table["status"].eq("ok") & ~(np.isfinite(time) & (time > 0))
+    refuse(bad, time, f"{where}: latency_ms", "a positive number")
 
 
 def _check_samples(samples: Mapping[str, "NDArray[np.float64]"], rows: Iterable[int], where: str) -> None:

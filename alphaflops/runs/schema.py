@@ -17,7 +17,6 @@ from ..errors import AlphaflopsError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 FORMAT_VERSION: Final = 2
 QUANTITIES: Final = ("latency", "throughput")
@@ -42,6 +41,8 @@ DERIVED_COLUMNS: Final = (*TIME_COLUMNS, "converged", "flags")
 """Columns that follow from the samples; a file holds them only where there are no samples to take them from."""
 TEXT_COLUMNS: Final = ("experiment", "figure", "line", "status", "message", "flags", "throttle", "energy_source")
 KNOWN_COLUMNS: Final = (*STORED_COLUMNS, *DERIVED_COLUMNS)
+DEFAULTS: Final[dict[str, Any]] = {"experiment": "all", "figure": "", "line": "", "x": 0, "status": "ok"}
+"""What a table may leave out, besides ``row``, which counts from 0 then."""
 
 RESERVED: Final = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 """Names that some systems do not allow as a folder."""
@@ -68,9 +69,9 @@ def check_meta(meta: Mapping[str, Any], where: str) -> None:
         shown = files.one_line(repr(version), 40)
         raise AlphaflopsError(f"{where}: format_version is {shown}, this program reads {FORMAT_VERSION}: update it")
     files.check(dict(meta), meta_schema(), where)
-    names = ["started", *(["resumed"] * len(meta.get("resumed") or ())), "finished"]
-    told = [meta.get("started"), *(part["started"] for part in meta.get("resumed") or ()), meta.get("finished")]
-    dates = [(name, _date(date, f"{where}: {name}")) for name, date in zip(names, told, strict=True) if date]
+    resumed = [("resumed", part["started"]) for part in meta.get("resumed") or ()]
+    told = [("started", meta.get("started")), *resumed, ("finished", meta.get("finished"))]
+    dates = [(name, _date(text, f"{where}: {name}")) for name, text in told if text]
     for (first, before), (second, after) in pairwise(dates):
         if after < before:
             raise AlphaflopsError(f"{where}: {second} is {after.isoformat()}, before {first}, {before.isoformat()}")
@@ -78,11 +79,9 @@ def check_meta(meta: Mapping[str, Any], where: str) -> None:
 
 def _date(text: str, where: str) -> datetime:
     try:
-        date = datetime.fromisoformat(text)
-        _ = date.utctimetuple()
-    except (ValueError, OverflowError) as error:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
         raise AlphaflopsError(f"{where} is {text!r}: expected a date such as 2026-01-31T12:00:00+00:00") from error
-    return date
 
 
 def check_slug(name: str) -> str:
@@ -121,8 +120,6 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     AlphaflopsError
         For missing, unknown, non-numeric or negative columns and text of more than one line, naming the first row.
     """
-    import pandas as pd
-
     for name in table.columns:
         if name not in KNOWN_COLUMNS:
             near = difflib.get_close_matches(str(name), KNOWN_COLUMNS, 1)
@@ -134,37 +131,40 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     if table.empty:
         raise AlphaflopsError(f"{where}: the table has no rows")
     checked = layers.as_table(table, where)
-    defaults = (("row", range(len(table))), ("experiment", "all"), ("figure", ""), ("line", ""), ("x", 0))
-    for name, default in (*defaults, ("status", "ok")):
-        if name not in checked:
-            checked[name] = default
+    defaults = {"row": range(len(table)), **DEFAULTS}
+    checked = checked.assign(**{name: value for name, value in defaults.items() if name not in checked})
     for name in (name for name in KNOWN_COLUMNS if name in checked and name not in layers.COLUMNS):
         if name in TEXT_COLUMNS:
             checked[name] = _texts(checked[name], f"{where}: {name}")
         elif name != "converged":
             checked[name] = _numbers(checked[name], f"{where}: {name}")
-    if (unknown := ~checked["status"].isin(STATUSES)).any():
-        at = first(unknown)
-        raise AlphaflopsError(f"{where}: status is {checked['status'].iloc[at]!r} in row {at}: expected {STATUSES}")
-    if (bad := ~((checked["row"] % 1 == 0) & (checked["row"].abs() < 2**31))).any():
-        raise AlphaflopsError(f"{where}: row is {checked['row'][bad].iloc[0]}: expected an integer")
-    if (twice := checked["row"].duplicated()).any():
-        raise AlphaflopsError(f"{where}: row {checked.loc[twice, 'row'].iloc[0]} occurs twice")
-    order = [name for name in KNOWN_COLUMNS if name in checked]
-    return pd.DataFrame(checked[order]).reset_index(drop=True)
+    row, status = checked["row"], checked["status"]
+    refuse(~status.isin(STATUSES), status, f"{where}: status", f"one of {', '.join(STATUSES)}")
+    refuse(~((row % 1 == 0) & (row.abs() < 2**31)), row, f"{where}: row", "an integer below 2**31")
+    if (twice := row.duplicated()).any():
+        raise AlphaflopsError(f"{where}: row {row[twice].iloc[0]} occurs twice")
+    return checked[[name for name in KNOWN_COLUMNS if name in checked]].reset_index(drop=True)
 
 
-def first(bad: "NDArray[np.bool_] | pd.Series[bool]") -> int:
-    """Place of the first True."""
-    return int(np.flatnonzero(bad)[0])
+def refuse(bad: "pd.Series[bool]", column: "pd.Series[Any]", where: str, wanted: str) -> None:
+    """Raise for the first row that is bad, if any, naming it, its value in the column, and what was wanted.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a row is bad.
+    """
+    if bad.any():
+        at = int(np.asarray(bad).argmax())
+        value = column.iloc[at]
+        shown = files.one_line(repr(value) if isinstance(value, str) else value, 60)
+        raise AlphaflopsError(f"{where} is {shown} in row {at}: expected {wanted}")
 
 
 def _texts(column: "pd.Series[Any]", where: str) -> "pd.Series[str]":
     texts = column.fillna("").astype(str)
-    allowed = {text: bool(_LINE.fullmatch(text)) for text in texts.unique()}
-    if (bad := ~texts.map(allowed).astype(bool)).any():
-        shown = files.one_line(repr(texts.iloc[first(bad)]), 60)
-        raise AlphaflopsError(f"{where} is {shown} in row {first(bad)}: expected one printable line of at most 240")
+    sound = [text for text in texts.unique() if _LINE.fullmatch(text)]
+    refuse(~texts.isin(sound), texts, where, "one printable line of at most 240")
     return texts
 
 
@@ -175,10 +175,7 @@ def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
         numbers = pd.to_numeric(column, errors="coerce")
     except OverflowError as error:  # an integer of more than 308 digits
         raise AlphaflopsError(f"{where} holds a number that is too large") from error
-    if (bad := (numbers.isna() & column.notna()) | np.isinf(numbers.astype(float))).any():
-        value = column.iloc[first(bad)]
-        shown = files.one_line(repr(value) if isinstance(value, str) else value, 60)
-        raise AlphaflopsError(f"{where} is {shown} in row {first(bad)}: expected a number")
-    if (low := numbers < 0).any() and not where.endswith((": row", ": x")):
-        raise AlphaflopsError(f"{where} is {numbers.iloc[first(low)]} in row {first(low)}: expected a positive number")
+    refuse((numbers.isna() & column.notna()) | np.isinf(numbers.astype(float)), column, where, "a number")
+    if not where.endswith((": row", ": x")):
+        refuse(numbers < 0, numbers, where, "a positive number")
     return numbers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..layers import bytes_moved, macs, valid_macs
-from ..runs.schema import QUANTITIES, first
+from ..runs.schema import QUANTITIES
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -149,12 +149,12 @@ def _times(run: "Run") -> Iterator[str]:
     for name in (name for name in QUANTITIES if f"{name}_ms" in table):
         time = table[f"{name}_ms"].to_numpy()
         if (outside := (time < SHORTEST_MS) | (time > LONGEST_MS)).any():
-            at = first(outside)
+            at = int(outside.argmax())
             yield f"{name}_ms is {time[at]:g} in row {at}: not between {SHORTEST_MS:g} and {LONGEST_MS:g}"
         for does, unit, amount, most, whose in limits:
             rate = amount / (time / 1e3)
             if (over := rate > most).any():
-                at = first(over)
+                at = int(over.argmax())
                 yield f"row {at} {does} {rate[at]:.2g} {unit} by its {name}, beyond {most[at]:.2g} {whose}"
         if np.isfinite(time).sum() < 10 or work.max() < SPAN * work.min():
             continue
