@@ -85,17 +85,19 @@ class Run:
     def ok(self) -> "Run":
         """The same run with the rows that were measured without error."""
         good = self.table["status"] == "ok"
-        return self if good.all() else self._with(self.table[good].reset_index(drop=True))
+        return self if good.all() else self.made(self.meta, self.table[good].reset_index(drop=True), self.samples)
 
     def copy(self) -> "Run":
         """Give the same run with a table of its own."""
-        return self._with(self.table.copy())
+        return self.made(self.meta, self.table.copy(), self.samples)
 
-    def _with(self, table: "pd.DataFrame") -> "Run":
-        other = object.__new__(Run)  # every row and sample was checked when this run was made
-        for name, value in (("meta", self.meta), ("table", table), ("samples", self.samples)):
-            object.__setattr__(other, name, value)
-        return other
+    @classmethod
+    def made(cls, meta: Mapping[str, Any], table: "pd.DataFrame", samples: Mapping[str, NDArray[np.float64]]) -> "Run":
+        """Make a run of what was checked already: metadata, a table as `derived` gives it, and samples."""
+        run = object.__new__(cls)
+        for name, value in (("meta", meta), ("table", table), ("samples", samples)):
+            object.__setattr__(run, name, value)
+        return run
 
     def time_ms(self, quantity: str = "latency") -> "pd.Series[float]":
         """Time of each layer (ms).
@@ -194,7 +196,7 @@ class Run:
             if derivable := [name for name in table if name in DERIVED_COLUMNS]:
                 raise AlphaflopsError(f"{where}/{TABLE_FILE}: {derivable[0]} follows from the samples: remove it")
             samples = _unpacked(table, content[SAMPLES_FILE], f"{where}/{SAMPLES_FILE}")
-        return cls(meta, table, samples)
+        return cls.made(meta, derived(table, samples, meta, where), samples)
 
 
 def read_files(folder: Path | str) -> dict[str, bytes]:
@@ -224,17 +226,13 @@ def damaged(content: Mapping[str, bytes]) -> list[str]:
     """Say which files of a run do not match its checksums: one phrase per file, none if all is well."""
     if SUMS_FILE not in content:
         return [f"{SUMS_FILE} is missing"]
-    wanted: dict[str, str] = {}
-    for line in content[SUMS_FILE].decode("utf-8", "replace").splitlines():
-        digest, _, name = line.partition("  ")
-        wanted[name] = digest
-    present = [name for name in content if name != SUMS_FILE]
-    found = [
-        f"{name} does not match its checksum" for name in present if wanted.get(name) != files.sha256(content[name])
-    ]
-    found += [f"{name[:80]!r} is listed in {SUMS_FILE} but missing" for name in wanted if name not in present]
-    exact = "".join(f"{digest}  {name}\n" for name, digest in wanted.items())
-    if not found and content[SUMS_FILE] != exact.encode():
+    told = content[SUMS_FILE].decode("utf-8", "replace").split("\n")
+    lines = {f"{files.sha256(data)}  {name}": name for name, data in content.items() if name != SUMS_FILE}
+    found = [f"{name} does not match its checksum" for line, name in lines.items() if line not in told]
+    listed = {line.partition("  ")[2] for line in told}
+    missing = sorted(listed - {"", *lines.values()})
+    found += [f"{name[:80]!r} is listed in {SUMS_FILE} but missing" for name in missing]
+    if not found and sorted(told) != sorted(["", *lines]):
         found.append(f"{SUMS_FILE} has changed")
     return found
 
@@ -258,7 +256,7 @@ def _unpacked(table: "pd.DataFrame", data: bytes, where: str) -> dict[str, NDArr
     return samples
 
 
-def parse_table(data: bytes | str, where: str, **form: Any) -> "pd.DataFrame":
+def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
     """Parse the text of a CSV file whose floats come back exactly; `form` is how a user's program wrote it.
 
     Raises
@@ -269,14 +267,13 @@ def parse_table(data: bytes | str, where: str, **form: Any) -> "pd.DataFrame":
     import pandas as pd
 
     exact = exact_floats() if form.get("decimal", ".") == "." else {}
-    source = io.StringIO(data) if isinstance(data, str) else io.BytesIO(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # lines with more fields than the first
             table: pd.DataFrame = pd.read_csv(
-                source, dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
+                io.BytesIO(data), dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
             )
-    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise AlphaflopsError(f"{where} is no table of layers: {files.one_line(error)}") from error
     return table
 

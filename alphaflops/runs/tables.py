@@ -8,8 +8,9 @@ from .. import files
 from ..errors import AlphaflopsError
 from ..layers import as_table
 from ..layers.table import SHORT
+from .derive import derived
 from .run import Run, parse_table
-from .schema import FORMAT_VERSION, KNOWN_COLUMNS, slug
+from .schema import FORMAT_VERSION, KNOWN_COLUMNS, checked_table, slug
 
 
 def from_csv(path: Path) -> Run:
@@ -26,13 +27,13 @@ def from_csv(path: Path) -> Run:
     text = _decoded(files.read_bytes(path), path)
     separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
     decimal = "," if separator != "," and re.search(r"\d,\d", text) else "."
-    raw = parse_table(text, str(path), sep=separator, decimal=decimal, skipinitialspace=True)
+    raw = parse_table(text.encode(), str(path), sep=separator, decimal=decimal, skipinitialspace=True)
     raw.columns = [str(name).strip() for name in raw.columns]
     if "latency_ms" not in raw:
         near = difflib.get_close_matches("latency_ms", [*raw.columns], 1)
         hint = f"rename {near[0]!r}" if near else "add the time of each layer in milliseconds"
         raise AlphaflopsError(f"{path}: column 'latency_ms' is missing: {hint}")
-    table = as_table(raw[[name for name in raw.columns if name in KNOWN_COLUMNS or name in SHORT]], str(path))
+    known = as_table(raw[[name for name in raw.columns if name in KNOWN_COLUMNS or name in SHORT]], str(path))
     meta = {
         "format_version": FORMAT_VERSION,
         "run_id": slug(path.stem, "table"),
@@ -42,10 +43,7 @@ def from_csv(path: Path) -> Run:
         "machine": {"name": "unknown"},
         "protocol": {"name": "unknown"},
     }
-    try:
-        return Run(meta, table)
-    except AlphaflopsError as error:
-        raise AlphaflopsError(str(error).replace(f"{meta['run_id']}:", f"{path}:", 1)) from error
+    return Run.made(meta, derived(checked_table(known, str(path)), {}, meta, str(path)), {})
 
 
 def _decoded(data: bytes, path: Path) -> str:
