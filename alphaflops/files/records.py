@@ -1,13 +1,13 @@
 """Frozen records as JSON and back: one conversion for all classes, led by their annotations."""
 
 import dataclasses
-import types
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..errors import AlphaflopsError
 
 T = TypeVar("T")
+_WORDS: Final = {str: "text", int: "an integer", float: "a number"}
 
 
 def to_json(record: Any) -> Any:
@@ -27,8 +27,8 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
     Parameters
     ----------
     cls : type
-        A dataclass whose annotations are built of ``str, int, float, bool, None, Any, Literal``, lists, tuples,
-        mappings from text, unions, and dataclasses.
+        A dataclass whose annotations are built of ``str, int, float, bool, Any, Literal``, lists, tuples, mappings from
+        text, ``… | None``, and dataclasses.
     value : object
         As from `read_json`.
     where : str
@@ -44,30 +44,27 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
 
 
 def _refuse(where: str, value: Any, wanted: str) -> AlphaflopsError:
-    return AlphaflopsError(
-        f"{where} is {repr(value)[:80] if not isinstance(value, dict | list) else type(value).__name__}"
-        f": expected {wanted}"
-    )
+    shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)[:80]
+    return AlphaflopsError(f"{where} is {shown}: expected {wanted}")
 
 
 def _build(hint: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where)
     if hint is Any:
         return value
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, value, where)
+    if type(None) in inner:
+        return None if value is None else _build(inner[0], value, where)
     if origin is Literal:
-        if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in inner):
+        if not any(type(value) is type(choice) and value == choice for choice in inner):
             raise _refuse(where, value, " or ".join(str(choice) for choice in inner))
         return value
-    if origin in (Union, types.UnionType):
-        return _either(inner, value, where)
     if origin in (tuple, list):
-        if not isinstance(value, list) or (origin is tuple and inner[-1] is not ... and len(inner) != len(value)):
-            raise _refuse(
-                where, value, f"a list of {len(inner)}" if origin is tuple and inner[-1] is not ... else "a list"
-            )
-        hints = inner if origin is tuple and inner[-1] is not ... else [inner[0]] * len(value)
+        fixed = origin is tuple and inner[-1] is not ...
+        if not isinstance(value, list) or (fixed and len(inner) != len(value)):
+            raise _refuse(where, value, f"a list of {len(inner)}" if fixed else "a list")
+        hints = inner if fixed else [inner[0]] * len(value)
         return origin(_build(h, item, f"{where}[{at}]") for at, (h, item) in enumerate(zip(hints, value, strict=True)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
@@ -75,20 +72,9 @@ def _build(hint: Any, value: Any, where: str) -> Any:
         return {key: _build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and type(value) is int:
         return float(value)
-    wanted = type(None) if hint is None else hint
-    if type(value) is not wanted:
-        raise _refuse(where, value, {str: "text", int: "an integer", float: "a number"}.get(hint, str(wanted.__name__)))
+    if type(value) is not hint:
+        raise _refuse(where, value, _WORDS.get(hint, hint.__name__))
     return value
-
-
-def _either(hints: tuple[Any, ...], value: Any, where: str) -> Any:
-    errors = []
-    for hint in hints:
-        try:
-            return _build(hint, value, where)
-        except AlphaflopsError as error:
-            errors.append(error)
-    raise errors[0]
 
 
 def _record(cls: Any, value: Any, where: str) -> Any:
