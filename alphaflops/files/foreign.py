@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
-from .disk import LARGEST, read_bytes
+from .disk import read_bytes
 from .text import one_line
 
 _SHOWN: Final = reprlib.Repr()
@@ -40,7 +40,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def parse_json(data: bytes, where: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
     """Read the bytes of a JSON object that can be written again, naming `where` in errors; see `read_json`."""
     try:
         text = data.decode("utf-8")
@@ -55,29 +55,19 @@ def parse_json(data: bytes, where: str, schema: Mapping[str, Any] | None = None)
         raise AlphaflopsError(f"{where} cannot be read: it is not valid JSON, {why}") from error
     if not isinstance(value, dict):
         raise AlphaflopsError(f"{where} holds a {type(value).__name__}: expected a JSON object")
-    if schema is not None:
-        check(value, schema, where)
     return value
 
 
-def read_json(path: Path | str, schema: Mapping[str, Any] | None = None, most: int = LARGEST) -> dict[str, Any]:
+def read_json(path: Path | str) -> dict[str, Any]:
     """Read a JSON object from a file.
-
-    Parameters
-    ----------
-    path : Path or str
-    schema : mapping, optional
-        A JSON Schema that the object must obey, see `check`.
-    most : int
-        Most bytes of the file.
 
     Raises
     ------
     AlphaflopsError
-        If it cannot be read, is no JSON object, has a key twice, holds a number or text that JSON cannot write or 64
-        bits cannot hold, or is against the schema.
+        If it cannot be read, is no JSON object, has a key twice, or holds a number or text that JSON cannot write or 64
+        bits cannot hold.
     """
-    return parse_json(read_bytes(path, most), str(path), schema)
+    return parse_json(read_bytes(path), str(path))
 
 
 @lru_cache(maxsize=1)

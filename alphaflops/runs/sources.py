@@ -84,24 +84,21 @@ def parse(data: bytes, where: str) -> dict[str, DataSet]:
     AlphaflopsError
         Naming the key that is missing or wrong, the collection that is unknown or the name that occurs twice.
     """
+    content, found = files.parse_json(data, where), {}
     schema = json.loads(Path(__file__).with_name("datasets.schema.json").read_text(encoding="utf-8"))
-    content, found = files.parse_json(data, where, schema), {}
+    files.check(content, schema, where)
     for entry in content["sets"]:
-        if entry["name"] in found or entry["collection"] not in content["collections"]:
-            raise AlphaflopsError(
-                f"{where}: {entry['name']} occurs twice, or has the unknown collection {entry['collection']}"
-            )
-        found[entry["name"]] = _entry(content["collections"][entry["collection"]] | entry, f"{where}: {entry['name']}")
+        name, collection = entry["name"], entry.pop("collection")
+        if name in found or collection not in content["collections"]:
+            raise AlphaflopsError(f"{where}: {name} occurs twice, or has the unknown collection {collection}")
+        told = content["collections"][collection] | entry
+        mirror, file = told.pop("mirror", ""), told.pop("file", "")
+        if file and not (mirror and {"url", "sha256", "commit"} <= told.keys()):
+            raise AlphaflopsError(f"{where}: {name}: a file needs url, mirror, sha256 and commit")
+        if file:
+            told |= {"url": told["url"] + quote(file), "mirror_path": mirror + file}
+        found[name] = files.from_json(DataSet, told, f"{where}: {name}")
     return found
-
-
-def _entry(known: Mapping[str, Any], where: str) -> DataSet:
-    told = {key: value for key, value in known.items() if key not in ("collection", "mirror", "file")}
-    if "file" in known:
-        if not {"url", "mirror", "sha256", "commit"} <= known.keys():
-            raise AlphaflopsError(f"{where}: a file needs url, mirror, sha256 and commit")
-        told |= {"url": known["url"] + quote(known["file"]), "mirror_path": known["mirror"] + known["file"]}
-    return files.from_json(DataSet, told, where)
 
 
 def _pooch() -> Any:
@@ -135,12 +132,12 @@ def fetch(source: DataSet) -> Path:
     AlphaflopsError
         If the file has another hash, or cannot be reached.
     """
-    pooch, here = _pooch(), local(source)
+    here = local(source)
     if here is not None:
-        if (found := pooch.file_hash(str(here))) != source.sha256:
+        if (found := files.sha256(here)) != source.sha256:
             raise AlphaflopsError(f"{here} has sha256 {found[:12]}…, expected {source.sha256[:12]}…: remove it")
         return here
-    target = _places(source)[-1]
+    pooch, target = _pooch(), _places(source)[-1]
     try:
         pooch.get_logger().setLevel("WARNING")
         pooch.retrieve(source.url, f"sha256:{source.sha256}", target.name, target.parent)
