@@ -3,7 +3,7 @@
 import io
 import pickle
 import pickletools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import experiments
 from ..errors import AlphaflopsError
-from ..layers import Conv2d, Dense, Layer, to_table
+from ..layers import Dense, Layer, as_table
 from . import FORMAT_VERSION, Run, exact_floats, miopen
 from .sources import DataSet, cache_folder
 
@@ -102,13 +102,9 @@ def read_neusight_conv(source: DataSet, path: Path) -> Run:
     AlphaflopsError
         If columns or values are not what they should be.
     """
-    sizes = ["Input_Size", "Input_Channel", "Output_Channel", "Kernel_Szie", "B", "Stride", "Padding"]
-    raw = _read_columns(source, path, sizes)
-    specs = (
-        Conv2d(n, n, cin, cout, k, b, stride, pad)
-        for n, cin, cout, k, b, stride, pad in raw[sizes].itertuples(index=False)
-    )
-    return _neusight(source, raw, specs)
+    sizes = {"Input_Size": "height", "Input_Channel": "in_channels", "Output_Channel": "out_channels", "B": "batch"}
+    sizes |= {"Kernel_Szie": "kernel", "Stride": "stride", "Padding": "padding"}
+    return _neusight(source, path, _read_columns(source, path, [*sizes]).rename(columns=sizes).assign(kind="conv2d"))
 
 
 def read_neusight_dense(source: DataSet, path: Path) -> Run:
@@ -120,8 +116,8 @@ def read_neusight_dense(source: DataSet, path: Path) -> Run:
         If columns or values are not what they should be.
     """
     raw = _read_columns(source, path, ["B", "M", "N", "K"])
-    specs = (Dense(k, n, b * m) for k, n, b, m in raw[["K", "N", "B", "M"]].itertuples(index=False))
-    return _neusight(source, raw, specs)
+    sizes = raw.rename(columns={"K": "in_channels", "N": "out_channels"}).drop(columns=["B", "M"])
+    return _neusight(source, path, sizes.assign(kind="dense", batch=raw["B"] * raw["M"]))
 
 
 def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFrame":
@@ -147,10 +143,8 @@ def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFr
     return numbers.astype(dict.fromkeys(columns, "int64")).reset_index(drop=True)
 
 
-def _neusight(source: DataSet, raw: "pd.DataFrame", specs: Iterable[Layer]) -> Run:
-    import pandas as pd
-
-    table = pd.DataFrame(to_table(specs)).assign(latency_ms=raw["Latency"].to_numpy(), experiment=source.reader)
+def _neusight(source: DataSet, path: Path, sizes: "pd.DataFrame") -> Run:
+    table = as_table(sizes.rename(columns={"Latency": "latency_ms"}), str(path)).assign(experiment=source.reader)
     untimed = ~(np.isfinite(table["latency_ms"]) & (table["latency_ms"] > 0))
     if untimed.any():
         words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
