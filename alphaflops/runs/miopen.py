@@ -7,19 +7,18 @@ the layer's output.
 """
 
 import bz2
-import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
-from ..files import write_atomic
+from ..files import pack_arrays, write_atomic
 from ..layers import COLUMNS, output_size
 
 if TYPE_CHECKING:
@@ -80,15 +79,12 @@ def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
     kept = kept_in / f"{sha256[:16]}-find-db-{_CACHE}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-            return pd.DataFrame(columns)
-    except (OSError, ValueError, EOFError, BadZipFile):
+            return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    except Exception:  # what is damaged is read anew, whatever NumPy, zipfile or zlib say of it
         columns = _parse(path)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **columns)
     with suppress(OSError, AlphaflopsError):  # a cache that cannot be written is read again next time
         kept_in.mkdir(parents=True, exist_ok=True)
-        write_atomic(kept, buffer.getvalue())
+        write_atomic(kept, pack_arrays(columns))
     return pd.DataFrame(columns)
 
 
@@ -105,23 +101,16 @@ def _unpack(path: Path) -> str:
 
 
 def _parse(path: Path) -> dict[str, NDArray[Any]]:
-    types: list[str] = []
-    directions: list[str] = []
-    numbers: list[tuple[int, ...]] = []
-    times: list[float] = []
+    lines = []
     for number, line in enumerate(_unpack(path).splitlines(), start=1):
         try:
-            kind, direction, sizes, time = _line(line)
+            lines.append(_line(line))
         except ValueError as error:
             raise AlphaflopsError(f"{path}, line {number}: {error}") from error
-        types.append(kind)
-        directions.append(direction)
-        numbers.append(sizes)
-        times.append(time)
-    if not numbers:
+    if not lines:
         raise AlphaflopsError(f"{path} holds no line")
-    table = np.array(numbers, dtype=np.int32).T
-    found = dict(zip(("rule", "groups", *SIZES), table, strict=True))
+    types, directions, numbers, times = zip(*lines, strict=True)
+    found = dict(zip(("rule", "groups", *SIZES), np.array(numbers, dtype=np.int32).T, strict=True))
     with np.errstate(divide="ignore"):
         height, width = output_size(_both_sides(found))
     follows = (height == found["out_height"]) & (width == found["out_width"])
@@ -136,17 +125,14 @@ _NOTHING: Final = (1, *[0] * (len(SIZES) + 1))
 def _line(line: str) -> tuple[str, str, tuple[int, ...], float]:
     key, _, value = line.partition("=")
     if (parts := _KEY.fullmatch(key)) is None:
-        message = f"{key[:60]!r} is no layer: expected sizes, a layout, a number type and F, B or W"
-        raise ValueError(message)
+        raise ValueError(f"{key[:60]!r} is no layer: expected sizes, a layout, a number type and F, B or W")
     sizes, layout, kind, direction, groups = parts.groups()
     kind = kind.lower() if kind.lower() in TYPES else "other"
     if layout != "NCHW" and not set(layout.split("-")) <= set(LAYOUTS):
-        message = f"layout {layout[:40]!r} is unknown: expected {', '.join(LAYOUTS)}"
-        raise ValueError(message)
+        raise ValueError(f"layout {layout[:40]!r} is unknown: expected {', '.join(LAYOUTS)}")
     flat = _SIZES.fullmatch(sizes)
     if flat is None and not _SOLID.fullmatch(sizes):
-        message = f"sizes {sizes[:60]!r} are not C-H-W-RxS-K-Ho-Wo-N-pad-stride-dilation-bias"
-        raise ValueError(message)
+        raise ValueError(f"sizes {sizes[:60]!r} are not C-H-W-RxS-K-Ho-Wo-N-pad-stride-dilation-bias")
     if layout != "NCHW" or flat is None or kind == "other":
         return kind, direction, _NOTHING, 0.0
     c, h, w, r, s, k, ho, wo, n, *rest = map(int, flat.groups())
@@ -155,18 +141,9 @@ def _line(line: str) -> tuple[str, str, tuple[int, ...], float]:
     g = int(groups or 1)
     every = (c, h, w, r, s, k, ho, wo, n, *rest)
     if min(every[:9]) < 1 or min(rest[2:]) < 1 or max(*every, g) >= 2**31 or c % g or k % g:
-        message = f"sizes {sizes[:60]!r} in {g} groups are no layer"
-        raise ValueError(message)
-    time, rule = _fastest(value)
-    return kind, direction, (rule, g, *every), time
-
-
-def _fastest(value: str) -> tuple[float, int]:
-    least, name = float("inf"), ""
-    for solver, time in _solvers(value):
-        if time < least:
-            least, name = time, solver
-    return least, 3 if least == 0 else 4 if "Naive" in name else 0
+        raise ValueError(f"sizes {sizes[:60]!r} in {g} groups are no layer")
+    solver, time = min(_solvers(value), key=itemgetter(1))
+    return kind, direction, (3 if time == 0 else 4 if "Naive" in solver else 0, g, *every), time
 
 
 def _solvers(value: str) -> Iterator[tuple[str, float]]:
@@ -180,8 +157,7 @@ def _solvers(value: str) -> Iterator[tuple[str, float]]:
         except ValueError:
             time = -1.0
         if not 0 <= time < float("inf") or len(fields) < 3:
-            message = f"solver {solver[:40]!r} has no time"
-            raise ValueError(message)
+            raise ValueError(f"solver {solver[:40]!r} has no time")
         yield solver, time
 
 
