@@ -226,18 +226,17 @@ def derived(
 def _flags(
     table: "pd.DataFrame", meta: Mapping[str, Any], ok: Sequence[bool], narrow: "NDArray[np.bool_]"
 ) -> list[str]:
-    n, machine = len(table), meta["machine"]
-    cores = (machine.get("cpu") or {}).get("cores", 1)
-    columns = {name: table[name].to_numpy() for name in ("bad_clock", "load", "processes") if name in table}
-    zeros = np.zeros(n)
-    found = {
-        "clock": columns.get("bad_clock", zeros) > 0,
-        "throttled": table["throttle"].ne("").to_numpy() if "throttle" in table else zeros > 0,
-        "foreign-load": (columns.get("load", zeros) > FOREIGN_CORES + FOREIGN_SHARE * cores)
-        | (columns.get("processes", zeros) > 1),
+    import pandas as pd
+
+    foreign = FOREIGN_CORES + FOREIGN_SHARE * (meta["machine"].get("cpu") or {}).get("cores", 1)
+    told: dict[str, Any] = {
+        "clock": table.get("bad_clock", 0) > 0,
+        "throttled": table.get("throttle", "") != "",
+        "foreign-load": (table.get("load", 0) > foreign) | (table.get("processes", 0) > 1),
         "unconverged": np.asarray(ok) & ~narrow,
     }
-    return [";".join(name for name, told in found.items() if told[at]) for at in range(n)]
+    found = pd.DataFrame(told, index=table.index)
+    return [";".join(found.columns[row]) for row in found.to_numpy(dtype=bool)]
 
 
 def _named(table: "pd.DataFrame") -> "pd.Series[str]":

@@ -24,17 +24,9 @@ STATUSES: Final = ("ok", "out-of-memory", "unsupported", "error")
 
 KEY_COLUMNS: Final = ("row", "experiment", "figure", "line", "x")
 STATE_COLUMNS: Final = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")
-TAKEN_COLUMNS: Final = ("order", "elapsed_s", "warmups", "block_calls", "bad_clock")
+TAKEN_COLUMNS: Final = ("status", "message", "order", "elapsed_s", "warmups", "block_calls", "bad_clock")
 ENERGY_COLUMNS: Final = ("energy_j", "energy_gross_j", "energy_source")
-STORED_COLUMNS: Final = (
-    *KEY_COLUMNS,
-    *layers.COLUMNS,
-    "status",
-    "message",
-    *TAKEN_COLUMNS,
-    *STATE_COLUMNS,
-    *ENERGY_COLUMNS,
-)
+STORED_COLUMNS: Final = (*KEY_COLUMNS, *layers.COLUMNS, *TAKEN_COLUMNS, *STATE_COLUMNS, *ENERGY_COLUMNS)
 """Columns of ``layers.csv``: what was asked and what was read while it was timed."""
 TIME_COLUMNS: Final = tuple(f"{q}_{part}" for q in QUANTITIES for part in ("ms", "low_ms", "high_ms", "n"))
 DERIVED_COLUMNS: Final = (*TIME_COLUMNS, "converged", "flags")
