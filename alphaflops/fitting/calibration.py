@@ -1,6 +1,5 @@
 """A calibration: a cost model fitted to one run, with intervals, region and scores, kept as plain JSON."""
 
-import math
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from ..numbers import number
 from ..paths import data_folder
 from .intervals import LEVEL, Band, Region, bands, few_for_intervals, interval_ms
 from .optimise import Array, bootstrap, check_times
-from .validate import CV, Score, errors, fitted, out_of_fold, sample, score
+from .validate import CV, Score, errors, fitted, out_of_fold, plain, sample, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,16 +234,12 @@ def fit(
         level=LEVEL,
         bands=bands(f, held, times),
         region=Region.of(whole, good.table),
-        scores={"in_sample": _plain(errors(predict(f), times)), "random": _plain(errors(held, times))},
+        scores={"in_sample": plain(errors(predict(f), times)), "random": plain(errors(held, times))},
         versions=_versions(),
     )
     if formula is None:
         object.__setattr__(made, "learned", predict)
     return made
-
-
-def _plain(found: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: value if math.isfinite(value) else None for key, value in found.items()}
 
 
 def _versions() -> dict[str, str]:

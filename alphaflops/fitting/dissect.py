@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
-from ..layers import COLUMNS, bytes_moved, output_size
+from ..layers import bytes_moved, output_size
+from .validate import identical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def dissect(run: "Run", *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
 
 
 def _exponents(run: "Run", table: "pd.DataFrame", sizes: dict[str, Array], draws: int, seed: int) -> list[Exponent]:
-    same = np.asarray(table.groupby(list(COLUMNS), sort=False).ngroup(), dtype=np.int64)
+    same = identical(table)
     layers = int(same.max()) + 1
     if layers < 50:
         raise AlphaflopsError(f"run {run.id!r} has {layers} different layers: dissecting it needs 50")

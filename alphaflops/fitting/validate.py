@@ -69,11 +69,12 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the score as plain values that JSON has; what is not finite becomes None."""
-        per = {name: _plain(found) for name, found in self.per_experiment.items()}
-        return _plain(asdict(self)) | {"per_experiment": per, "flags": list(self.flags)}
+        per = {name: plain(found) for name, found in self.per_experiment.items()}
+        return plain(asdict(self)) | {"per_experiment": per, "flags": list(self.flags)}
 
 
-def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+def plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Give numbers as JSON has them: what is not finite becomes None."""
     return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in found.items()}
 
 
