@@ -4,9 +4,8 @@ A run folder holds ``layers.csv`` (one row per layer: sizes, status, state of th
 samples), ``SHA256SUMS`` (checkable with ``sha256sum -c``) and ``run.json`` (metadata, written last).
 """
 
-from ..files import read_json
-from .run import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, Run, changed_files, exact_floats
-from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES, TEXT_COLUMNS
+from .run import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, Run, changed_files
+from .schema import FORMAT_VERSION, KEY_COLUMNS, KNOWN_COLUMNS, STATUSES
 
 __all__ = [
     "FORMAT_VERSION",
@@ -17,9 +16,6 @@ __all__ = [
     "STATUSES",
     "SUMS_FILE",
     "TABLE_FILE",
-    "TEXT_COLUMNS",
     "Run",
     "changed_files",
-    "exact_floats",
-    "read_json",
 ]

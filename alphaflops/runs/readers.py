@@ -13,7 +13,8 @@ import numpy as np
 from .. import experiments
 from ..errors import AlphaflopsError
 from ..layers import Dense, Layer, as_table
-from . import FORMAT_VERSION, Run, exact_floats, miopen
+from . import FORMAT_VERSION, Run, miopen
+from .run import exact_floats
 from .sources import DataSet, cache_folder
 
 if TYPE_CHECKING:
