@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,29 @@ def test_a_line_that_did_not_fit_leaves_no_trace(tmp_path, monkeypatch):
         lines.append(journal.Entry("reading", 3.0))
     found = journal.read(tmp_path)
     assert ([entry.elapsed_s for entry in found.entries], found.torn) == ([1.0, 3.0], False)
+
+
+def test_a_folder_that_is_deleted_or_replaced_meanwhile_is_noticed_at_the_next_row(tmp_path):
+    folder = tmp_path / "run"
+
+    class Deleting(FakeDevice):
+        deleted_at = 0
+
+        def prepare(self, layer):
+            if not self.deleted_at and len(journal.read(folder).done) == 2:
+                self.deleted_at = len(self.prepared)
+                shutil.rmtree(folder)
+                folder.mkdir()
+                if replaced:
+                    (folder / journal.JOURNAL_FILE).write_text("mine")
+            return super().prepare(layer)
+
+    for replaced in (False, True):
+        device = Deleting()
+        with pytest.raises(AlphaflopsError, match=r"journal\.jsonl is gone, deleted or moved while measuring"):
+            session.run(GRID, folder, OPTIONS, device=device)
+        assert len(device.prepared) == device.deleted_at + 1 > 1
+        assert [path.read_text() for path in folder.iterdir()] == ["mine"] * replaced
 
 
 def test_disk_full_at_the_very_end(tmp_path, monkeypatch):
