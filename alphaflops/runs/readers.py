@@ -13,8 +13,9 @@ import numpy as np
 from .. import experiments
 from ..errors import AlphaflopsError
 from ..layers import Dense, Layer, as_table
-from . import FORMAT_VERSION, Run, miopen
+from . import Run, miopen
 from .run import exact_floats
+from .schema import least_meta
 from .sources import DataSet, cache_folder
 
 if TYPE_CHECKING:
@@ -188,16 +189,10 @@ def read_miopen(source: DataSet, path: Path, variant: str = "") -> Run:
 
 
 def _meta(source: DataSet, variant: str = "") -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "run_id": f"{source.name}:{variant}" if variant else source.name,
-        "origin": "upstream",
-        "title": f"{source.device}, {source.citation}",
-        "device": "cuda",
-        "machine": {"name": source.device},
-        "protocol": {"name": source.protocol},
-        "source": {"url": source.url, "commit": source.commit, "sha256": source.sha256, "licence": source.licence},
-    }
+    name = f"{source.name}:{variant}" if variant else source.name
+    meta = least_meta(name, "upstream", f"{source.device}, {source.citation}", "cuda", source.device, source.protocol)
+    origin = {"url": source.url, "commit": source.commit, "sha256": source.sha256, "licence": source.licence}
+    return meta | {"source": origin}
 
 
 READERS: Final[dict[str, Callable[..., Run]]] = {

@@ -48,6 +48,12 @@ def meta_schema() -> dict[str, Any]:
     return schema
 
 
+def least_meta(run_id: str, origin: str, title: str, device: str, machine: str, protocol: str) -> dict[str, Any]:
+    """Give the least metadata that a run has, of these texts."""
+    told = {"run_id": run_id, "origin": origin, "title": title, "device": device}
+    return {"format_version": FORMAT_VERSION, **told, "machine": {"name": machine}, "protocol": {"name": protocol}}
+
+
 def check_meta(meta: Mapping[str, Any], where: str) -> None:
     """Check that metadata can be read by this version: every key that anything reads, and the dates in their order.
 

@@ -10,7 +10,7 @@ from ..layers import as_table
 from ..layers.table import SHORT
 from .derive import derived
 from .run import Run, parse_table
-from .schema import FORMAT_VERSION, KNOWN_COLUMNS, checked_table, slug
+from .schema import KNOWN_COLUMNS, checked_table, least_meta, slug
 
 
 def from_csv(path: Path) -> Run:
@@ -24,7 +24,9 @@ def from_csv(path: Path) -> Run:
     AlphaflopsError
         Naming the column and row at fault and what to do.
     """
-    text = _decoded(files.read_bytes(path), path)
+    text = files.read_bytes(path).decode("utf-8-sig", "replace")
+    if "\0" in text or "\ufffd" in text:
+        raise AlphaflopsError(f"{path} is no UTF-8 text: save it again as CSV UTF-8")
     separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
     decimal = "," if separator != "," and re.search(r"\d,\d", text) else "."
     raw = parse_table(text.encode(), str(path), sep=separator, decimal=decimal, skipinitialspace=True)
@@ -34,23 +36,5 @@ def from_csv(path: Path) -> Run:
         hint = f"rename {near[0]!r}" if near else "add the time of each layer in milliseconds"
         raise AlphaflopsError(f"{path}: column 'latency_ms' is missing: {hint}")
     known = as_table(raw[[name for name in raw.columns if name in KNOWN_COLUMNS or name in SHORT]], str(path))
-    meta = {
-        "format_version": FORMAT_VERSION,
-        "run_id": slug(path.stem, "table"),
-        "origin": "file",
-        "title": files.one_line(path.name),
-        "device": "unknown",
-        "machine": {"name": "unknown"},
-        "protocol": {"name": "unknown"},
-    }
+    meta = least_meta(slug(path.stem, "table"), "file", files.one_line(path.name), "unknown", "unknown", "unknown")
     return Run.made(meta, derived(checked_table(known, str(path)), {}, meta, str(path)), {})
-
-
-def _decoded(data: bytes, path: Path) -> str:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise AlphaflopsError(f"{path} is no UTF-8 text: save it again as CSV UTF-8")
-    return text
