@@ -38,36 +38,23 @@ def compare(runs: Sequence["Run"], quantity: str = "latency") -> list[dict[str, 
     """
     if len(runs) < 2:
         raise AlphaflopsError(f"{len(runs)} run given: name two or more to compare")
-    rows = []
+    rows, first = [], _times(runs[0], quantity).rename("first")
     for run in runs:
-        ratio, shared = time_ratio(run, runs[0], quantity)
+        shared = _times(run, quantity).to_frame("own").join(first, how="inner")
+        ratio = float((shared["own"] / shared["first"]).median()) if len(shared) else None
         scores = {name: score(run, name, quantity=quantity) for name in MODELS}
         rows.append(
             {
                 "run": run.id,
                 "machine": run.machine,
                 "layers": len(run.ok.table),
-                "shared": shared,
+                "shared": len(shared),
                 "time_ratio": ratio,
                 "t0_ms": scores["macs+t0"].parameters["t0"],
                 **{f"{name} %": round(found.mape_pct, 2) for name, found in scores.items()},
             }
         )
     return rows
-
-
-def time_ratio(run: "Run", first: "Run", quantity: str = "latency") -> tuple[float | None, int]:
-    """Give the median over shared layers of a run's time divided by the first run's, and their number.
-
-    Without shared layers the ratio is None.
-
-    Raises
-    ------
-    AlphaflopsError
-        If one of the runs lacks the quantity.
-    """
-    shared = _times(run, quantity).to_frame("own").join(_times(first, quantity).rename("first"), how="inner")
-    return (float((shared["own"] / shared["first"]).median()) if len(shared) else None), len(shared)
 
 
 def _times(run: "Run", quantity: str) -> Any:
