@@ -295,6 +295,7 @@ META = [
     (lambda m: m | {"software": {"torch": "<b>2</b>"}}, "software.torch is '<b>2</b>': expected a version"),
     (lambda m: m | {"software": {"environment": {"KMP_AFFINITY": "/home/zeb"}}}, "software.environment.KMP_AFFINITY"),
     (lambda m: m | {"software": {"zeus": "a|b"}}, "software.zeus is 'a|b'"),
+    (lambda m: m | {"software": {"zeus": "1.0", "A b": "1.0"}}, "the key 'A b' in software is not allowed"),
     (lambda m: m | {"seed": -1}, "seed is -1"),
     (lambda m: m | {"seconds": "long"}, "seconds is 'long'"),
     (lambda m: m | {"sentinel": {"curve_s_ms": [[1.0, 0.0]] * 9}}, "curve_s_ms.0.1 is 0.0: expected a positive number"),

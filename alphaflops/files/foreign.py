@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -106,9 +107,9 @@ def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = Fals
         missing = next(key for key in rule["required"] if key not in error.instance)
         raise AlphaflopsError(f"{where}: {path + '.' if path else ''}{missing} is missing")
     if error.validator == "additionalProperties":
-        known = {*rule.get("properties", ())}
-        names = [key for key in error.instance if key not in known]
-        raise AlphaflopsError(f"{where}: the key {_SHOWN.repr(names[0])}{under} is not allowed: remove it")
+        odd = (key for key in error.instance if key not in rule.get("properties", ()))
+        name = next(key for key in odd if not any(re.search(one, key) for one in rule.get("patternProperties", ())))
+        raise AlphaflopsError(f"{where}: the key {_SHOWN.repr(name)}{under} is not allowed: remove it")
     wanted = rule.get("description") or _wanted(error.validator, error.validator_value)
     raise AlphaflopsError(f"{where}: {path or 'it'} is {_SHOWN.repr(error.instance)}: expected {wanted}")
 
