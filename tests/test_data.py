@@ -9,7 +9,7 @@ from alphaflops.paths import data_folder
 from alphaflops.prediction import comparison
 from alphaflops.results.makers import CALIBRATED, calibration_file
 from alphaflops.results.registry import fitted
-from alphaflops.runs import KNOWN_COLUMNS, datasets
+from alphaflops.runs import KNOWN_COLUMNS, datasets, derive
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
 README = (data_folder() / "README.md").read_text(encoding="utf-8")
@@ -21,6 +21,10 @@ def test_bundled_runs_are_as_they_were_written(name):
     assert found.problems == ()
     assert found.state == "finished"
     assert f"`{name}`" in README
+    run = datasets.load(name)
+    assert set(run.table["latency_n"]) != {0}
+    assert run.meta["seconds"] > 0
+    assert derive.OTHER not in set(run.table["experiment"])
 
 
 def test_reference_runs_hold_every_layer_of_the_paper_on_one_and_on_all_cores():

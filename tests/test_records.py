@@ -205,14 +205,6 @@ def test_a_run_resumed_on_other_software_says_so_in_its_machine(sendable):
     assert same.machine == "EPYC, 2 threads"
 
 
-def test_the_bundled_runs_are_read_and_hold_what_they_say():
-    for name in datasets.bundled():
-        run = datasets.load(name)
-        assert set(run.table["latency_n"]) != {0}
-        assert run.meta["seconds"] > 0
-        assert derive.OTHER not in set(run.table["experiment"])
-
-
 # --- files ---
 
 

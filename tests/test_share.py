@@ -175,9 +175,7 @@ def refuse(archive, tmp_path, match, **options):
     assert not runs.exists() or not any(runs.iterdir())
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil", "/tmp/evil", "a/../../evil", "evil", "C:evil", "run.json/", "operators.json"]
-)
+@pytest.mark.parametrize("name", ["../evil", "operators.json"])
 def test_unexpected_files_are_refused(packed, tmp_path, name):
     evil = rezipped(packed, lambda content: content.update({name: b"x"}), tmp_path / "in.zip")
     refuse(evil, tmp_path, "announces 5 files")
