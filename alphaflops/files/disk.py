@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -132,24 +132,19 @@ def _write(path: Path, data: bytes, new: bool) -> None:
     target = Path(os.path.realpath(path))
     _sweep(target.parent)
     partial = target.parent / f"{PREFIX}{secrets.token_hex(8)}.part"
+    # A link fails where the file exists, also if it appeared a moment ago.
+    place: Callable[[Path, Path], None] = os.link if new else os.replace
     try:
         _fill(partial, data, old)
-        if new:
-            _link_new(partial, target)
-        else:
-            os.replace(partial, target)
+        try:
+            place(partial, target)
+        except OSError as error:
+            if not new or isinstance(error, FileExistsError):
+                raise
+            os.replace(partial, target)  # a file system without hard links
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(target.parent)
-
-
-def _link_new(partial: Path, target: Path) -> None:
-    try:
-        os.link(partial, target)  # fails where the file exists, also if it appeared a moment ago
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        os.replace(partial, target)
 
 
 def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
