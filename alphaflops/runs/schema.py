@@ -36,8 +36,6 @@ KNOWN_COLUMNS: Final = (*STORED_COLUMNS, *DERIVED_COLUMNS)
 DEFAULTS: Final[dict[str, Any]] = {"experiment": "all", "figure": "", "line": "", "x": 0, "status": "ok"}
 """What a table may leave out, besides ``row``, which counts from 0 then."""
 
-RESERVED: Final = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
-"""Names that some systems do not allow as a folder."""
 _LINE: Final = re.compile(f"{files.PRINTABLE}{{0,240}}")
 
 
@@ -101,13 +99,13 @@ def check_slug(name: str) -> str:
 def is_slug(name: str) -> bool:
     """Whether a name is safe as a folder on every system, see `check_slug`."""
     rule = meta_schema()["$defs"]["id"]["pattern"]
-    return bool(re.search(rule, name)) and ":" not in name and name.partition(".")[0] not in RESERVED
+    return bool(re.search(rule, name)) and ":" not in name
 
 
 def slug(text: str, otherwise: str = "run") -> str:
     """Make a run's name out of any text."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-") or otherwise
-    return f"{plain}-1"[-64:] if plain in RESERVED else plain
+    return plain if is_slug(plain) else f"{plain}-1"
 
 
 def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
