@@ -77,7 +77,7 @@ def test_measured_rows_are_whole_networks_layers_and_training(written):
 def test_chapter_shows_the_new_machine_by_itself(written, monkeypatch):
     monkeypatch.setattr(comparison, "data_folder", lambda: written[0])
     monkeypatch.setattr(comparison, "operators_folder", lambda: written[0] / "operators")
-    monkeypatch.setattr(comparison, "calibrated", lambda run: read_calibration(written[1][2]))
+    monkeypatch.setattr(comparison, "find_calibration", lambda run: read_calibration(written[1][2]))
     assert comparison.measured_networks() == ["mine"]
     networks = {"Tiny": trace(TINY["Tiny"][0]().eval(), (1, 3, 8, 8)), "Absent": None}
     (row,) = comparison.comparison(networks, ["mine"]).to_dict("records")

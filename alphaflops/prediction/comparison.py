@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..costs import OURS
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, fit
 from ..layers import COLUMNS, from_row
 from ..paths import data_folder
-from ..runs.datasets import load
 from .estimating import find_calibration, report_on
 from .operators import FITS, operators_folder, read_operators
 from .predict import Predictor
@@ -62,13 +59,6 @@ def traced() -> "dict[str, Network]":
         return {name: trace(make().eval(), shape) for name, (make, shape) in NETWORKS.items()}
 
 
-def calibrated(run: str) -> Calibration:
-    """Give the bundled calibration of a run with the project's own formula, or fit one."""
-    if (data_folder() / "calibrations" / f"{run}.json").is_file():
-        return find_calibration(run)
-    return fit(load(run), OURS.name)
-
-
 def comparison(networks: "dict[str, Network]", runs: Sequence[str]) -> "pd.DataFrame":
     """Predict every network that was measured on the machine of a run, and put the measured time beside it.
 
@@ -88,13 +78,14 @@ def comparison(networks: "dict[str, Network]", runs: Sequence[str]) -> "pd.DataF
 
     rows = []
     for run in runs:
-        calibration, operators = calibrated(run), read_operators(operators_folder() / f"{run}.json")
+        calibration, operators = find_calibration(run), read_operators(operators_folder() / f"{run}.json")
         times = measured(run)
         for name, network in networks.items():
             own = times[times["network"] == name].groupby("what")
             if "network" in own.groups:
                 time = float(own.get_group("network")["latency_ms"].median())
                 totals = report_on(network, calibration, operators).total()
+                del totals["unknown"]  # a list is no entry of a table
                 predictor = Predictor(calibration, operators)
                 split = parts(network, own.get_group("layer"), predictor, totals["predicted_ms"], time)
                 rows.append({"run": run, "network": name, **totals, "measured_ms": time, **split})

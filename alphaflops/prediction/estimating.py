@@ -22,7 +22,7 @@ from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
 from ..runs import Run
 from .operators import OperatorTable, bundled_operators, read_operators
-from .predict import Predictor, total_interval
+from .predict import NOTHING, Predictor, total_interval
 from .report import COLUMNS, Report, notes_of
 
 if TYPE_CHECKING:
@@ -135,17 +135,14 @@ def report_on(
     """Predict a traced network; see `estimate`."""
     frame = network.to_pandas().rename(columns={"name": "operator"})
     frame["alpha_flops"] = _alpha_flops(network)
-    blank = float("nan")
-    found = [] if calibration is None else Predictor(calibration, operators).network(network)
-    for name in ("ms", "low_ms", "high_ms", "source"):
-        empty: Any = "" if name == "source" else blank
-        column = "predicted_ms" if name == "ms" else name
-        frame[column] = [getattr(guess, name) for guess, _ in found] if found else empty
-    frame["outside"] = [beyond for _, beyond in found] if found else False
+    unknown = [(replace(NOTHING, source=""), False)] * len(network.operations)
+    found = unknown if calibration is None else Predictor(calibration, operators).network(network)
+    joules = unknown if energy is None else Predictor(energy, None).network(network)
+    frame[["predicted_ms", "low_ms", "high_ms"]] = np.array([guess.ends for guess, _ in found]).reshape(-1, 3)
+    frame["source"] = [guess.source for guess, _ in found]
+    frame["outside"] = np.array([beyond for _, beyond in found], dtype=bool)
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
-    frame["energy_j"] = (
-        blank if energy is None else [guess.ms / 1e3 for guess, _ in Predictor(energy, None).network(network)]
-    )
+    frame["energy_j"] = np.array([guess.ms / 1e3 for guess, _ in joules], dtype=np.float64)
     totals = _totals(network, frame, operators.rho if operators else 1.0)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
     notes = notes_of(network, frame, totals, calibration)
