@@ -1,9 +1,8 @@
 """Joules per call: windows, wrap-around, net of idle, and an honest None."""
 
-import sys
 import time
 from contextlib import nullcontext
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from fake_device import FakeDevice, lognormal
@@ -124,15 +123,6 @@ def test_nvml_without_anything():
     assert "neither" in reason
 
 
-def test_zeus_window_reads_its_gpu():
-    calls = []
-    monitor = SimpleNamespace(begin_window=calls.append, end_window=lambda name: SimpleNamespace(gpu_energy={3: 12.5}))
-    window = energy.ZeusWindow(monitor, 3)
-    window.begin()
-    assert window.end() == 12.5
-    assert calls == ["alphaflops"]
-
-
 def test_chosen_layers_span_the_grid():
     grid = experiments.grid("paper")
     chosen = energy.choose_rows(grid)
@@ -172,39 +162,20 @@ def counter(**functions):
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:3"])
-def test_a_gpu_is_read_through_nvml_where_zeus_is_not(monkeypatch, name):
+def test_a_gpu_is_read_through_nvml(monkeypatch, name):
     asked, device = [], FakeDevice(name=name)
     device.kind = "cuda"
     monkeypatch.setattr(energy, "nvml", lambda: nullcontext(counter()))
     monkeypatch.setattr(energy, "nvml_handle", lambda library, index: asked.append(index) or "handle")
-    monkeypatch.setitem(sys.modules, "zeus", None)
     with energy.open_meter(device) as meter:
         meter.window.begin()
         assert meter.window.end() == pytest.approx(3.0)
     assert asked == [int(name.partition(":")[2] or 0)]
 
 
-def test_zeus_is_preferred(monkeypatch):
-    monitors = []
-
-    def monitor(gpu_indices, cpu_indices):
-        monitors.append((gpu_indices, cpu_indices))
-        return SimpleNamespace()
-
-    device = FakeDevice(name="cuda:2")
-    device.kind = "cuda"
-    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(None))
-    monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
-    monkeypatch.setitem(sys.modules, "zeus.monitor", SimpleNamespace(ZeusMonitor=monitor))
-    with energy.open_meter(device) as meter:
-        assert isinstance(meter.window, energy.ZeusWindow)
-    assert monitors == [([2], [])]
-
-
 def test_a_gpu_without_nvml_gives_no_joules(monkeypatch):
     device = FakeDevice(name="cuda:0")
     device.kind = "cuda"
     monkeypatch.setattr(energy, "nvml", lambda: nullcontext(None))
-    monkeypatch.setitem(sys.modules, "zeus", None)
     with energy.open_meter(device) as meter:
         assert meter.measure(Dense(4, 4), 0.01)["energy_source"] == "none: NVML is not available"

@@ -30,7 +30,7 @@ __all__ = [
     "threads",
 ]
 
-LIBRARIES = ("torch", "numpy", "pandas", "triton", "zeus", "nvidia-ml-py", "psutil")
+LIBRARIES = ("torch", "numpy", "pandas", "triton", "nvidia-ml-py", "psutil")
 """Distributions whose versions go into a record (None where absent)."""
 
 ENVIRONMENT = (

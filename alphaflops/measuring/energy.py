@@ -114,23 +114,6 @@ class Sampled:
         return float(np.sum(np.diff(seconds) * (watts[1:] + watts[:-1]) / 2))
 
 
-class ZeusWindow:
-    """A window of Zeus on one GPU."""
-
-    source = "counter"
-
-    def __init__(self, monitor: Any, index: int) -> None:
-        self._monitor, self._index = monitor, index
-
-    def begin(self) -> None:
-        """Start."""
-        self._monitor.begin_window("alphaflops")
-
-    def end(self) -> float:
-        """Energy since `begin` (J)."""
-        return float(self._monitor.end_window("alphaflops").gpu_energy[self._index])
-
-
 def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
     """Find the package counters of the processor, or None and why not."""
     domains = [d for d in sorted(root.glob("intel-rapl:*")) if d.name.count(":") == 1]
@@ -160,15 +143,6 @@ def nvml_window(library: Any, handle: Any) -> tuple[Window | None, str]:
         library.nvmlDeviceGetPowerUsage(handle)
         return Sampled(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000), ""
     return None, "NVML gives neither energy nor power for this GPU"
-
-
-def _zeus_window(index: int) -> Window | None:
-    try:
-        from zeus.monitor import ZeusMonitor
-
-        return ZeusWindow(ZeusMonitor(gpu_indices=[index], cpu_indices=[]), index)
-    except Exception:  # not installed, or its own errors where it finds no counter: NVML is asked next
-        return None
 
 
 class Meter:
@@ -215,7 +189,7 @@ class Meter:
 
 @contextmanager
 def open_meter(device: Device) -> Iterator[Meter]:
-    """Open the best source of energy for a device: Zeus, else NVML, for a GPU; RAPL for the CPU."""
+    """Open the best source of energy for a device: NVML for a GPU, RAPL for the CPU."""
     if device.kind == "cpu":
         yield Meter(device, *rapl_window())
         return
@@ -226,7 +200,7 @@ def open_meter(device: Device) -> Iterator[Meter]:
         index = int(device.name.partition(":")[2] or 0)
         handle = nvml_handle(library, index) if library else None
         window, reason = nvml_window(library, handle) if handle else (None, "NVML is not available")
-        yield Meter(device, _zeus_window(index) or window, reason)
+        yield Meter(device, window, reason)
 
 
 def choose_rows(grid: "pd.DataFrame", count: int = LAYERS) -> "pd.DataFrame":
