@@ -1,6 +1,5 @@
 """Joules per call: windows, wrap-around, net of idle, and an honest None."""
 
-import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -15,8 +14,6 @@ from alphaflops.measuring import energy, session
 
 class FakeWindow:
     """A device of 20 W at rest and 100 W at work, on the fake clock."""
-
-    source = "counter"
 
     def __init__(self, device):
         self.device, self.idle_s, self.began = device, 0.0, 0.0
@@ -48,7 +45,7 @@ def test_net_and_gross_per_call():
 def test_absent_counter_is_none_with_the_reason(tmp_path):
     found = energy.Meter(FakeDevice(), None, "no counter here").measure(Dense(4, 4), 0.01)
     assert found == {"energy_j": None, "energy_gross_j": None, "energy_source": "none: no counter here"}
-    assert energy.rapl_window(tmp_path) == (None, "no RAPL counter on this machine")
+    assert energy.rapl_counter(tmp_path) == (None, "no RAPL counter on this machine")
 
 
 def rapl(root, value, wrap=1_000_000, package=0):
@@ -61,7 +58,7 @@ def rapl(root, value, wrap=1_000_000, package=0):
 
 def test_rapl_counts_and_wraps(tmp_path):
     rapl(tmp_path, 900_000)
-    window, reason = energy.rapl_window(tmp_path)
+    window, reason = energy.rapl_counter(tmp_path)
     assert reason == ""
     window.begin()
     rapl(tmp_path, 950_000)
@@ -73,7 +70,7 @@ def test_rapl_counts_and_wraps(tmp_path):
 def test_each_processor_wraps_by_itself(tmp_path):
     rapl(tmp_path, 900_000)
     rapl(tmp_path, 300_000, wrap=2_000_000, package=1)
-    window, _ = energy.rapl_window(tmp_path)
+    window, _ = energy.rapl_counter(tmp_path)
     window.begin()
     rapl(tmp_path, 100_000)
     rapl(tmp_path, 350_000, wrap=2_000_000, package=1)
@@ -83,44 +80,28 @@ def test_each_processor_wraps_by_itself(tmp_path):
 
 def test_rapl_that_says_nothing(tmp_path):
     rapl(tmp_path, 0)
-    assert "zero" in energy.rapl_window(tmp_path)[1]
+    assert "zero" in energy.rapl_counter(tmp_path)[1]
     (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
-    assert "not readable" in energy.rapl_window(tmp_path)[1]
+    assert "not readable" in energy.rapl_counter(tmp_path)[1]
 
 
 def refuse(*_):
     raise RuntimeError("Not Supported")
 
 
-def test_nvml_prefers_the_counter():
+def test_nvml_counts_millijoules():
     readings = iter([1000, 2000, 5500])
     library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings))
-    window, _ = energy.nvml_window(library, object())
+    window, _ = energy.nvml_counter(library, object())
     window.begin()
-    assert window.end() == pytest.approx(3.5)  # mJ
-    assert window.source == "counter"
-
-
-def test_nvml_samples_where_there_is_no_counter(monkeypatch):
-    monkeypatch.setattr(energy, "SAMPLE_S", 0.001)
-    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=lambda _h: 50_000)
-    window, _ = energy.nvml_window(library, object())
-    window.begin()
-    until = time.perf_counter() + 30
-    while len(window.readings) < 5 and time.perf_counter() < until:
-        time.sleep(0.001)
-    joules = window.end()
-    first, *_, last = (seconds for seconds, _ in window.readings)
-    assert joules == pytest.approx(50 * (last - first))
-    assert last - first >= 4 * energy.SAMPLE_S
-    assert window.source == "sampled"
+    assert window.end() == pytest.approx(3.5)
 
 
 def test_nvml_without_anything():
-    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetPowerUsage=refuse)
-    window, reason = energy.nvml_window(library, object())
+    library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse)
+    window, reason = energy.nvml_counter(library, object())
     assert window is None
-    assert "neither" in reason
+    assert reason == "NVML has no energy counter for this GPU"
 
 
 def test_chosen_layers_span_the_grid():
@@ -168,8 +149,8 @@ def test_a_gpu_is_read_through_nvml(monkeypatch, name):
     monkeypatch.setattr(energy, "nvml", lambda: nullcontext(counter()))
     monkeypatch.setattr(energy, "nvml_handle", lambda library, index: asked.append(index) or "handle")
     with energy.open_meter(device) as meter:
-        meter.window.begin()
-        assert meter.window.end() == pytest.approx(3.0)
+        meter.counter.begin()
+        assert meter.counter.end() == pytest.approx(3.0)
     assert asked == [int(name.partition(":")[2] or 0)]
 
 

@@ -1,9 +1,8 @@
-"""Joules per call of a layer, from a counter or a sampled sensor; where there is neither, None and the reason.
+"""Joules per call of a layer, from a counter of energy; where there is none, None and the reason.
 
-Sensors are slow (an NVML energy counter moves every 100 ms, power sensors see part of the time), so one layer is
-repeated for `WORK_S`, with the idle machine measured before and, after a pause to cool, behind it. Gross is all the
-energy of the window divided by its calls; net leaves out what the idle machine would have used. Nothing is ever
-derived from a rated power.
+Counters are slow (NVML's moves every 100 ms), so one layer is repeated for `WORK_S`, with the idle machine measured
+before and, after a pause to cool, behind it. Gross is all the energy of the window divided by its calls; net leaves
+out what the idle machine would have used. Nothing is ever derived from a rated power.
 """
 
 import time
@@ -11,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,22 +30,7 @@ IDLE_S, COOL_S = 2.0, 2.0
 LAYERS = 60
 """Layers in the energy set."""
 
-SAMPLE_S = 0.02
-"""Distance of two readings of a power sensor (s)."""
-
 RAPL = Path("/sys/class/powercap")
-
-
-class Window(Protocol):
-    """Something that can tell the energy between two instants."""
-
-    source: str
-
-    def begin(self) -> None:
-        """Start."""
-
-    def end(self) -> float:
-        """Energy since `begin` (J)."""
 
 
 class Counter:
@@ -62,8 +45,6 @@ class Counter:
     wraps : sequence of float
         Value at which each counter starts again from 0; empty for counters that never do.
     """
-
-    source = "counter"
 
     def __init__(self, reads: Sequence[Callable[[], float]], unit_j: float, wraps: Sequence[float] = ()) -> None:
         self._reads, self._unit = reads, unit_j
@@ -83,38 +64,7 @@ class Counter:
         return passed * self._unit
 
 
-class Sampled:
-    """A power sensor read every `SAMPLE_S` by a thread, integrated by the trapezoidal rule."""
-
-    source = "sampled"
-
-    def __init__(self, watts: Callable[[], float]) -> None:
-        self._watts = watts
-        self.readings: list[tuple[float, float]] = []
-        self._stop, self._thread = Event(), Thread()
-
-    def _sample(self) -> None:
-        while True:
-            self.readings.append((time.perf_counter(), self._watts()))
-            if self._stop.wait(SAMPLE_S):
-                return
-
-    def begin(self) -> None:
-        """Start."""
-        self.readings, self._stop = [], Event()
-        self._thread = Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def end(self) -> float:
-        """Energy since `begin` (J)."""
-        self._stop.set()
-        self._thread.join()
-        self.readings.append((time.perf_counter(), self._watts()))
-        seconds, watts = np.asarray(self.readings).T
-        return float(np.sum(np.diff(seconds) * (watts[1:] + watts[:-1]) / 2))
-
-
-def rapl_window(root: Path = RAPL) -> tuple[Window | None, str]:
+def rapl_counter(root: Path = RAPL) -> tuple[Counter | None, str]:
     """Find the package counters of the processor, or None and why not."""
     domains = [d for d in sorted(root.glob("intel-rapl:*")) if d.name.count(":") == 1]
     if not domains:
@@ -134,30 +84,27 @@ def _microjoules(file: Path) -> float:
     return float(file.read_text())
 
 
-def nvml_window(library: Any, handle: Any) -> tuple[Window | None, str]:
-    """Find the GPU's energy counter, else its power sensor, else None and why not."""
+def nvml_counter(library: Any, handle: Any) -> tuple[Counter | None, str]:
+    """Find the GPU's energy counter, or None and why not."""
     with suppress(Exception):  # NVML: not supported before Volta
         library.nvmlDeviceGetTotalEnergyConsumption(handle)
         return Counter([partial(library.nvmlDeviceGetTotalEnergyConsumption, handle)], 1e-3), ""
-    with suppress(Exception):  # NVML: no power sensor
-        library.nvmlDeviceGetPowerUsage(handle)
-        return Sampled(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000), ""
-    return None, "NVML gives neither energy nor power for this GPU"
+    return None, "NVML has no energy counter for this GPU"
 
 
 class Meter:
-    """Measures layers one after another through one `Window`."""
+    """Measures layers one after another through one `Counter`."""
 
     def __init__(
-        self, device: Device, window: Window | None, reason: str = "", sleep: Callable[[float], None] = time.sleep
+        self, device: Device, counter: Counter | None, reason: str = "", sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._device, self.window, self._reason, self._sleep = device, window, reason, sleep
+        self._device, self.counter, self._reason, self._sleep = device, counter, reason, sleep
 
-    def _idle_w(self, window: Window) -> float:
+    def _idle_w(self, counter: Counter) -> float:
         start = self._device.clock_ns()
-        window.begin()
+        counter.begin()
         self._sleep(IDLE_S)
-        return window.end() / ((self._device.clock_ns() - start) / 1e9)
+        return counter.end() / ((self._device.clock_ns() - start) / 1e9)
 
     def measure(self, layer: Layer, call_s: float) -> dict[str, Any]:
         """Energy of one call of a layer that takes about `call_s` seconds.
@@ -165,33 +112,33 @@ class Meter:
         Returns
         -------
         dict
-            ``energy_j`` (net) and ``energy_gross_j`` per call, None without a source; ``energy_source``: ``counter``,
-            ``sampled``, or ``none: <reason>``.
+            ``energy_j`` (net) and ``energy_gross_j`` per call, None without a source; ``energy_source``: ``counter`` or
+            ``none: <reason>``.
         """
-        window = self.window
-        if window is None:
+        counter = self.counter
+        if counter is None:
             return {"energy_j": None, "energy_gross_j": None, "energy_source": f"none: {self._reason}"}
         call = self._device.prepare(layer)
         length = max(1, round(0.25 / call_s))
-        idle = [self._idle_w(window)]
+        idle = [self._idle_w(counter)]
         calls, start = 0, self._device.clock_ns()
-        window.begin()
+        counter.begin()
         while (passed := (self._device.clock_ns() - start) / 1e9) < WORK_S:
             self._device.block_ns(call, length)
             calls += length
-        gross = window.end()
+        gross = counter.end()
         self._device.release()
         self._sleep(COOL_S)
-        idle.append(self._idle_w(window))
+        idle.append(self._idle_w(counter))
         net = gross - float(np.mean(idle)) * passed
-        return {"energy_j": net / calls, "energy_gross_j": gross / calls, "energy_source": window.source}
+        return {"energy_j": net / calls, "energy_gross_j": gross / calls, "energy_source": "counter"}
 
 
 @contextmanager
 def open_meter(device: Device) -> Iterator[Meter]:
-    """Open the best source of energy for a device: NVML for a GPU, RAPL for the CPU."""
+    """Open the counter of a device: NVML's of a GPU, RAPL's of the CPU."""
     if device.kind == "cpu":
-        yield Meter(device, *rapl_window())
+        yield Meter(device, *rapl_counter())
         return
     if device.kind != "cuda":
         yield Meter(device, None, f"no energy counter is known for {device.kind}")
@@ -199,8 +146,7 @@ def open_meter(device: Device) -> Iterator[Meter]:
     with nvml() as library:
         index = int(device.name.partition(":")[2] or 0)
         handle = nvml_handle(library, index) if library else None
-        window, reason = nvml_window(library, handle) if handle else (None, "NVML is not available")
-        yield Meter(device, window, reason)
+        yield Meter(device, *(nvml_counter(library, handle) if handle else (None, "NVML is not available")))
 
 
 def choose_rows(grid: "pd.DataFrame", count: int = LAYERS) -> "pd.DataFrame":
