@@ -30,7 +30,7 @@ __all__ = [
     "threads",
 ]
 
-LIBRARIES = ("torch", "numpy", "pandas", "triton", "nvidia-ml-py", "psutil")
+LIBRARIES = ("torch", "numpy", "pandas", "triton", "nvidia-ml-py")
 """Distributions whose versions go into a record (None where absent)."""
 
 ENVIRONMENT = (

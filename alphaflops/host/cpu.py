@@ -131,15 +131,9 @@ def memory_bytes() -> tuple[int | None, int | None]:
 
 def _machine_memory() -> tuple[int | None, int | None]:
     fields = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
-    if "MemTotal" in fields:
-        total, free = (int(fields.get(name, "0 kB").split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-        return total, free
-    try:
-        import psutil
-    except ImportError:
-        return None, None
-    memory = psutil.virtual_memory()
-    return int(memory.total), int(memory.available)
+    words = (fields.get(name, "").split() for name in ("MemTotal", "MemAvailable"))
+    total, free = (int(found[0]) * 1024 if found else None for found in words)
+    return total, free
 
 
 def describe_cpu() -> dict[str, Any]:

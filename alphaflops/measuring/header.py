@@ -22,7 +22,7 @@ UNCHECKED: Final = (
     *("machine.gpu.shared", "software.psutil", "software.zeus", "software.nvidia-ml-py", "software.pandas"),
     *("software.alphaflops", "machine.cpu.memory_gib"),
 )
-"""Keys among them that say something about the moment, or that no timing depends on."""
+"""Keys among them that say something about the moment, or that no timing depends on; older runs name psutil, Zeus."""
 
 
 @dataclass(frozen=True)

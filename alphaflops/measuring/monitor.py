@@ -35,39 +35,19 @@ def _number(path: Path) -> float | None:
 
 
 class CpuSensors:
-    """Readings from ``/proc`` and ``/sys`` (Linux), from psutil elsewhere where it is installed."""
+    """Readings from ``/proc`` and ``/sys`` of Linux; None elsewhere."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._temperature = self._find_temperature()
-        self._rapl = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]*"))
-        self._rapl = [d for d in self._rapl if d.name.count(":") == 1 and _number(d / "energy_uj")]
-        self._tick = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
-
-    def _find_temperature(self) -> Path | None:
-        for name in sorted((self._root / "sys/class/hwmon").glob("hwmon*/name")):
-            with suppress(OSError):
-                if name.read_text().strip() in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
-                    return name.parent / "temp1_input"
-        return None
 
     def busy_s(self) -> float | None:
         """Busy time of all cores since boot, stolen time included (s)."""
         try:
             fields = (self._root / "proc/stat").read_text().split("\n", 1)[0].split()
         except OSError:
-            return self._busy_psutil()
-        user, nice, system, _idle, _wait, irq, softirq, steal = (int(v) for v in fields[1:9])
-        return (user + nice + system + irq + softirq + steal) * self._tick
-
-    @staticmethod
-    def _busy_psutil() -> float | None:
-        try:
-            import psutil
-        except ImportError:
             return None
-        times = psutil.cpu_times()
-        return float(times.user + times.system + getattr(times, "nice", 0.0))
+        user, nice, system, _idle, _wait, irq, softirq, steal = (int(v) for v in fields[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
     def own_s(self) -> float:
         """Busy time of this process on all cores (s)."""
@@ -78,22 +58,15 @@ class CpuSensors:
         return time.perf_counter()
 
     def read(self) -> dict[str, Any]:
-        """Clock (MHz), temperature (°C), energy counter (J) and the count of thermal throttle events."""
+        """Clock (MHz) and the count of thermal throttle events."""
         cpus = self._root / "sys/devices/system/cpu"
         clocks = [v / 1000 for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq") if (v := _number(p))]
         if not clocks:
             with suppress(OSError):
                 lines = (self._root / "proc/cpuinfo").read_text().splitlines()
                 clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
-        events = [_number(p) for p in cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
-        heat = _number(self._temperature) if self._temperature else None
-        joules = [_number(d / "energy_uj") for d in self._rapl]
-        return {
-            "cpu_mhz": max(clocks, default=None),
-            "temperature_c": None if heat is None else heat / 1000,
-            "joules": sum(v for v in joules if v) / 1e6 if joules else None,
-            "throttle_events": sum(v for v in events if v) if events else None,
-        }
+        events = cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+        return {"cpu_mhz": max(clocks, default=None), "throttle_events": sum(_number(p) or 0.0 for p in events)}
 
 
 class GpuSensors(CpuSensors):
@@ -131,15 +104,13 @@ class Watch:
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     _best: dict[str, float] = field(default_factory=dict)
     _start: dict[str, Any] = field(default_factory=dict)
-    _began: float = 0.0
 
     def begin(self) -> None:
         """Note the state before a row."""
-        self._began = self.sensors.now_s()
-        busy = self.sensors.busy_s()
+        now, busy = self.sensors.now_s(), self.sensors.busy_s()
         if busy is not None:
-            self._recent.append((self._began, busy, self.sensors.own_s()))
-            while len(self._recent) > 1 and self._recent[1][0] <= self._began - WINDOW_S:
+            self._recent.append((now, busy, self.sensors.own_s()))
+            while len(self._recent) > 1 and self._recent[1][0] <= now - WINDOW_S:
                 self._recent.popleft()
         self._start = self.sensors.read()
 
@@ -149,23 +120,21 @@ class Watch:
         Returns
         -------
         dict
-            ``temperature_c`` (°C), ``power_w`` (W; of a CPU the row's mean), ``sm_clock_mhz``, ``cpu_mhz`` (MHz),
-            ``load`` (cores kept busy by anything but this process, stolen time included), ``processes`` on the GPU
-            (numbers), None where the machine does not tell; ``throttle``: reasons joined by ``+``.
+            ``temperature_c`` (°C), ``power_w`` (W) and ``sm_clock_mhz`` of a GPU, ``cpu_mhz`` (MHz), ``load`` (cores
+            kept busy by anything but this process, stolen time included), ``processes`` on the GPU (numbers), None
+            where the machine does not tell; ``throttle``: reasons joined by ``+``.
         """
         now = self.sensors.read()
-        span = self.sensors.now_s() - self._began
         reasons = [name for bit, name in THROTTLE_BITS.items() if (now.get("throttle_bits") or 0) & bit]
-        if (now.get("throttle_events") or 0) > (self._start.get("throttle_events") or 0):
+        if now.get("throttle_events", 0) > self._start.get("throttle_events", 0):
             reasons.append("thermal")
         clock = "sm_clock_mhz" if now.get("sm_clock_mhz") else "cpu_mhz"
         if now.get(clock):
             self._best[clock] = max(self._best.get(clock, 0.0), now[clock])
             if now[clock] < CLOCK_SHARE * self._best[clock]:
                 reasons.append("low-clock")
-        told = {name: now.get(name) for name in ("temperature_c", "sm_clock_mhz", "cpu_mhz", "processes")}
-        power = now.get("power_w") or _mean_power(self._start.get("joules"), now.get("joules"), span)
-        return told | {"power_w": power, "load": self._foreign(), "throttle": "+".join(reasons)}
+        told = {name: now.get(name) for name in ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "processes")}
+        return told | {"load": self._foreign(), "throttle": "+".join(reasons)}
 
     def _foreign(self) -> float | None:
         now, busy = self.sensors.now_s(), self.sensors.busy_s()
@@ -174,9 +143,3 @@ class Watch:
             return None
         then, busy_then, own_then = old[-1]
         return round(max(0.0, (busy - busy_then - (self.sensors.own_s() - own_then)) / (now - then)), 3)
-
-
-def _mean_power(before: float | None, after: float | None, span_s: float) -> float | None:
-    if before is None or after is None or after <= before or span_s <= 0:
-        return None
-    return (after - before) / span_s
