@@ -323,15 +323,14 @@ def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
     assert [opening.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
 
 
-@pytest.mark.parametrize(("handle", "sensors"), [("a handle", GpuSensors), (None, CpuSensors)])
-def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, handle, sensors):
+@pytest.mark.parametrize(("card", "sensors"), [("a card", GpuSensors), (None, CpuSensors)])
+def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, card, sensors):
     asked = []
-    monkeypatch.setattr(opening, "nvml", lambda: nullcontext("the library"))
-    monkeypatch.setattr(opening, "nvml_handle", lambda library, index: asked.append((library, index)) or handle)
+    monkeypatch.setattr(opening, "nvml", lambda index: asked.append(index) or nullcontext(card))
     with opening.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
         assert type(device.watch.sensors) is sensors
-    assert asked == [("the library", 1)]
+    assert asked == [1]
 
 
 def test_tf32_of_older_torch_is_set_and_restored():

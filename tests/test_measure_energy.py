@@ -8,6 +8,7 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
+from alphaflops.host import Card
 from alphaflops.layers import Dense
 from alphaflops.measuring import energy, session
 
@@ -92,14 +93,14 @@ def refuse(*_):
 def test_nvml_counts_millijoules():
     readings = iter([1000, 2000, 5500])
     library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings))
-    window, _ = energy.nvml_counter(library, object())
+    window, _ = energy.nvml_counter(Card(library, object()))
     window.begin()
     assert window.end() == pytest.approx(3.5)
 
 
 def test_nvml_without_anything():
     library = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=refuse)
-    window, reason = energy.nvml_counter(library, object())
+    window, reason = energy.nvml_counter(Card(library, object()))
     assert window is None
     assert reason == "NVML has no energy counter for this GPU"
 
@@ -136,18 +137,18 @@ def test_no_energy_is_measured_of_a_layer_that_failed(tmp_path):
     assert (run.table["energy_source"] == "").equals(failed)
 
 
-def counter(**functions):
-    """NVML with an energy counter that stands at 1 J, then at 4 J, behind the context manager that opens it."""
+def counter():
+    """NVML with an energy counter that stands at 1 J, then at 4 J."""
     readings = iter([1000, 1000, 4000])
-    return SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings), **functions)
+    return SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _h: next(readings))
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:3"])
 def test_a_gpu_is_read_through_nvml(monkeypatch, name):
     asked, device = [], FakeDevice(name=name)
     device.kind = "cuda"
-    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(counter()))
-    monkeypatch.setattr(energy, "nvml_handle", lambda library, index: asked.append(index) or "handle")
+    card = Card(counter(), "handle")
+    monkeypatch.setattr(energy, "nvml", lambda index: asked.append(index) or nullcontext(card))
     with energy.open_meter(device) as meter:
         meter.counter.begin()
         assert meter.counter.end() == pytest.approx(3.0)
@@ -157,6 +158,6 @@ def test_a_gpu_is_read_through_nvml(monkeypatch, name):
 def test_a_gpu_without_nvml_gives_no_joules(monkeypatch):
     device = FakeDevice(name="cuda:0")
     device.kind = "cuda"
-    monkeypatch.setattr(energy, "nvml", lambda: nullcontext(None))
+    monkeypatch.setattr(energy, "nvml", lambda _index: nullcontext(None))
     with energy.open_meter(device) as meter:
         assert meter.measure(Dense(4, 4), 0.01)["energy_source"] == "none: NVML is not available"

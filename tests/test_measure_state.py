@@ -7,6 +7,7 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
+from alphaflops.host import Card
 from alphaflops.measuring import session
 from alphaflops.measuring.monitor import CpuSensors, GpuSensors, Watch
 
@@ -140,7 +141,7 @@ def test_gpu_sensors_survive_unsupported_fields():
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda _h: 0x20,
         nvmlDeviceGetComputeRunningProcesses=lambda _h: [1],
     )
-    read = GpuSensors(library, object()).read()
+    read = GpuSensors(Card(library, object())).read()
     assert read["power_w"] == 71.5
     assert read["sm_clock_mhz"] == 1740
     assert read["temperature_c"] is None

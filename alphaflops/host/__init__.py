@@ -12,10 +12,11 @@ from typing import Any
 
 from ..errors import AlphaflopsError
 from .cpu import cache_bytes, cores_usable, cpu_name, describe_cpu, memory_bytes, threads
-from .gpu import describe_gpu, nvml, nvml_handle
+from .gpu import Card, describe_gpu, nvml
 from .words import word
 
 __all__ = [
+    "Card",
     "cache_bytes",
     "cores_usable",
     "cpu_name",
@@ -26,7 +27,6 @@ __all__ = [
     "library_versions",
     "memory_bytes",
     "nvml",
-    "nvml_handle",
     "threads",
 ]
 

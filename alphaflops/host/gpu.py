@@ -1,27 +1,49 @@
 """A GPU as torch and NVML describe it; what they do not tell is None."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from .words import part_name, word
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU that NVML knows.
+
+    Attributes
+    ----------
+    library : module
+        NVML.
+    handle : object
+        The GPU's in NVML.
+    """
+
+    library: Any
+    handle: Any
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Give what ``nvmlDeviceGet`` + `what` tells, or None: NVML answers "not supported" field by field."""
+        try:
+            return getattr(self.library, f"nvmlDeviceGet{what}")(self.handle, *args)
+        except Exception:  # of NVML's own types, which do not exist where the binding is absent
+            return None
 
 
 @contextmanager
-def nvml() -> "Iterator[Any]":
-    """Open NVML and give its module, or None where the library or the driver is absent."""
+def nvml(index: int) -> Iterator[Card | None]:
+    """Open NVML and give the GPU that torch calls ``cuda:index``; None where library, driver or GPU is absent."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # the binding raises its own types, which do not exist where it is absent
+    except Exception:  # as above
         yield None
         return
     try:
-        yield pynvml
+        yield _card(pynvml, index)
     finally:
         pynvml.nvmlShutdown()
 
@@ -30,27 +52,18 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _ask(function: Any, *args: Any) -> Any:
-    try:
-        return function(*args)
-    except Exception:  # NVML answers "not supported" per device and per field; each such field is None
-        return None
+def _card(library: Any, index: int) -> Card | None:
+    """Find a GPU: torch counts only those in CUDA_VISIBLE_DEVICES, NVML all.
 
-
-def nvml_handle(library: Any, index: int) -> Any:
-    """Handle of the device that torch calls ``cuda:index``, or None.
-
-    torch counts only the devices in CUDA_VISIBLE_DEVICES, NVML counts all; the device is found by its identifier,
-    which is compared here and never stored.
+    It is known by its identifier, which is compared here and never stored.
     """
     import torch
 
     wanted = str(getattr(torch.cuda.get_device_properties(index), "uuid", ""))
-    handles = [_ask(library.nvmlDeviceGetHandleByIndex, i) for i in range(_ask(library.nvmlDeviceGetCount) or 0)]
-    for handle in handles:
-        if wanted and wanted in _text(_ask(library.nvmlDeviceGetUUID, handle)):
-            return handle
-    return handles[0] if len(handles) == 1 else None
+    handles = [Card(library, i).ask("HandleByIndex") for i in range(library.nvmlDeviceGetCount())]
+    cards = [Card(library, handle) for handle in handles if handle is not None]
+    alone = cards[0] if len(handles) == len(cards) == 1 else None
+    return next((card for card in cards if wanted and wanted in _text(card.ask("UUID"))), alone)
 
 
 def _counts_us(processes: list[Any], reserved_bytes: int) -> bool:
@@ -77,21 +90,17 @@ def describe_gpu(index: int) -> dict[str, Any]:
     }
     names = ("driver", "sm_clock_max_mhz", "memory_clock_max_mhz", "power_limit_w", "ecc", "shared")
     described |= dict.fromkeys(names)
-    with nvml() as library:
-        handle = nvml_handle(library, index) if library else None
-        if handle is None:
+    with nvml(index) as card:
+        if card is None:
             return described
-        mode = _ask(library.nvmlDeviceGetMigMode, handle)
-        limit = _ask(library.nvmlDeviceGetEnforcedPowerLimit, handle)
-        ecc = _ask(library.nvmlDeviceGetEccMode, handle)
-        others = _ask(library.nvmlDeviceGetComputeRunningProcesses, handle)
-        described |= {
-            "driver": word(_text(library.nvmlSystemGetDriverVersion())),
+        mode, ecc, limit = card.ask("MigMode"), card.ask("EccMode"), card.ask("EnforcedPowerLimit")
+        others = card.ask("ComputeRunningProcesses")
+        return described | {
+            "driver": word(_text(card.library.nvmlSystemGetDriverVersion())),
             "mig": bool(mode[0]) if mode else described["mig"] or False,
-            "sm_clock_max_mhz": _ask(library.nvmlDeviceGetMaxClockInfo, handle, library.NVML_CLOCK_SM),
-            "memory_clock_max_mhz": _ask(library.nvmlDeviceGetMaxClockInfo, handle, library.NVML_CLOCK_MEM),
+            "sm_clock_max_mhz": card.ask("MaxClockInfo", card.library.NVML_CLOCK_SM),
+            "memory_clock_max_mhz": card.ask("MaxClockInfo", card.library.NVML_CLOCK_MEM),
             "power_limit_w": None if limit is None else limit / 1000,
             "ecc": None if ecc is None else bool(ecc[0]),
             "shared": None if others is None else len(others) > _counts_us(others, torch.cuda.memory_reserved(index)),
         }
-    return described

@@ -7,14 +7,14 @@ out what the idle machine would have used. Nothing is ever derived from a rated 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..host import nvml, nvml_handle
+from ..host import Card, nvml
 from ..layers import Layer, bytes_moved, macs
 from .device import Device
 
@@ -84,12 +84,13 @@ def _microjoules(file: Path) -> float:
     return float(file.read_text())
 
 
-def nvml_counter(library: Any, handle: Any) -> tuple[Counter | None, str]:
+def nvml_counter(card: Card | None) -> tuple[Counter | None, str]:
     """Find the GPU's energy counter, or None and why not."""
-    with suppress(Exception):  # NVML: not supported before Volta
-        library.nvmlDeviceGetTotalEnergyConsumption(handle)
-        return Counter([partial(library.nvmlDeviceGetTotalEnergyConsumption, handle)], 1e-3), ""
-    return None, "NVML has no energy counter for this GPU"
+    if card is None:
+        return None, "NVML is not available"
+    if card.ask("TotalEnergyConsumption") is None:  # before Volta
+        return None, "NVML has no energy counter for this GPU"
+    return Counter([partial(card.ask, "TotalEnergyConsumption")], 1e-3), ""
 
 
 class Meter:
@@ -137,16 +138,13 @@ class Meter:
 @contextmanager
 def open_meter(device: Device) -> Iterator[Meter]:
     """Open the counter of a device: NVML's of a GPU, RAPL's of the CPU."""
-    if device.kind == "cpu":
+    if device.kind == "cuda":
+        with nvml(int(device.name.partition(":")[2] or 0)) as card:
+            yield Meter(device, *nvml_counter(card))
+    elif device.kind == "cpu":
         yield Meter(device, *rapl_counter())
-        return
-    if device.kind != "cuda":
+    else:
         yield Meter(device, None, f"no energy counter is known for {device.kind}")
-        return
-    with nvml() as library:
-        index = int(device.name.partition(":")[2] or 0)
-        handle = nvml_handle(library, index) if library else None
-        yield Meter(device, *(nvml_counter(library, handle) if handle else (None, "NVML is not available")))
 
 
 def choose_rows(grid: "pd.DataFrame", count: int = LAYERS) -> "pd.DataFrame":

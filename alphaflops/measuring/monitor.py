@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..host import Card
+
 CLOCK_SHARE = 0.75
 """A clock under this share of the best of the run counts as throttled (as nvbench does)."""
 
@@ -70,28 +72,22 @@ class CpuSensors:
 
 
 class GpuSensors(CpuSensors):
-    """CPU readings plus NVML's for one handle (clock, temperature, power, reasons, other processes)."""
+    """The clock of the CPU, plus NVML's readings of one GPU (clock, temperature, power, reasons, other processes)."""
 
-    def __init__(self, library: Any, handle: Any) -> None:
+    def __init__(self, card: Card) -> None:
         super().__init__()
-        self._library, self._handle = library, handle
-
-    def _ask(self, name: str, *args: Any) -> Any:
-        try:
-            return getattr(self._library, name)(self._handle, *args)
-        except Exception:  # NVML answers "not supported" field by field; such a field is None
-            return None
+        self._card = card
 
     def read(self) -> dict[str, Any]:
         """Clocks (MHz), temperature (°C), power (W), throttle bits and the number of compute processes."""
-        power = self._ask("nvmlDeviceGetPowerUsage")
-        processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        ask, library = self._card.ask, self._card.library
+        power, processes = ask("PowerUsage"), ask("ComputeRunningProcesses")
         return {
             "cpu_mhz": super().read()["cpu_mhz"],
-            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", self._library.NVML_CLOCK_SM),
-            "temperature_c": self._ask("nvmlDeviceGetTemperature", self._library.NVML_TEMPERATURE_GPU),
+            "sm_clock_mhz": ask("ClockInfo", library.NVML_CLOCK_SM),
+            "temperature_c": ask("Temperature", library.NVML_TEMPERATURE_GPU),
             "power_w": None if power is None else power / 1000,
-            "throttle_bits": self._ask("nvmlDeviceGetCurrentClocksThrottleReasons"),
+            "throttle_bits": ask("CurrentClocksThrottleReasons"),
             "processes": None if processes is None else len(processes),
         }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import host
 from ..errors import AlphaflopsError
-from ..host import nvml, nvml_handle
+from ..host import nvml
 from .device import CudaDevice, Device, MpsDevice
 from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
@@ -86,9 +86,7 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
         sensors = CpuSensors()
-        if kind == "cuda":
-            library = stack.enter_context(nvml())
-            handle = nvml_handle(library, int(index)) if library else None
-            sensors = GpuSensors(library, handle) if handle else sensors
+        if kind == "cuda" and (card := stack.enter_context(nvml(int(index)))):
+            sensors = GpuSensors(card)
         devices = {"cpu": Device, "cuda": CudaDevice, "mps": MpsDevice}
         yield devices[kind](name, settings, Watch(sensors))
