@@ -85,17 +85,20 @@ def test_cold_cache_flushes_before_each_call(monkeypatch):
 
 
 def test_switches_are_set_and_restored():
-    before = torch.get_num_threads(), torch.backends.cudnn.benchmark, opening.set_tf32(torch, False)
-    with opening.opened("cpu", for_profile("smoke", tf32=True, cudnn_benchmark=True), 1):
-        assert torch.get_num_threads() == 1
-        assert torch.backends.cudnn.benchmark
+    settings = for_profile("smoke", tf32=True, cudnn_benchmark=True)
+    wanted = opening.switches(torch.backends, settings)
+    assert {value for *_, value in wanted} <= {"tf32", True}
+    assert {value for *_, value in opening.switches(torch.backends, FAST)} <= {"ieee", False}
+
+    def state():
+        return [torch.get_num_threads(), *(getattr(place, name) for place, name, _ in wanted)]
+
+    before = state()
+    with opening.opened("cpu", settings, 1):
+        assert state() == [1, *(value for *_, value in wanted)]
         assert torch.is_inference_mode_enabled()
-        assert set(opening.set_tf32(torch, True)) <= {"tf32", True}
-    assert torch.get_num_threads() == before[0]
-    assert torch.backends.cudnn.benchmark == before[1]
-    assert set(opening.set_tf32(torch, False)) <= {"ieee", False}
+    assert state() == before
     assert not torch.is_inference_mode_enabled()
-    opening.restore_tf32(torch, before[2])
 
 
 def test_absent_device_lists_the_present():
@@ -333,16 +336,12 @@ def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, ca
     assert asked == [1]
 
 
-def test_tf32_of_older_torch_is_set_and_restored():
-    old = SimpleNamespace(
-        backends=SimpleNamespace(
-            cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False)), cudnn=SimpleNamespace(allow_tf32=True)
-        )
-    )
-    before = opening.set_tf32(old, False)
-    assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, False)
-    opening.restore_tf32(old, before)
-    assert (old.backends.cuda.matmul.allow_tf32, old.backends.cudnn.allow_tf32) == (False, True)
+def test_tf32_of_older_torch_has_switches_of_its_own():
+    matmul, cudnn = SimpleNamespace(), SimpleNamespace()
+    older = SimpleNamespace(cuda=SimpleNamespace(matmul=matmul), cudnn=cudnn)
+    found = opening.switches(older, for_profile("smoke", tf32=True))
+    assert [(name, value) for _, name, value in found] == [("benchmark", False), *[("allow_tf32", True)] * 2]
+    assert [place for place, *_ in found] == [cudnn, matmul, cudnn]
 
 
 def test_apple_gpus_are_synchronised_and_report_their_memory():

@@ -39,28 +39,16 @@ def choose(name: str) -> str:
     return wanted
 
 
-def set_tf32(torch: Any, allow: bool) -> tuple[Any, ...]:
-    """Set TF32 for matrix products and cuDNN; give back what was set before.
+def switches(backends: Any, settings: Protocol) -> list[tuple[Any, str, Any]]:
+    """Switches of ``torch.backends`` that a measurement sets: where, name, value.
 
-    torch 2.9 brought ``fp32_precision`` and refuses to mix it with the older switches, hence the two ways.
+    torch 2.9 brought ``fp32_precision`` and refuses to mix it with the older switches of TF32, hence the two ways.
     """
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-        places, word = (torch.backends.cuda.matmul, torch.backends.cudnn.conv), "tf32" if allow else "ieee"
-        before = tuple(place.fp32_precision for place in places)
-        for place in places:
-            place.fp32_precision = word
-        return before
-    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow
-    return before
-
-
-def restore_tf32(torch: Any, before: tuple[Any, ...]) -> None:
-    """Set TF32 as it was before `set_tf32`."""
-    if isinstance(before[0], str):
-        torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision = before
-    else:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    matmul, cudnn, allow = backends.cuda.matmul, backends.cudnn, settings.tf32
+    benchmark = (cudnn, "benchmark", settings.cudnn_benchmark)
+    if hasattr(matmul, "fp32_precision"):
+        return [benchmark, *((place, "fp32_precision", "tf32" if allow else "ieee") for place in (matmul, cudnn.conv))]
+    return [benchmark, *((place, "allow_tf32", allow) for place in (matmul, cudnn))]
 
 
 @contextmanager
@@ -75,13 +63,12 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
     import torch
 
     kind, _, index = name.partition(":")
-    threads_before, benchmark_before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, threads_before)
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(host.threads(threads))
-        stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark_before)
-        torch.backends.cudnn.benchmark = settings.cudnn_benchmark
-        stack.callback(restore_tf32, torch, set_tf32(torch, settings.tf32))
+        for place, switch, value in switches(torch.backends, settings):
+            stack.callback(setattr, place, switch, getattr(place, switch))
+            setattr(place, switch, value)
         stack.enter_context(torch.inference_mode())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
