@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 import alphaflops as af
 from alphaflops import experiments
 from alphaflops import measuring as measure
+from alphaflops.cli.measuring import OPTIONS
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.measuring import header, journal, progress, session
@@ -209,14 +210,13 @@ def test_bad_input_is_one_line_before_any_work(args, message, tmp_path, monkeypa
 
 
 def test_options_of_the_command_are_those_of_the_verbs():
-    taken = inspect.signature(af.measure).parameters
-    named = {option.name for option in measure.OPTIONS}
-    assert named == set(measure.Options.__dataclass_fields__)
-    assert named | {"layers", "out", "progress"} == set(taken)
-    for option in measure.OPTIONS:
-        assert option.help.endswith(".")
-        if option.name != "profile":  # a grid brings its own
-            assert taken[option.name].default == option.default
+    taken, options = inspect.signature(af.measure).parameters, vars(measure.Options())
+    assert OPTIONS.keys() == options.keys()
+    assert {*OPTIONS, "layers", "out", "progress"} == {*taken}
+    assert all(text.endswith(".") for _, text in OPTIONS.values())
+    for name, default in options.items():
+        if name != "profile":  # a grid brings its own
+            assert taken[name].default == default
 
 
 @pytest.mark.parametrize(

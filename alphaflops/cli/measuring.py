@@ -4,15 +4,38 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_args, get_type_hints
 
 from ..errors import AlphaflopsError
 from .output import examples, show, show_json
 
+OPTIONS: Final = {
+    "device": ("DEVICE", "Where to measure: auto, cpu, cuda, cuda:N or mps."),
+    "threads": ("N", "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default."),
+    "profile": ("", "Which layers, and how narrow the intervals."),
+    "allow_different": ("KEY", "Go on although this key differs (repeatable)."),
+    "protocol": ("", "How to time: ours, or one of the replication's two."),
+    "tolerance": ("SHARE", "Stop at this half-width of the interval, a fraction of the median."),
+    "row_seconds": ("S", "Cap on the calls of a layer, and once more on its blocks."),
+    "repeats": ("N", "Calls per layer of the replication's protocols."),
+    "memory_share": ("SHARE", "Largest share of the free memory for one layer."),
+    "tf32": ("", "Allow TF32 (off by default, also for cuDNN)."),
+    "cudnn_benchmark": ("", "Let cuDNN search for its fastest algorithm."),
+    "memory_format": ("", "Layout of activations and kernels."),
+    "cold_cache": ("", "Overwrite the caches before every call."),
+    "energy": ("", "Measure joules per call on a set of layers chosen from the profile."),
+    "seed": ("N", "Seed of the random order of layers."),
+    "title": ("TEXT", "What the run is called in figures."),
+    "run_id": ("ID", "Identifier of the run; the name of its folder by default."),
+}
+"""Keyword of `alphaflops.measure` → what stands for its value in ``--help``, where that is no choice, and one line."""
+
 
 def measure_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `alphaflops.measuring.OPTIONS` lists, and where to write."""
-    from ..measuring import OPTIONS
+    """Add `OPTIONS`, with types and defaults of `alphaflops.measuring.Options`, and where to write."""
+    from ..experiments import PROFILES
+    from ..measuring import Options
+    from ..measuring.protocol import MEMORY_FORMATS, PROTOCOLS
 
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; layers already there are left out")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="finish the run in this folder")
@@ -23,20 +46,15 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
     parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
     parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
-    for option in OPTIONS:
-        text = option.help if option.default in (None, (), False) else f"{option.help} [{option.default}]"
-        if option.type is bool:
-            parser.add_argument(option.flag, dest=option.name, action="store_true", default=None, help=text)
-            continue
-        parser.add_argument(
-            option.flag,
-            dest=option.name,
-            type=option.type,
-            choices=option.choices or None,
-            action="append" if option.multiple else "store",
-            metavar=option.metavar or None,
-            help=text.replace("%", "%%"),
-        )
+    choices = {"profile": PROFILES, "protocol": PROTOCOLS, "memory_format": MEMORY_FORMATS}
+    for name, (value, text) in OPTIONS.items():
+        default, hint = getattr(Options(), name), get_type_hints(Options)[name]
+        settings: dict[str, Any] = {"action": "store_true", "default": None}
+        if hint is not bool:
+            settings = {"type": (get_args(hint) or (hint,))[0], "choices": choices.get(name), "metavar": value or None}
+            settings["action"] = "append" if isinstance(default, tuple) else "store"
+        shown = f" [{default}]" if default else ""
+        parser.add_argument("--" + name.replace("_", "-"), help=text + shown, **settings)
     examples(
         parser,
         "measure --device cpu --threads 1 --profile quick --out my-cpu",
@@ -58,7 +76,7 @@ def measure(args: argparse.Namespace) -> int:
 
     if args.networks is not None:
         return networks(args)
-    given = {option.name: getattr(args, option.name) for option in measuring.OPTIONS}
+    given = {name: getattr(args, name) for name in OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     if (args.out is None) == (args.resume is None):
         raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")

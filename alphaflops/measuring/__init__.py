@@ -7,15 +7,12 @@ interrupted; `verify` checks every byte. `run` is the same in this process, with
 from .finish import Verification, summary, verify
 from .header import Options, check_same, differences
 from .opening import available, choose
-from .options import OPTIONS, Option
 from .process import go_on as resume
 from .process import measure
 from .session import Interrupted, run
 
 __all__ = [
-    "OPTIONS",
     "Interrupted",
-    "Option",
     "Options",
     "Verification",
     "available",
