@@ -117,7 +117,7 @@ def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int |
     command += ["--parameters_yaml", json.dumps(dict(parameters))] if parameters else []
     settings = {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     shown: tuple[int, ...] = ()
-    if parameters.get("device"):  # minutes to hours: the reader sees the kernel's progress bar
+    if parameters.get("device"):  # minutes to hours: the reader sees the kernel's line of progress
         shown = (os.dup(2),)
         command += ["--stderr-file", f"/dev/fd/{shown[0]}"]
     else:

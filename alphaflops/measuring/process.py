@@ -86,7 +86,7 @@ def measure(
     allow_different : sequence of str
         Keys of the machine or protocol that may differ from the folder's, such as ``software.torch``.
     progress : bool
-        Show a bar.
+        Show how far it is.
 
     Returns
     -------
@@ -207,12 +207,13 @@ class _Teller(Progress):
     """Tells the process that waits; when that is gone, this one stops in good order."""
 
     def __init__(self, handle: int) -> None:
-        self._stream = os.fdopen(handle, "w", encoding="utf-8")
+        super().__init__()
+        self._pipe = os.fdopen(handle, "w", encoding="utf-8")
 
     def tell(self, **what: Any) -> None:
         try:
-            self._stream.write(json.dumps(what) + "\n")
-            self._stream.flush()
+            self._pipe.write(json.dumps(what) + "\n")
+            self._pipe.flush()
         except BrokenPipeError:
             raise KeyboardInterrupt from None
 
