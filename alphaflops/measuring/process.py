@@ -19,7 +19,7 @@ from ..runs import Run
 from .header import Options
 from .progress import Progress, for_stream
 from .protocol import ALLOCATOR
-from .session import Interrupted, resume, rows_of, run
+from .session import Interrupted, interruptible, resume, rows_of, run
 
 WORKER: Final = (
     "import sys; sys.path.insert(0, sys.argv.pop()); import alphaflops.measuring.process as here; "
@@ -156,7 +156,8 @@ def _supervise(request: Mapping[str, Any], progress: Progress) -> None:
 def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dict[str, str], int]:
     """Run one process to its end: whether it began a layer, what it said at its end, and its exit code."""
     root = str(Path(__file__).parents[2])
-    with tempfile.TemporaryFile("w+") as asked:
+    began, end = False, {}
+    with tempfile.TemporaryFile("w+") as asked, interruptible():
         json.dump(request, asked)
         asked.seek(0)
         process = subprocess.Popen(
@@ -168,39 +169,23 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
             text=True,
             encoding="utf-8",
         )
-    began, end = False, {}
-    stop = signal.getsignal(signal.SIGTERM)
-    try:
-        signal.signal(signal.SIGTERM, _interrupt)
-    except ValueError:
-        stop = None  # not the main thread
-    try:
-        while True:
-            try:
-                for line in process.stdout or ():
-                    told = json.loads(line)
-                    began |= "row" in told or "start" in told
-                    if "start" in told:
-                        progress.start(*told["start"])
-                    elif "row" in told:
-                        progress.row(*told["row"])
-                    else:
-                        end = told
-                process.wait()
-                break
-            except KeyboardInterrupt:
-                process.terminate()
-    finally:
-        if process.poll() is None:
+        try:
+            while True:
+                try:
+                    for line in process.stdout or ():
+                        ((what, told),) = json.loads(line).items()
+                        if what in ("start", "row"):
+                            began = True
+                            getattr(progress, what)(*told)
+                        else:
+                            end = {what: told}
+                    process.wait()
+                    return began, end, process.returncode
+                except KeyboardInterrupt:
+                    process.terminate()
+        finally:
             process.kill()
-        progress.close()
-        if stop is not None:
-            signal.signal(signal.SIGTERM, stop)
-    return began, end, process.returncode
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+            progress.close()
 
 
 class _Teller(Progress):

@@ -192,25 +192,31 @@ def _work(out: Path, options: Options, rows: "pd.DataFrame | None", progress: Pr
 
 
 @contextmanager
-def _stoppable(out: Path) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into one message that says how to go on."""
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if main else None
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does; signals reach the main thread only."""
 
     def stop(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
     try:
-        if main:
-            signal.signal(signal.SIGTERM, stop)
         yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _stoppable(out: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one message that says how to go on."""
+    try:
+        with interruptible():
+            yield
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(out)) from None
     except FileNotFoundError as error:
         raise AlphaflopsError(f"{out} cannot be used: {reason(error)}") from error
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _how_to_go_on(out: Path) -> str:
