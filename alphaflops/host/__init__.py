@@ -7,6 +7,7 @@ path is read. torch is imported only by the functions that ask it something.
 import os
 import platform
 import re
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -48,21 +49,12 @@ ENVIRONMENT = (
 """Environment variables that change timings; the ones that are set go into a record."""
 
 
-def _blas(config: str) -> str | None:
-    for part in config.replace("\n", ",").split(","):
-        if "BLAS_INFO=" in part:
-            return part.split("BLAS_INFO=")[1].strip()
-    return None
-
-
 def library_versions() -> dict[str, str | None]:
     """Versions of `LIBRARIES` as installed, None for those that are absent."""
-    versions: dict[str, str | None] = {}
+    versions: dict[str, str | None] = dict.fromkeys(LIBRARIES)
     for name in LIBRARIES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = word(metadata.version(name), 40)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
     return versions
 
 
@@ -70,20 +62,20 @@ def describe_software() -> dict[str, Any]:
     """Describe Python, the system, the libraries that matter to timing, by version, and the environment they obey."""
     import torch
 
-    versions: dict[str, Any] = {**library_versions()}
-    versions["torch"] = word(torch.__version__, 40)
-    versions["cuda"] = torch.version.cuda
     backends: Any = torch.backends
-    versions["cudnn"] = str(backends.cudnn.version()) if backends.cudnn.is_available() else None
-    versions["mkldnn"] = bool(backends.mkldnn.is_available())
-    blas = _blas(torch.__config__.show())
-    versions["blas"] = blas and word(blas)
-    versions["python"] = platform.python_version()
-    versions["system"] = word(f"{platform.system()} {platform.release()}")
-    versions["environment"] = {
-        name: re.sub(r"[^0-9A-Za-z_,:=.+-]", "-", os.environ[name])[:64] for name in ENVIRONMENT if name in os.environ
+    blas = re.search(r"BLAS_INFO=([^,\n]+)", torch.__config__.show())
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return {
+        **library_versions(),
+        "torch": word(torch.__version__, 40),
+        "cuda": torch.version.cuda,
+        "cudnn": str(backends.cudnn.version()) if backends.cudnn.is_available() else None,
+        "mkldnn": bool(backends.mkldnn.is_available()),
+        "blas": blas and word(blas[1]),
+        "python": platform.python_version(),
+        "system": word(f"{platform.system()} {platform.release()}"),
+        "environment": {k: re.sub(r"[^0-9A-Za-z_,:=.+-]", "-", v)[:64] for k, v in environment.items()},
     }
-    return versions
 
 
 def describe(device: str, asked: int | None = None) -> dict[str, Any]:
@@ -100,18 +92,16 @@ def describe(device: str, asked: int | None = None) -> dict[str, Any]:
         If the kind of device is unknown.
     """
     cpu = describe_cpu()
+    gpu: dict[str, Any] | None = None
     kind, _, index = device.partition(":")
     if kind == "cuda":
         gpu = describe_gpu(int(index or 0))
-        return {"name": gpu["name"], "cpu": cpu, "gpu": gpu, "threads": asked}
-    if kind == "mps":
-        return {"name": f"{cpu['name']} (GPU)", "cpu": cpu, "gpu": {"name": cpu["name"]}, "threads": asked}
-    if kind != "cpu":
+        name = gpu["name"]
+    elif kind == "mps":
+        gpu, name = {"name": cpu["name"]}, f"{cpu['name']} (GPU)"
+    elif kind == "cpu":
+        asked = threads(asked)
+        name = f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {asked} thread{'s' * (asked > 1)}"
+    else:
         raise AlphaflopsError(f"device is {device!r}: expected cpu, cuda, cuda:N or mps")
-    count = threads(asked)
-    return {
-        "name": f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {count} thread{'s' * (count > 1)}",
-        "cpu": cpu,
-        "gpu": None,
-        "threads": count,
-    }
+    return {"name": name, "cpu": cpu, "gpu": gpu, "threads": asked}

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +34,14 @@ def _cpuinfo(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _sysctl(name: str) -> str:
-    import subprocess
-
-    try:
-        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True)
-        return done.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
 def cpu_name() -> str:
     """Model name of the processor as the system tells it."""
     info = _cpuinfo(_read("/proc/cpuinfo"))
     name = info.get("model name") or info.get("Model") or ""
     if not name and sys.platform == "darwin":
-        name = _sysctl("machdep.cpu.brand_string")
+        with suppress(OSError, subprocess.SubprocessError):
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            name = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
     return part_name(name or platform.processor() or platform.machine())
 
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any
 
 from ..host import cache_bytes, memory_bytes
@@ -91,9 +92,7 @@ class Device:
 
         Drawing new numbers for every layer would cost more than timing it: the largest weights are 655 MB.
         """
-        count = 1
-        for size in shape:
-            count *= size
+        count = prod(shape)
         pool = self.pools.get((role, dtype))
         if pool is None or pool.numel() < count:
             self.pools.pop((role, dtype), None)

@@ -1,6 +1,5 @@
 """What a run says about itself before its first row, and which of that must not change while rows are added to it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from typing import Any, Final
 
 from .. import __version__
 from ..errors import AlphaflopsError
-from ..files import one_line
+from ..files import one_line, to_json
 from ..host import describe, describe_software
 from ..runs.schema import FORMAT_VERSION, check_slug, slug
 from .protocol import FIXED, Protocol, for_profile
@@ -59,18 +58,14 @@ class Options:
             check_slug(self.run_id)
         if not 0 <= self.seed < 2**63:
             raise AlphaflopsError(f"seed is {self.seed}: give an integer from 0 up, below 2**63")
+        same = ("tolerance", "memory_share", "tf32", "cudnn_benchmark", "memory_format", "cold_cache")
         return for_profile(
             self.profile,
             self.protocol,
-            tolerance=self.tolerance,
             repeats=self.repeats if self.protocol in FIXED else None,
             latency_s=self.row_seconds,
             throughput_s=self.row_seconds,
-            memory_share=self.memory_share,
-            tf32=self.tf32,
-            cudnn_benchmark=self.cudnn_benchmark,
-            memory_format=self.memory_format,
-            cold_cache=self.cold_cache,
+            **{name: getattr(self, name) for name in same},
         )
 
 
@@ -92,7 +87,7 @@ def metadata(options: Options, device: str, folder: Path) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "sentinel": {"layer": SENTINEL.row(), "curve_s_ms": []},
     }
-    return dict(json.loads(json.dumps(found, allow_nan=False, default=lambda number: number.item())))
+    return dict(to_json(found))
 
 
 def flattened(meta: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -110,17 +110,14 @@ def measure(
     options = from_json(Options, to_json(given | {"profile": chosen}), "measure")
     options.settings()
     host.threads(threads)
-    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="alphaflops-"), f"run-{_now()}")
+    now = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = Path(tempfile.mkdtemp(prefix="alphaflops-"), now) if out is None else Path(out)
     request = {"out": str(folder), "options": to_json(options), "rows": rows.to_dict(orient="records")}
     _supervise(request, for_stream() if progress else Progress())
     found = Run.read(folder)
     if out is None:
         shutil.rmtree(folder.parent, ignore_errors=True)
     return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def go_on(out: Path | str, progress: bool = True, **changes: Any) -> Run:

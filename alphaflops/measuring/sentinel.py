@@ -3,7 +3,6 @@
 The readings are judged when a run is read, see `alphaflops.runs.derive.judge`.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -37,15 +36,10 @@ def reading(device: Device, settings: Protocol) -> float | None:
 
 def heat(device: Device, settings: Protocol) -> None:
     """Work until the sentinel takes the same time twice running, at most ``sentinel_s``: a start is no drift."""
-
-    def readings() -> Iterator[float]:
-        began, found = device.clock_ns(), reading(device, settings)
-        while found is not None and (passed := (device.clock_ns() - began) / 1e9) < settings.sentinel_s:
-            yield found if passed > HEAT_S else float("nan")
-            found = reading(device, settings)
-
-    last = float("nan")
-    for now in readings():
-        if abs(now / last - 1) <= SAME:
+    began, last = device.clock_ns(), float("nan")
+    while (now := reading(device, settings)) is not None:
+        passed_s = (device.clock_ns() - began) / 1e9
+        if passed_s >= settings.sentinel_s or abs(now / last - 1) <= SAME:
             return
-        last = now
+        if passed_s > HEAT_S:
+            last = now
