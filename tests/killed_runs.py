@@ -75,7 +75,7 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
     }
 
 
-CALLS = ("replace", "rename", "link", "unlink", "fsync", "mkdir", "open", "ftruncate")
+CALLS = ("replace", "rename", "link", "unlink", "fsync", "mkdir", "open", "ftruncate", "write")
 """Calls of the system that change what is on disk, or promise that it stays."""
 
 
@@ -118,9 +118,14 @@ def every_write(base: Path, prepare) -> list[dict]:
         with contextlib.suppress(AlphaflopsError):
             state = measure.verify(folder).state
             read = len(Run.read(folder).table)
-        run = session.run(grid, folder, OPTIONS, device=FakeDevice(seed=1))
+        whole = (folder / "run.json").exists()
+        if (folder / journal.JOURNAL_FILE).exists():
+            run = session.resume(folder, device=FakeDevice(seed=1))
+        else:
+            run = session.run(grid, folder, OPTIONS, device=FakeDevice(seed=1))
         left = sorted(p.name for p in folder.iterdir() if not p.name.startswith((".lock", ".alphaflops-")))
-        found.append({"there": there, "read": read, "state": state, "rows": len(run.table), "files": left})
+        trial = {"there": there, "whole": whole, "read": read, "state": state}
+        found.append(trial | {"rows": run.table["row"].tolist(), "files": left})
     return found
 
 
