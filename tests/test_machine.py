@@ -69,7 +69,7 @@ def test_unknown_device():
 
 def test_sizes_and_files_that_are_not_there(planted):
     assert machine.cache_bytes() == 64 * 2**20
-    assert machine.cpu_name()
+    assert cpu.cpu_name()
     planted({"/sys/devices/system/cpu/cpu0/cache/index3/size": "32768K\n"})
     assert machine.cache_bytes() == 32 * 2**20
 
@@ -127,7 +127,7 @@ OLD = {
 def test_limits_of_control_groups_are_honoured_and_recorded(planted, monkeypatch, files):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
     planted(MEMINFO | files)
-    assert machine.cores_usable() == 1
+    assert cpu.cores_usable() == 1
     assert machine.memory_bytes() == (2 * GIB, GIB)
     found = machine.describe_cpu()
     assert (found["cores_usable"], found["memory_gib"], found["memory_limit_gib"]) == (1, 16, 2)
@@ -140,7 +140,7 @@ def test_without_limits_nothing_is_limited(planted, monkeypatch):
     planted(
         MEMINFO | endless | {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "9"}
     )
-    assert machine.cores_usable() == 8
+    assert cpu.cores_usable() == 8
     assert machine.memory_bytes() == (16 * GIB, 12 * GIB)
     assert machine.describe_cpu()["memory_limit_gib"] is None
 
@@ -163,7 +163,7 @@ def test_what_a_system_says_is_cut_to_what_a_record_may_hold(planted, monkeypatc
     planted({"/proc/cpuinfo": "model name\t: EPYC [9](../x) <script>$\n"})
     monkeypatch.setattr(platform, "release", lambda: "5.15~/home/zeb\x1b[31m")
     monkeypatch.setenv("KMP_AFFINITY", "/home/zeb `x`")
-    assert machine.cpu_name() == "EPYC 9 (../x) script"
+    assert cpu.cpu_name() == "EPYC 9 (../x) script"
     told = machine.describe_software()
     assert told["system"] == f"{platform.system()} 5.15--home-zeb--31m"
     assert told["environment"]["KMP_AFFINITY"] == "-home-zeb--x-"
@@ -265,7 +265,7 @@ def test_apple_machines_name_their_processor_and_gpu(planted, monkeypatch):
 
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("subprocess.run", sysctl)
-    assert machine.cpu_name() == "Apple M9"
+    assert cpu.cpu_name() == "Apple M9"
     found = machine.describe("mps", 4)
     assert (found["name"], found["gpu"]) == ("Apple M9 (GPU)", {"name": "Apple M9"})
 
@@ -276,13 +276,13 @@ def test_a_system_without_sysctl_still_has_a_name(planted, monkeypatch):
 
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("subprocess.run", absent)
-    assert machine.cpu_name() == " ".join((platform.processor() or platform.machine()).split())
+    assert cpu.cpu_name() == " ".join((platform.processor() or platform.machine()).split())
 
 
 def test_memory_and_cores_where_linux_does_not_tell(planted, monkeypatch):
     assert machine.memory_bytes() == (None, None)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert machine.cores_usable() == os.cpu_count()
+    assert cpu.cores_usable() == os.cpu_count()
 
 
 def test_one_gpu_needs_no_identifier(monkeypatch):

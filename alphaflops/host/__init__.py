@@ -12,18 +12,15 @@ from importlib import metadata
 from typing import Any
 
 from ..errors import AlphaflopsError
-from .cpu import cache_bytes, cores_usable, cpu_name, describe_cpu, memory_bytes, threads
+from .cpu import cache_bytes, describe_cpu, memory_bytes, threads
 from .gpu import Card, describe_gpu, nvml
 from .words import word
 
 __all__ = [
     "Card",
     "cache_bytes",
-    "cores_usable",
-    "cpu_name",
     "describe",
     "describe_cpu",
-    "describe_gpu",
     "describe_software",
     "library_versions",
     "memory_bytes",

@@ -1,7 +1,7 @@
 """From a journal to the files of a run and back, and the check that no byte of either has changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,14 +139,12 @@ def verify(folder: Path | str) -> Verification:
     """
     folder = Path(folder)
     if (folder / journals.JOURNAL_FILE).exists():
-        unfinished = Verification(folder, "unfinished", 0, 0)
         try:
             found = journals.read(folder)
         except AlphaflopsError as error:
-            return replace(unfinished, problems=(str(error),))
+            return Verification(folder, "unfinished", 0, 0, (str(error),))
         torn = f"{journals.JOURNAL_FILE}: its last line is cut short or changed; resuming measures that row again"
-        known = replace(unfinished, rows=len(found.done), total=len(found.header.rows))
-        return replace(known, problems=(torn,)) if found.torn else known
+        return Verification(folder, "unfinished", len(found.done), len(found.header.rows), (torn,) * found.torn)
     if not any((folder / name).exists() for name in (RUN_FILE, SUMS_FILE)):
         raise AlphaflopsError(f"{folder} holds no run: it has neither {RUN_FILE} nor {journals.JOURNAL_FILE}")
     problems = tuple(changed_files(folder))

@@ -132,22 +132,22 @@ def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Conten
     """
     if (out / journals.JOURNAL_FILE).exists():
         found = journals.read(out)
-        _check_title(found.header.meta, options)
-        return found, check_same(found.header.meta, meta, options.allow_different)
+        return found, _allowed(found.header.meta, meta, options)
     if (out / RUN_FILE).exists():
         run = Run.read(out)
-        _check_title(run.meta, options)
-        different = check_same(run.meta, meta, options.allow_different)
+        different = _allowed(run.meta, meta, options)
         return reopened(run, to_json(options)), different
     if any(p.name != journals.LOCK_FILE and not p.name.startswith(PREFIX) for p in out.iterdir()):
         raise AlphaflopsError(f"{out} exists already and holds no run: choose another folder or remove it")
     return None, {}
 
 
-def _check_title(meta: Mapping[str, Any], options: Options) -> None:
+def _allowed(there: Mapping[str, Any], meta: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Give the differences of a run to one that is there, which the options must allow."""
     for name in FIXED_AT_START:
-        if getattr(options, name) not in (None, meta.get(name)):
+        if getattr(options, name) not in (None, there.get(name)):
             raise AlphaflopsError(f"{name} cannot change in a run that is there: leave it out or start a new run")
+    return check_same(there, meta, options.allow_different)
 
 
 def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
