@@ -8,6 +8,7 @@ out what the idle machine would have used. Nothing is ever derived from a rated 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,35 +34,36 @@ LAYERS = 60
 RAPL = Path("/sys/class/powercap")
 
 
+@dataclass
 class Counter:
     """Cumulative counters that add up.
 
-    Parameters
+    Attributes
     ----------
     reads : sequence of callable
         One for each counter; gives its value.
     unit_j : float
         What one step of a counter is worth (J).
     wraps : sequence of float
-        Value at which each counter starts again from 0; empty for counters that never do.
+        Value at which each counter starts again from 0; 0 for one that never does.
     """
 
-    def __init__(self, reads: Sequence[Callable[[], float]], unit_j: float, wraps: Sequence[float] = ()) -> None:
-        self._reads, self._unit = reads, unit_j
-        self._wraps = wraps or [0.0] * len(reads)
-        self._start = [0.0] * len(reads)
+    reads: Sequence[Callable[[], float]]
+    unit_j: float
+    wraps: Sequence[float]
+    _start: Sequence[float] = ()
 
     def begin(self) -> None:
         """Start."""
-        self._start = [read() for read in self._reads]
+        self._start = [read() for read in self.reads]
 
     def end(self) -> float:
         """Energy since `begin` (J)."""
         passed = 0.0
-        for read, start, wrap in zip(self._reads, self._start, self._wraps, strict=True):
+        for read, start, wrap in zip(self.reads, self._start, self.wraps, strict=True):
             now = read()
             passed += now - start + (wrap if now < start else 0.0)
-        return passed * self._unit
+        return passed * self.unit_j
 
 
 def rapl_counter(root: Path = RAPL) -> tuple[Counter | None, str]:
@@ -90,7 +92,7 @@ def nvml_counter(card: Card | None) -> tuple[Counter | None, str]:
         return None, "NVML is not available"
     if card.ask("TotalEnergyConsumption") is None:  # before Volta
         return None, "NVML has no energy counter for this GPU"
-    return Counter([partial(card.ask, "TotalEnergyConsumption")], 1e-3), ""
+    return Counter([partial(card.ask, "TotalEnergyConsumption")], 1e-3, [0.0]), ""
 
 
 class Meter:
