@@ -116,11 +116,6 @@ def test_no_silent_fallback_from_cuda(monkeypatch):
         opening.choose("cuda")
 
 
-def test_threads_must_be_positive():
-    with pytest.raises(AlphaflopsError, match="threads is 0"), opening.opened("cpu", FAST, 0):
-        pass
-
-
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [

@@ -224,24 +224,6 @@ def test_full_disk_is_one_error_and_nothing_lost(tmp_path, monkeypatch):
     assert sorted(session.resume(folder, device=FakeDevice()).table["row"]) == sorted(GRID["row"])
 
 
-def test_a_line_that_did_not_fit_leaves_no_trace(tmp_path, monkeypatch):
-    real = os.write
-
-    def half(file, data):
-        real(file, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with journal.Journal(tmp_path, journal.begin(tmp_path, NO_ROWS)) as lines:
-        lines.append(journal.Entry("reading", 1.0))
-        monkeypatch.setattr(journal.os, "write", half)
-        with pytest.raises(AlphaflopsError, match="No space left"):
-            lines.append(journal.Entry("reading", 2.0))
-        monkeypatch.undo()
-        lines.append(journal.Entry("reading", 3.0))
-    found = journal.read(tmp_path)
-    assert ([entry.elapsed_s for entry in found.entries], found.torn) == ([1.0, 3.0], False)
-
-
 def test_a_folder_that_is_deleted_or_replaced_meanwhile_is_noticed_at_the_next_row(tmp_path):
     folder = tmp_path / "run"
 
