@@ -12,12 +12,11 @@ from ..files import one_line, write_atomic
 from ..files.disk import reason
 from ..layers import COLUMNS
 from ..runs import KEY_COLUMNS, RUN_FILE, STATUSES, SUMS_FILE, Run, changed_files
-from ..runs.schema import ENERGY_COLUMNS, STATE_COLUMNS
+from ..runs.schema import ENERGY_COLUMNS, QUANTITIES, STATE_COLUMNS
 from . import journal as journals
 from .journal import Contents, Entry, Header
 
 PLAIN = ("status", "order", "elapsed_s", "warmups", "block_calls", "bad_clock")
-QUANTITIES = ("latency", "throughput")
 
 
 def build(found: Contents) -> Run:

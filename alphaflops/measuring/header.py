@@ -1,6 +1,6 @@
 """What a run says about itself before its first row, and which of that must not change while rows are added to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,19 +90,13 @@ def metadata(options: Options, device: str, folder: Path) -> dict[str, Any]:
     return dict(to_json(found))
 
 
-def flattened(meta: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Pairs of dotted key and value, depth first."""
-    for key, value in meta.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Keys in which two runs' metadata differ though they must not, each with both values."""
-    sides = [dict(flattened({key: meta.get(key) for key in CHECKED})) for meta in (old, new)]
-    keys = [key for key in {**sides[0], **sides[1]} if key not in UNCHECKED]
+    import pandas as pd
+
+    checked = [{key: meta.get(key) for key in CHECKED} for meta in (old, new)]
+    sides = [pd.json_normalize(side).to_dict(orient="records")[0] for side in checked]
+    keys = [str(key) for key in {**sides[0], **sides[1]} if key not in UNCHECKED]
     return {key: [s.get(key) for s in sides] for key in keys if sides[0].get(key) != sides[1].get(key)}
 
 

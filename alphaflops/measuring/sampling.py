@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import AlphaflopsError
 from ..layers import Layer
 from ..runs.derive import SMALLEST, estimate
+from ..runs.schema import QUANTITIES
 from .device import Call, Device
 from .protocol import Protocol
 
@@ -28,8 +29,6 @@ LATENCY_AFTER_BLOCK = 10
 
 LOOK_GROWTH = 1.5
 """Each look at the interval comes at this many times the samples of the look before."""
-
-QUANTITIES = ("latency", "throughput")
 
 
 class ClockError(RuntimeError):

@@ -224,8 +224,6 @@ def _how_to_go_on(out: Path) -> str:
         found = journals.read(out)
         counted = f"stopped after {len(found.done)} of {len(found.header.rows)} layers"
         return f"{counted}: go on with alphaflops measure --resume {out}"
-    if (out / RUN_FILE).exists():
-        return f"stopped; {out} holds a finished run"
     return f"stopped before a layer was measured into {out}: start again"
 
 
