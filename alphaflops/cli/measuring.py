@@ -76,8 +76,7 @@ def measure(args: argparse.Namespace) -> int:
 
     if args.networks is not None:
         return networks(args)
-    given = {name: getattr(args, name) for name in OPTIONS}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     if (args.out is None) == (args.resume is None):
         raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
     if args.resume is not None and args.experiment:
