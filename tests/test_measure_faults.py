@@ -118,6 +118,12 @@ def test_interrupted_run_resumes_in_the_same_order(tmp_path):
     assert run.meta["resumed"][0]["different"] == {}
 
 
+def test_a_run_stopped_behind_its_last_row_still_gets_its_end(tmp_path):
+    unfinished(tmp_path / "run", rows=8)
+    run = session.resume(tmp_path / "run", device=FakeDevice())
+    assert run.meta["finished"] >= run.meta["started"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals of Unix")
 def test_a_terminated_run_can_be_resumed(tmp_path):
     class Terminated(FakeDevice):

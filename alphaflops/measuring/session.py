@@ -188,6 +188,8 @@ def _work(out: Path, options: Options, rows: "pd.DataFrame | None", progress: Pr
                 journal.append(Entry("resumed", started=meta["started"], different=different))
             if not complete:
                 _measure(device, options, journal, progress)
+            elif journal.found.entries[-1].type != "end":  # stopped behind the last row
+                journal.append(_end())
             return finish(out, journal.found)
 
 
@@ -225,6 +227,10 @@ def _how_to_go_on(out: Path) -> str:
         counted = f"stopped after {len(found.done)} of {len(found.header.rows)} layers"
         return f"{counted}: go on with alphaflops measure --resume {out}"
     return f"stopped before a layer was measured into {out}: start again"
+
+
+def _end(elapsed_s: float = 0.0) -> Entry:
+    return Entry("end", elapsed_s, finished=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _measure(device: Device, options: Options, journal: Journal, progress: Progress) -> None:
@@ -274,7 +280,7 @@ def _measure(device: Device, options: Options, journal: Journal, progress: Progr
                 label = f"{spec['experiment']} {spec['line']}, x = {spec['x']}"
                 progress.row(label, found.median, found.half_width, elapsed() - before)
             reading()
-            journal.append(Entry("end", elapsed(), finished=datetime.now(UTC).isoformat(timespec="seconds")))
+            journal.append(_end(elapsed()))
         except BaseException:
             with suppress(AlphaflopsError):
                 journal.append(Entry("pause", elapsed()))  # stopped in good order: nobody was killed
