@@ -5,8 +5,7 @@ Everything here raises `AlphaflopsError` with one line that names the file and w
 
 from .archive import pack_arrays, pack_zip, read_arrays, read_zip
 from .disk import read_bytes, sha256, write_atomic, write_folder
-from .foreign import check, json_bytes, parse_json, read_json
-from .records import from_json, to_json
+from .foreign import check, from_json, json_bytes, parse_json, read_json, to_json
 from .text import PRINTABLE, export_csv, markdown, mathtext, one_line, terminal
 
 __all__ = [

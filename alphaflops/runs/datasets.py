@@ -9,10 +9,9 @@ from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
 from . import RUN_FILE, Run
-from .readers import READERS
+from .readers import READERS, from_csv
 from .schema import is_slug
 from .sources import AUTHORS, OWN, DataSet, fetch, local, registered
-from .tables import from_csv
 
 
 def runs_folder() -> Path:
