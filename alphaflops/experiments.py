@@ -142,7 +142,6 @@ PAPER = (
     ),
 )
 """The paper's plots: 29 lines, 721 points."""
-
 REPLICATION = (
     Experiment(
         "replication_A",
@@ -276,7 +275,7 @@ def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
 
 
 def grid(what: str = "paper", profile: str | None = None) -> "pd.DataFrame":
-    """Give the layers of a figure or of a whole profile as a table, in the order of the figures; see `select`.
+    """Give the layers of a figure or of a whole profile as a table; see `select`.
 
     Examples
     --------
@@ -284,7 +283,7 @@ def grid(what: str = "paper", profile: str | None = None) -> "pd.DataFrame":
     (112, 8, 721, 58)
     """
     found = table(select(what, profile))
-    found.attrs["profile"] = profile or (what if what in PROFILES else "paper")  # for `measure`
+    found.attrs["profile"] = profile or (what if what in PROFILES else "paper")
     return found
 
 
