@@ -20,6 +20,7 @@ from alphaflops import experiments
 from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
 from alphaflops.measuring import journal, session
+from alphaflops.measuring.header import check_same
 from alphaflops.runs import Run
 
 HERE = Path(__file__).parent
@@ -330,12 +331,11 @@ def test_check_same_names_driver_and_versions():
         ("software", {"torch": "2.7"}),
         ("protocol", {"tf32": True}),
     ):
-        (key,) = measure.differences(base, {**base, part: value})
+        (key,) = check_same(base, {**base, part: value}, [part])
         assert key.startswith(part)
         with pytest.raises(AlphaflopsError, match=key):
-            measure.check_same(base, {**base, part: value})
-        assert measure.check_same(base, {**base, part: value}, [part])
-    assert measure.differences(base, {**base, "machine": {"gpu": {"driver": "570", "shared": True}}}) == {}
+            check_same(base, {**base, part: value})
+    assert check_same(base, {**base, "machine": {"gpu": {"driver": "570", "shared": True}}}) == {}
 
 
 @pytest.mark.parametrize("still", [False, True])

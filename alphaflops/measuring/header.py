@@ -90,16 +90,6 @@ def metadata(options: Options, device: str, folder: Path) -> dict[str, Any]:
     return dict(to_json(found))
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Keys in which two runs' metadata differ though they must not, each with both values."""
-    import pandas as pd
-
-    checked = [{key: meta.get(key) for key in CHECKED} for meta in (old, new)]
-    sides = [pd.json_normalize(side).to_dict(orient="records")[0] for side in checked]
-    keys = [str(key) for key in {**sides[0], **sides[1]} if key not in UNCHECKED]
-    return {key: [s.get(key) for s in sides] for key in keys if sides[0].get(key) != sides[1].get(key)}
-
-
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], allow: Sequence[str] = ()) -> dict[str, list[Any]]:
     """Refuse to mix two runs that differ in more than `allow`; give the differences that were allowed.
 
@@ -108,14 +98,27 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], allow: Sequence[s
     allow : sequence of str
         Dotted keys, or their beginnings: ``software`` allows ``software.torch``.
 
+    Returns
+    -------
+    dict
+        Key → both values.
+
     Raises
     ------
     AlphaflopsError
         Naming the first key that differs, and both values.
     """
-    found = differences(old, new)
-    for key, (before, now) in found.items():
+    import pandas as pd
+
+    checked = [{key: meta.get(key) for key in CHECKED} for meta in (old, new)]
+    sides = [pd.json_normalize(side).to_dict(orient="records")[0] for side in checked]
+    allowed = {}
+    for key in map(str, {**sides[0], **sides[1]}):
+        before, now = (side.get(key) for side in sides)
+        if key in UNCHECKED or before == now:
+            continue
         if not any(key == name or key.startswith(name + ".") for name in allow):
             told = f"{key} was {before!r} and is now {now!r}"
             raise AlphaflopsError(f"{told}: these timings do not mix (--allow-different {key} to insist)")
-    return found
+        allowed[key] = [before, now]
+    return allowed
