@@ -70,6 +70,7 @@ class Attempt:
             except Exception as error:
                 self.error = said(error)
                 self.blame = (self.blame or self._layer()) + self.error
+            self.recorder.failed = None  # it holds tensors of the call
             if self.how != "cpu":
                 self._left = forget(self.recorder.made)
         return not self.error

@@ -268,12 +268,11 @@ def forget(made: Iterable["weakref.ref[torch.Tensor]"]) -> int:
     made : iterable of weak references
         Tensors that the call made.
     """
-    if not any(reference() is not None for reference in made):
-        return 0
-    gc.collect()
-    alive = set(map(id, (reference() for reference in made))) - {id(None)}
-    if not alive:
-        return 0
+    for generation in (-1, 1, 2):  # a whole collection takes a fraction of a second: most cycles are young
+        if generation >= 0:
+            gc.collect(generation)
+        if not (alive := set(map(id, (reference() for reference in made))) - {id(None)}):
+            return 0
     for cache in [found for found in gc.get_objects() if type(found) is _LRU]:
         if _holds(cache, alive):
             cache.cache_clear()
