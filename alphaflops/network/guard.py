@@ -15,7 +15,7 @@ import random
 import sys
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeVar
 
@@ -100,7 +100,7 @@ class Guard:
             return ()
         if isinstance(value, FunctionType):
             held = [cell.cell_contents for cell in value.__closure__ or () if self._name(cell, "cell_contents")]
-            return (*held, *self._globals(value), *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
+            return (*held, *self._used(value), *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
         if isinstance(value, MethodType):
             return value.__self__, value.__func__
         if isinstance(value, functools.partial):
@@ -141,29 +141,32 @@ class Guard:
             return False
         return True
 
-    def _variables(self, owner: Any, names: Iterable[str]) -> Iterator[Any]:
-        """Note and give the plain variables with these names of a file or class."""
-        for name in names:
-            value = vars(owner)[name]
-            if isinstance(value, _PLAIN) and not name.startswith("__") and self._name(owner, name):
-                yield value
-
-    def _globals(self, function: FunctionType) -> Iterable[Any]:
-        """Give the variables of its file that a function uses, PyTorch's own left out."""
+    def _used(self, function: FunctionType) -> Iterator[Any]:
+        """Give the variables and functions of its file that a function uses, PyTorch's own left out."""
         file, scope = sys.modules.get(function.__module__), function.__globals__
         if file is None or vars(file) is not scope or function.__module__.partition(".")[0] in _BELOW:
-            return ()
-        return self._variables(file, _used([function.__code__], scope))
+            return
+        for name in scope.keys() & _names(function.__code__):
+            part = inspect.unwrap(scope[name]) if callable(scope[name]) else None
+            if isinstance(part, FunctionType) and part.__globals__ is scope:
+                yield scope[name]
+            else:
+                yield from self._variable(file, name)
 
     def _defined(self, kind: type) -> Iterator[Any]:
-        """Give the variables of its file and class that the code of a network uses, PyTorch's own left out."""
+        """Give the variables and functions of the classes of a network, PyTorch's own left out."""
         for owner in kind.__mro__:
             if owner.__module__.partition(".")[0] not in _BELOW and owner not in self._classes:
                 self._classes.add(owner)
-                yield from self._variables(owner, vars(owner))
-                codes = [part.__code__ for part in vars(owner).values() if isinstance(part, FunctionType)]
-                if file := sys.modules.get(owner.__module__):
-                    yield from self._variables(file, _used(codes, vars(file)))
+                yield from (part for part in vars(owner).values() if isinstance(part, FunctionType))
+                for name in vars(owner):
+                    yield from self._variable(owner, name)
+
+    def _variable(self, owner: Any, name: str) -> Iterator[Any]:
+        """Note and give a plain variable of a file or class."""
+        value = vars(owner)[name]
+        if isinstance(value, _PLAIN) and not name.startswith("__") and self._name(owner, name):
+            yield value
 
     def exchange(self, other: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
         """Exchange every tensor; give the function that does so for one object.
@@ -212,18 +215,9 @@ class Guard:
             restore()
 
 
-def _used(codes: list[CodeType], scope: Mapping[str, Any]) -> set[str]:
-    """Names in a file that some functions of it use, and the functions of that file that they call."""
-    found: set[str] = set()
-    while codes:
-        code = codes.pop()
-        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
-        for name in (scope.keys() & set(code.co_names)) - found:
-            found.add(name)
-            part = inspect.unwrap(scope[name]) if callable(scope[name]) else None
-            if isinstance(part, FunctionType) and part.__globals__ is scope:
-                codes.append(part.__code__)
-    return found
+def _names(code: CodeType) -> set[str]:
+    """Names that the code of a function uses, with the functions in it."""
+    return set(code.co_names).union(*(_names(part) for part in code.co_consts if isinstance(part, CodeType)))
 
 
 def _assign(owner: Any, name: str, value: Any) -> None:
