@@ -1,4 +1,4 @@
-"""The few kinds of figures of the book, each a seaborn grid with one panel per machine or experiment.
+"""The few kinds of figures of the book, each a grid with one panel per machine or experiment.
 
 Every function takes a tidy frame and gives a Matplotlib figure; which columns it draws, its docstring says. Measured
 values are solid, predictions dashed, lines are labelled at their ends.
@@ -6,28 +6,29 @@ values are solid, predictions dashed, lines are labelled at their ends.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .. import experiments, style
-from ..files import mathtext
+from ..files import mathtext, one_line
 from ..numbers import number
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from seaborn import FacetGrid
 
 LONGEST_TITLE = 46
 
 
 def grid(
-    frame: "pd.DataFrame", by: str, height: float, *, across: int = 1, flush: bool = False,
+    frame: pd.DataFrame, by: str, height: float, *, across: int = 1, flush: bool = False,
     ratios: Sequence[float] = (), **settings: Any,
-) -> "FacetGrid":  # fmt: skip
-    """Give a grid of empty panels, one for each value of column `by`, in the frame's order, titled by it.
+) -> tuple[Figure, dict[str, Any]]:  # fmt: skip
+    """Give a figure and its empty panels by title, one for each value of column `by`, in the frame's order.
 
     Parameters
     ----------
@@ -45,9 +46,6 @@ def grid(
     **settings
         For `seaborn.FacetGrid`.
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     names = list(dict.fromkeys(frame[by]))
     shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
     where = {"col": by, "col_wrap": across, "col_order": names}
@@ -56,24 +54,22 @@ def grid(
     with warnings.catch_warnings():  # seaborn's tight layout may not fit; the style lays out anew
         warnings.simplefilter("ignore", UserWarning)
         found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
-        found.set_titles("{row_name}" if ratios else "{col_name}")
-    for ax in found.axes.flat:
-        text = mathtext(ax.get_title("left"))
-        text = text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
+    for name, ax in found.axes_dict.items():
+        text = mathtext(one_line(name, LONGEST_TITLE))
         ax.set_title(" " if flush else text, loc="left")
         if flush:  # from the figure's edge, where a long title takes no width from the panel
             place: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
             size, weight = plt.rcParams["axes.titlesize"], plt.rcParams["axes.titleweight"]
             ax.annotate(text, (0, 1), (2, 5), size=size, weight=weight, **place).set_in_layout(False)
-    return found
+    return found.figure, found.axes_dict
 
 
 @style.styled
 def lines(
-    frame: "pd.DataFrame", *, x: str = "x", y: str = "time_ms", x_label: str = "", y_label: str = "time (ms)",
+    frame: pd.DataFrame, *, x: str = "x", y: str = "time_ms", x_label: str = "", y_label: str = "time (ms)",
     by: str = "machine", log: bool | None = None, height: float = 1.75, predicted: bool = True, marker: str = "o",
     bound: Mapping[str, Any] | None = None, key: bool = False,
-) -> "Figure":  # fmt: skip
+) -> Figure:  # fmt: skip
     """Draw lines, solid, with their predictions, dashed: one panel for each value of `by`.
 
     Parameters
@@ -99,45 +95,42 @@ def lines(
         Name the lines above the panels instead of at their ends.
     """
     about = experiments.find(str(frame["experiment"].iloc[0])) if "experiment" in frame else None
-    drawn = grid(frame, by, height, sharex=by == "machine")
-    for name, ax in drawn.axes_dict.items():
+    figure, panels = grid(frame, by, height, sharex=by == "machine")
+    for name, ax in panels.items():
         part = frame[frame[by] == name]
-        ends = _lines(ax, part, x, y, marker)
-        if predicted and "predicted_ms" in part:
-            _dashed(ax, part, x)
+        ends = _lines(ax, part, x, y, marker, predicted and "predicted_ms" in part)
         if bool(about and about.log) if log is None else log:
             ax.set(xscale="log", yscale="log")
         else:
             ax.set_ylim(0, 1.06 * part[y].max())
         if bound and name in bound:
             shown = np.geomspace(part[x].min(), part[x].max(), 50)
-            least = bound[name](shown)
-            shown, least = shown[least > 0.5 * part[y].min()], least[least > 0.5 * part[y].min()]
-            ax.plot(shown, least, color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
+            shown[bound[name](shown) <= 0.5 * part[y].min()] = np.nan
+            ax.plot(shown, bound[name](shown), color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
         if "floor_ms" in part and part["floor_ms"].iloc[0] > 0.3 * part[y].min():
             ax.axhline(part["floor_ms"].iloc[0], color=style.INK, ls=":", lw=1)
         style.plain_ticks(ax)
         ax.set(xlabel="", ylabel=y_label)
         if not key:
             style.label_ends(ax, ends, gap=0.24 / height)
-    drawn.axes.flat[-1].set_xlabel(x_label or (about.x_label if about else x))
+    figure.axes[-1].set_xlabel(x_label or (about.x_label if about else x))
     if key:
-        shown = drawn.axes.flat[0]
-        names = list(dict.fromkeys(frame["line"]))
-        _key(drawn.figure, shown.get_lines()[: len(names)], names)
-    figure: Figure = drawn.figure
+        _key(figure, figure.axes[0].get_lines()[: frame["line"].nunique()], list(dict.fromkeys(frame["line"])))
     return figure
 
 
-def _lines(ax: "Axes", part: "pd.DataFrame", x: str, y: str, marker: str) -> list[tuple[str, float, float, str]]:
-    import seaborn as sns
-
-    colours = _colours(part)
+def _lines(
+    ax: Axes, part: pd.DataFrame, x: str, y: str, marker: str, predicted: bool
+) -> list[tuple[str, float, float, str]]:
+    """Draw one panel's lines; returns the last point of each as `alphaflops.style.label_ends` takes it."""
+    colours = dict(zip(dict.fromkeys(part["line"]), style.LINES, strict=False))
     look: dict[str, Any] = {"hue": "line", "palette": colours, "legend": False, "ax": ax, "errorbar": None}
     sns.lineplot(part, x=x, y=y, marker=marker or None, mew=0, **look)
+    if predicted:
+        sns.lineplot(part, x=x, y="predicted_ms", linestyle=style.DASHES, lw=1.1, **look)
     ends = []
     for label, line in part.groupby("line", sort=False):
-        colour, last = colours[str(label)], line.sort_values(x, kind="stable").iloc[-1]
+        colour, last = colours[label], line.sort_values(x, kind="stable").iloc[-1]
         if "low_ms" in line and line["low_ms"].notna().any():
             ax.fill_between(line[x], line["low_ms"], line["high_ms"], color=colour, alpha=0.2, lw=0)
         ends.append((str(label), float(last[x]), float(last[y]), colour))
@@ -147,23 +140,11 @@ def _lines(ax: "Axes", part: "pd.DataFrame", x: str, y: str, marker: str) -> lis
     return ends
 
 
-def _dashed(ax: "Axes", part: "pd.DataFrame", x: str) -> None:
-    for label, line in part.groupby("line", sort=False):
-        colour = _colours(part)[str(label)]
-        ax.plot(
-            line[x], line["predicted_ms"], linestyle=style.DASHES, lw=1.1, color=colour, label=f"{label}, predicted"
-        )
-
-
-def _colours(part: "pd.DataFrame") -> dict[str, str]:
-    return dict(zip(map(str, dict.fromkeys(part["line"])), style.LINES, strict=False))
-
-
 @style.styled
 def points(
-    frame: "pd.DataFrame", x: str, y: str, hue: str, *, by: str, x_label: str, y_label: str, height: float = 1.9,
-    identity: bool = False, level: float | None = None,
-) -> "Figure":  # fmt: skip
+    frame: pd.DataFrame, x: str, y: str, hue: str, *, by: str, x_label: str, y_label: str, height: float = 1.9,
+    identity: bool = False,
+) -> Figure:  # fmt: skip
     """Draw layers as points on logarithmic axes, coloured by class: one panel for each value of `by`.
 
     Parameters
@@ -178,12 +159,10 @@ def points(
         Of a panel (inches).
     identity : bool
         Draw the line on which both axes agree.
-    level : float, optional
-        Draw a horizontal line there.
     """
-    drawn = grid(frame, by, height, sharey=True)
+    figure, panels = grid(frame, by, height, sharey=True)
     colours = dict(zip(dict.fromkeys(frame[hue]), style.LINES, strict=False))
-    for name, ax in drawn.axes_dict.items():
+    for name, ax in panels.items():
         part = frame[frame[by] == name]
         for kind, colour in colours.items():
             rows = part[part[hue] == kind]
@@ -198,16 +177,13 @@ def points(
         if identity:
             ends = [max(part[x].min(), part[y].min() / 2), min(part[x].max(), part[y].max())]
             ax.plot(ends, ends, color=style.INK, lw=1, zorder=1)
-        if level is not None:
-            ax.axhline(level, color=style.INK, lw=1, zorder=1)
         style.plain_ticks(ax)
-    drawn.axes.flat[-1].set_xlabel(x_label)
-    _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
-    figure: Figure = drawn.figure
+    figure.axes[-1].set_xlabel(x_label)
+    _key(figure, *figure.axes[0].get_legend_handles_labels())
     return figure
 
 
-def _key(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> None:
+def _key(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
     across = 3 if max(map(len, labels)) < 22 else 2
     figure.set_figheight(figure.get_figheight() + 0.05 + 0.17 * -(-len(labels) // across))
     figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize=8.5, markerscale=1.3)
@@ -215,9 +191,9 @@ def _key(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> Non
 
 @style.styled
 def dots(
-    frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str, hue: str | None = None,
+    frame: pd.DataFrame, *, value: str, rows: str, by: str, x_label: str, hue: str | None = None,
     level: float | None = None, across: int = 2, log: bool = False,
-) -> "Figure":  # fmt: skip
+) -> Figure:  # fmt: skip
     """Draw values as dots on rows, with their intervals: one panel for each value of `by`.
 
     Parameters
@@ -233,18 +209,17 @@ def dots(
     level : float, optional
         Draw a vertical line there.
     across : int
-        Panels side by side.
+        Panels side by side, which then share their rows.
     log : bool
         Logarithmic axis.
     """
     kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
-    panels = {name: list(dict.fromkeys(part[rows])) for name, part in frame.groupby(by, sort=False)}
-    if across > 1:  # side by side, panels share their rows
-        panels = {name: list(dict.fromkeys(frame[rows])) for name in panels}
+    parts = frame.groupby(by, sort=False)
+    panels = {name: list(dict.fromkeys((part if across == 1 else frame)[rows])) for name, part in parts}
     heights = [0.5 + 0.235 * len(names) for names in panels.values()]
     shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
-    drawn = grid(frame, by, sum(heights) / len(heights), **shape)
-    for name, ax in drawn.axes_dict.items():
+    figure, axes = grid(frame, by, sum(heights) / len(heights), **shape)
+    for name, ax in axes.items():
         names = panels[name]
         for order, (kind, colour, mark) in enumerate(zip(kinds, style.LINES, style.MARKS, strict=False)):
             part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
@@ -263,44 +238,26 @@ def dots(
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names)
-        ax.tick_params(axis="y", length=0, labelleft=across == 1 or name == next(iter(panels)))
-    drawn.figure.supxlabel(x_label, fontsize=9)
+        ax.tick_params(axis="y", length=0, labelleft=across == 1 or ax is figure.axes[0])
+    figure.supxlabel(x_label, fontsize=9)
     if hue:
-        _key(drawn.figure, *drawn.axes.flat[0].get_legend_handles_labels())
-    figure: Figure = drawn.figure
+        _key(figure, *figure.axes[0].get_legend_handles_labels())
     return figure
 
 
 @style.styled
-def bars(frame: "pd.DataFrame", *, value: str, rows: str, by: str, x_label: str, digits: int = 2) -> "Figure":
-    """Draw values as horizontal bars with their numbers: one panel for each value of `by`.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With the columns named; a column ``level`` becomes a line across its panel.
-    value, rows, by : str
-        Columns: the number drawn, what each bar is, and the panel.
-    x_label : str
-        Name and unit of the number.
-    digits : int
-        Significant digits of the numbers at the bars.
-    """
-    import seaborn as sns
-
-    drawn = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), flush=True, sharex=False)
-    for (name, ax), colour in zip(drawn.axes_dict.items(), style.LINES, strict=False):
+def bars(frame: pd.DataFrame, *, value: str, rows: str, by: str, x_label: str) -> Figure:
+    """Draw values as bars with their numbers, one panel for each value of `by`; parameters as those of `dots`."""
+    figure, panels = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), flush=True, sharex=False)
+    for (name, ax), colour in zip(panels.items(), style.LINES, strict=False):
         part = frame[frame[by] == name]
         sns.barplot(part, x=value, y=rows, color=colour, saturation=1, width=0.66, ax=ax, errorbar=None)
-        ax.bar_label(ax.containers[0], [number(v, digits) for v in part[value]], padding=3, fontsize=9)
+        ax.bar_label(ax.containers[0], [number(v) for v in part[value]], padding=3, fontsize=9)
         ax.set(xlim=(0, 1.15 * part[value].max()), xlabel="", ylabel="", xticks=[])
         ax.grid(False)
         ax.tick_params(axis="y", length=0)
         ax.spines[["bottom", "left"]].set_visible(False)
-        if "level" in part:
-            ax.axvline(part["level"].iloc[0], color=style.INK, lw=1)
-    drawn.axes.flat[-1].set_xlabel(x_label)
-    figure: Figure = drawn.figure
+    figure.axes[-1].set_xlabel(x_label)
     return figure
 
 
@@ -314,7 +271,7 @@ VERDICTS = {
 
 
 @style.styled
-def verdicts(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "Figure":
+def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     """Draw one cell per claim and run: the verdict as colour and mark, with the value of its statistic.
 
     Parameters
@@ -324,11 +281,6 @@ def verdicts(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "Figure":
     columns : mapping
         Run ids, in order, and what stands above each (two short lines).
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
     labels = list(dict.fromkeys(frame["label"]))
     cells = {(row["label"], row["run"]): row for row in frame.to_dict("records")}
     codes = [[list(VERDICTS).index(cells[label, run]["verdict"]) for run in columns] for label in labels]
