@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ P = ParamSpec("P")
 WIDTH_IN = 4.6
 DPI = 180
 BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
-SKY, GREY, INK, FAINT = "#56b4e9", "#8a8a8a", "#222222", "#d5d5d5"
+GREY, INK = "#8a8a8a", "#222222"
 LINES = (BLUE, VERMILION, GREEN, PINK, BROWN, GREY)
 """Colours of the lines within a panel, in the order of the experiment."""
 MARKS = ("o", "D", "s", "^", "v", "X")
@@ -76,17 +77,12 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
 def darker(colour: str) -> tuple[float, ...]:
     """Darken a colour so that text in it keeps a contrast of 4.5 on white."""
     from matplotlib.colors import to_rgb
+    from seaborn.utils import relative_luminance
 
     rgb = np.array(to_rgb(colour))
-    while 1.05 / (luminance(rgb) + 0.05) < 4.5:
+    while 1.05 / (relative_luminance(rgb) + 0.05) < 4.5:
         rgb = rgb * 0.95
     return tuple(rgb)
-
-
-def luminance(rgb: Any) -> float:
-    """Relative luminance of a colour, 0 to 1, as WCAG defines it."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap: float) -> None:
@@ -101,13 +97,10 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
     gap : float
         Least vertical distance between labels, as a fraction of the panel's height.
     """
-    if not ends:
-        return
     axes.set_xlim(axes.get_xlim())
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
-    places = [to_axes((x, y)) for _, x, y, _ in ends]
-    right = max(float(place[0]) for place in places)
-    heights = spread([float(place[1]) for place in places], gap)
+    places = to_axes([(x, y) for _, x, y, _ in ends])
+    right, heights = places[:, 0].max(), spread(places[:, 1], gap)
     for (label, _, _, colour), place, height in zip(ends, places, heights, strict=True):
         axes.annotate(
             label,
@@ -122,18 +115,15 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
         )
 
 
-def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move heights apart to at least `gap`, keeping their order, and off the panel's edges where there is room."""
+def spread(heights: Any, gap: float) -> NDArray[np.float64]:
+    """Move n heights apart to at least `gap`, keeping their order, and off the panel's edges where there is room."""
     order = np.argsort(heights, kind="stable")
-    placed = np.array([heights[i] for i in order], dtype=np.float64)
+    placed = np.array(heights, dtype=np.float64)[order]
     for i in range(1, len(placed)):
         placed[i] = max(placed[i], placed[i - 1] + gap)
     shift = max(float((placed - np.sort(heights)).mean()), float(placed[-1]) - 0.97)
     placed -= min(shift, float(placed[0]) - 0.03)
-    result = [0.0] * len(heights)
-    for i, height in zip(order, placed, strict=True):
-        result[int(i)] = float(height)
-    return result
+    return placed[np.argsort(order)]
 
 
 def plain_ticks(axes: "Axes", which: str = "xy") -> None:

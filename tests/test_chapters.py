@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
+from seaborn.utils import relative_luminance
 
 from alphaflops import AlphaflopsError, chapters, claims, style
 from alphaflops.chapters import beside, facets, frames, judged, scores, tables
@@ -174,7 +174,7 @@ def test_text_is_large_and_dark_enough(make_run):
     written = [text for text in figure.findobj(plt.Text) if text.get_text()]
     assert min(text.get_fontsize() for text in written) >= 8
     for text in written:
-        assert 1.05 / (style.luminance(np.array(to_rgb(text.get_color()))) + 0.05) >= 4.5
+        assert 1.05 / (relative_luminance(text.get_color()) + 0.05) >= 4.5
 
 
 def test_labels_at_the_ends_do_not_overlap():
