@@ -1,23 +1,18 @@
 """One machine beside the paper's: what differs between runs, as tables."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .. import claims
-from ..costs import features, model
 from ..costs.alpha import PAPER_T2000
-from ..errors import AlphaflopsError
-from ..fitting import fit_model
 from ..layers import COLUMNS
 from ..numbers import number
+from ..runs import Run
+from .frames import fitted
 from .limits import CLASSES
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
 
 NOT_RECORDED: Final = "not recorded"
 CONSTANTS: Final = {
@@ -30,14 +25,12 @@ CONSTANTS: Final = {
 }
 
 
-def cards(runs: "Sequence[Run]") -> "pd.DataFrame":
+def cards(runs: Sequence[Run]) -> pd.DataFrame:
     """Describe each run's machine: one row per fact, one column per run."""
-    import pandas as pd
-
     return pd.DataFrame({run.id: _card(run) for run in runs}).rename_axis("").reset_index()
 
 
-def _card(run: "Run") -> dict[str, str]:
+def _card(run: Run) -> dict[str, str]:
     machine, software = run.meta["machine"], run.meta.get("software") or {}
     cpu, gpu = machine.get("cpu") or {}, machine.get("gpu") or {}
     on_gpu = run.meta["device"] == "cuda"
@@ -58,7 +51,7 @@ def _card(run: "Run") -> dict[str, str]:
     return {name: NOT_RECORDED if value is None else str(value) for name, value in facts.items()}
 
 
-def against(run: "Run", first: "Run") -> "pd.DataFrame":
+def against(run: Run, first: Run) -> pd.DataFrame:
     """Pair a run's layers with those of the first run.
 
     Returns
@@ -68,7 +61,7 @@ def against(run: "Run", first: "Run") -> "pd.DataFrame":
     """
     keys = list(COLUMNS)
     both = run.ok.table.merge(first.ok.table[[*keys, "latency_ms"]].drop_duplicates(keys), on=keys, suffixes=("", "_1"))
-    kept: pd.DataFrame = both[["latency_ms", "latency_ms_1"]].set_axis(["time_ms", "first_ms"], axis=1)
+    kept = both[["latency_ms", "latency_ms_1"]].set_axis(["time_ms", "first_ms"], axis=1)
     return kept.assign(
         machine=run.machine,
         ratio=kept["time_ms"] / kept["first_ms"],
@@ -76,26 +69,16 @@ def against(run: "Run", first: "Run") -> "pd.DataFrame":
     )
 
 
-def constants(runs: "Sequence[Run]") -> "pd.DataFrame":
+def constants(runs: Sequence[Run]) -> pd.DataFrame:
     """Fit α-FLOPs and a constant to each run, beside the published constants; blank where a run is too small."""
-    import pandas as pd
-
-    published = {
-        name: number(getattr(PAPER_T2000, "scale_1" if name == "scale" else name)) for name in list(CONSTANTS)[1:]
-    }
-    columns: dict[str, Any] = {"published": {"t0": "none", **published}}
-    form = model("alpha+t0")
+    published = {name: getattr(PAPER_T2000, "scale_1" if name == "scale" else name) for name in list(CONSTANTS)[1:]}
+    columns: dict[str, Any] = {"published": {"t0": "none", **{name: number(v) for name, v in published.items()}}}
     for run in runs:
-        times = np.asarray(run.ok.time_ms(), dtype=np.float64)
-        try:
-            values = fit_model(form, features(run.ok.table), times).parameters
-        except AlphaflopsError:
-            values = {}
-        columns[run.machine] = {name: number(value, 3) for name, value in values.items()}
+        columns[run.machine] = {name: number(value, 3) for name, value in fitted(run.ok).items()}
     return pd.DataFrame(columns, index=list(CONSTANTS)).rename(index=CONSTANTS).rename_axis("").reset_index()
 
 
-def disagreements(judged: "pd.DataFrame") -> "pd.DataFrame":
+def disagreements(judged: pd.DataFrame) -> pd.DataFrame:
     """Keep the claims on which machines differ, those that could not measure a claim left out.
 
     Parameters
@@ -103,10 +86,7 @@ def disagreements(judged: "pd.DataFrame") -> "pd.DataFrame":
     judged : DataFrame
         As given by `alphaflops.chapters.judged.verdicts`.
     """
-    import pandas as pd
-
-    rows = []
-    for text, part in judged.groupby("text", sort=False):
-        if len(set(part["verdict"]) - {claims.NOT_MEASURED}) > 1:
-            rows.append({"claim": text, **dict(zip(part["machine"], part["verdict"], strict=True))})
-    return pd.DataFrame(rows, columns=["claim", *dict.fromkeys(judged["machine"])])
+    told = judged.pivot_table("verdict", "text", "machine", aggfunc="first", sort=False)
+    decided = judged[judged["verdict"] != claims.NOT_MEASURED].groupby("text")["verdict"].nunique()
+    told = told[told.index.isin(decided.index[decided > 1])]
+    return told.rename_axis("claim").rename_axis(None, axis=1).reset_index()
