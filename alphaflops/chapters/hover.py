@@ -2,26 +2,26 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..numbers import number
 from .limits import sizes
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 NEAR_PX = 14
 """How far the pointer may be from a point (pixels of the page)."""
 
 
-def describe(table: "pd.DataFrame") -> list[str]:
+def describe(table: pd.DataFrame) -> list[str]:
     """Write each layer and its time in words, a list of n strings; `table` has a layer's columns and ``time_ms``."""
     return [f"{sizes(row)}: {number(row['time_ms'], 3)} ms" for row in table.to_dict("records")]
 
 
-def positions(figure: "Figure", axes: "Axes", x: Iterable[float], y: Iterable[float]) -> list[list[float]]:
+def positions(figure: Figure, axes: Axes, x: Iterable[float], y: Iterable[float]) -> list[list[float]]:
     """Locate points of one panel in the saved picture.
 
     Parameters
@@ -36,8 +36,6 @@ def positions(figure: "Figure", axes: "Axes", x: Iterable[float], y: Iterable[fl
     list of [x, y]
         Fractions of the picture's width and height, from its top left corner.
     """
-    from matplotlib import rcParams
-
     figure.canvas.draw()
     # A notebook saves the tight box around everything drawn, with this margin.
     box = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
@@ -45,7 +43,7 @@ def positions(figure: "Figure", axes: "Axes", x: Iterable[float], y: Iterable[fl
     return [[round((a - box.x0) / box.width, 4), round((box.y1 - b) / box.height, 4)] for a, b in inches]
 
 
-def page_data(figure: "Figure", name: str, frames: "Sequence[pd.DataFrame]", x: str, y: str) -> str:
+def page_data(figure: Figure, name: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> str:
     """Write the points of a figure as HTML; the browser reads it, nothing is shown.
 
     Parameters
@@ -63,10 +61,6 @@ def page_data(figure: "Figure", name: str, frames: "Sequence[pd.DataFrame]", x: 
     for ax, frame in zip(figure.axes, frames, strict=True):
         places = positions(figure, ax, frame[x], frame[y])
         points += [[*place, text] for place, text in zip(places, describe(frame), strict=True)]
-    return _script(name, points)
-
-
-def _script(name: str, points: list[list[Any]]) -> str:
     data = json.dumps(points, ensure_ascii=False).replace("</", "<\\/")
     kind = 'type="application/json" class="hover-points"'
     return f'<script {kind} data-reach="{NEAR_PX}" data-figure="{name}">{data}</script>'

@@ -1,26 +1,23 @@
 """Measured layers against what their hardware can do: arithmetic, bandwidth, repeatability."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..layers import COLUMNS, bytes_moved, flops, macs, valid_macs
-from ..runs import datasets
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
+from ..runs import Run, datasets
 
 STREAMED_BYTES: Final = 40e6
 """Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""
 BEYOND: Final = 1.1
 """Multiple of a peak from which on a layer is called beyond the hardware: clocks and timers are not exact."""
 CLASSES: Final = ("1×1 or dense", "larger kernels")
+UNKNOWN: Final = (np.nan, np.nan)
 
 
-def peaks(run: "Run") -> tuple[float, float] | None:
+def peaks(run: Run) -> tuple[float, float] | None:
     """Give the data-sheet peaks of a run's device: 10¹² FLOP/s of fp32 and 10⁹ bytes/s; None where they are not known.
 
     Those of the run's own entry in ``datasets.json``, or of another that names the same device.
@@ -32,7 +29,7 @@ def peaks(run: "Run") -> tuple[float, float] | None:
     return entry.peak_tflops, entry.peak_gbs
 
 
-def rates(run: "Run") -> "pd.DataFrame":
+def rates(run: Run) -> pd.DataFrame:
     """Compute what each layer of a run reaches.
 
     Returns
@@ -59,49 +56,39 @@ def rates(run: "Run") -> "pd.DataFrame":
     return kept
 
 
-def beyond(run: "Run") -> NDArray[np.bool_]:
+def beyond(run: Run) -> NDArray[np.bool_]:
     """Tell which layers exceed the hardware by more than a tenth, shape ``(n,)``; none where no peak is known.
 
     In arithmetic, or in bytes from memory where no cache can hold the layer.
     """
-    table, known = run.table, peaks(run)
-    if known is None:
-        return np.zeros(len(table), dtype=bool)
+    table, (arithmetic, bandwidth) = run.table, peaks(run) or UNKNOWN
     seconds, moved = table["latency_ms"].to_numpy(dtype=float) / 1e3, bytes_moved(table)
-    arithmetic = flops(table) / seconds / 1e12 > BEYOND * known[0]
-    memory = (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * known[1])
-    return np.asarray(arithmetic | memory)
+    too_much = flops(table) / seconds / 1e12 > BEYOND * arithmetic
+    return np.asarray(too_much | (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * bandwidth))
 
 
-def roof(run: "Run") -> NDArray[np.float64]:
+def roof(run: Run) -> NDArray[np.float64]:
     """Give what the data sheet allows for each layer, shape ``(n,)`` (10¹² FLOP/s); NaN where no peak is known."""
-    table, known = run.ok.table, peaks(run)
-    if known is None:
-        return np.full(len(table), np.nan)
-    return np.asarray(np.minimum(known[0], known[1] * flops(table) / bytes_moved(table) / 1e3))
+    table, (arithmetic, bandwidth) = run.ok.table, peaks(run) or UNKNOWN
+    return np.asarray(np.minimum(arithmetic, bandwidth * flops(table) / bytes_moved(table) / 1e3))
 
 
-def repeated(run: "Run") -> "pd.DataFrame":
+def repeated(run: Run) -> pd.DataFrame:
     """Compare the times of layers that a run holds more than once.
 
     Returns
     -------
     DataFrame
-        One row per distinct layer that occurs twice or more: ``layer`` (its sizes in words), ``experiments``,
-        ``n`` (times measured), ``fastest_ms``, ``slowest_ms``, ``spread_pct`` (slowest over fastest minus 1, %), the
-        largest spread first.
+        One row per distinct layer that occurs twice or more: ``layer`` (its sizes in words), ``n`` (times measured),
+        ``fastest_ms``, ``slowest_ms``, ``spread_pct`` (slowest over fastest minus 1, %), the largest spread first.
     """
-    import pandas as pd
-
-    rows = []
-    for _, part in run.ok.table.groupby(list(COLUMNS), sort=False):
-        if len(part) > 1:
-            low, high = part["latency_ms"].min(), part["latency_ms"].max()
-            names = ", ".join(dict.fromkeys(part["experiment"]))
-            rows.append((sizes(part.iloc[0]), names, len(part), low, high, 100 * (high / low - 1)))
-    columns = ["layer", "experiments", "n", "fastest_ms", "slowest_ms", "spread_pct"]
-    found = pd.DataFrame(rows, columns=columns)
-    return found.sort_values("spread_pct", ascending=False, kind="stable").reset_index(drop=True)
+    times = run.ok.table.groupby(list(COLUMNS), sort=False)["latency_ms"]
+    found = times.agg(n="count", fastest_ms="min", slowest_ms="max").reset_index()
+    found = found[found["n"] > 1]
+    layers = [sizes(row) for row in found.to_dict("records")]
+    found = found.assign(layer=layers, spread_pct=100 * (found["slowest_ms"] / found["fastest_ms"] - 1))
+    found = found.sort_values("spread_pct", ascending=False, kind="stable").reset_index(drop=True)
+    return found[["layer", "n", "fastest_ms", "slowest_ms", "spread_pct"]]
 
 
 def sizes(row: Any) -> str:
