@@ -1,20 +1,18 @@
 """Data sets and verdicts side by side: what is at hand, how good it is, which claims hold where."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pandas as pd
 
 from .. import claims
+from ..errors import AlphaflopsError
+from ..fitting.dissect import dissect
 from ..results import read
-from ..runs import datasets
+from ..runs import Run, datasets
 from ..runs.sources import AUTHORS, OWN
+from .beside import NOT_RECORDED
 from .frames import SHOWN, described
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
-
-NOT_RECORDED: Final = "not recorded"
 
 
 def own_grid() -> list[str]:
@@ -22,46 +20,37 @@ def own_grid() -> list[str]:
     return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") in (*SHOWN, "fine")]
 
 
-def others() -> "list[Run]":
+def others() -> list[Run]:
     """Load the sets of layers that others timed, other than the authors', where they are at hand."""
     names = [name for name, entry in datasets.entries().items() if entry.reader not in (OWN, "paper")]
     return [datasets.load(name).ok for name in names if datasets.available(name)]
 
 
-def verdicts(runs: "Sequence[Run]") -> "pd.DataFrame":
+def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     """Judge every claim on every run: as kept in the results where a set is known, anew for others.
 
     Columns as given by `alphaflops.claims.table`.
     """
-    import pandas as pd
-
-    kept = read("claims")
-    known = set(kept["run"]) & set(datasets.names())
-    fresh = [run for run in runs if run.id not in known]
-    about = {claim.id: claims.row(claims.Verdict(claim.id, "", "", "", None, "")) for claim in claims.CLAIMS}
     machines = {run.id: run.machine for run in runs}
-    rows = [
-        {**about[row["claim"]], **row, "machine": machines[row["run"]]}
-        for row in kept[kept["run"].isin(machines)].to_dict("records")
-        if row["run"] in known and row["claim"] in about
-    ]
-    authors = [] if any(run.id == AUTHORS for run in fresh) else [datasets.authors()]
-    judged = claims.table([*fresh, *filter(None, authors)]) if fresh else pd.DataFrame()
-    judged = judged[judged["run"].isin([run.id for run in fresh])] if fresh else judged
-    order = [run.id for run in runs]
-    found = pd.concat([pd.DataFrame(rows), judged], ignore_index=True)
-    return found.sort_values("run", key=lambda ids: ids.map(order.index), kind="stable").reset_index(drop=True)
+    kept = read("claims")
+    kept = kept[kept["run"].isin(machines) & kept["run"].isin(datasets.names())]
+    kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
+    kept = kept.assign(machine=kept["run"].map(machines))[["claim", "run", "machine", "verdict", "value", "reason"]]
+    told = [claims.Verdict(*row) for row in kept.itertuples(index=False, name=None)]
+    fresh = [run for run in runs if run.id not in set(kept["run"])]
+    authors = datasets.authors() if fresh else None
+    told += [verdict for run in fresh for verdict in claims.judge(run, authors=authors)]
+    found = pd.DataFrame([claims.row(verdict) for verdict in told])
+    return found.sort_values("run", key=lambda ids: ids.map(list(machines).index), kind="stable", ignore_index=True)
 
 
-def columns(runs: "Sequence[Run]") -> dict[str, str]:
+def columns(runs: Sequence[Run]) -> dict[str, str]:
     """Write two short lines for each run, to stand above its column."""
     return {run.id: run.id.replace("-", "\n", 1) for run in runs}
 
 
-def sources() -> "pd.DataFrame":
+def sources() -> pd.DataFrame:
     """Describe every data set as its entry does, with the number of its layers where it is at hand."""
-    import pandas as pd
-
     known = datasets.entries()
     found = pd.DataFrame([vars(entry) for entry in known.values()])
     found = found[["name", "device", "role", "protocol", "note", "licence", "sha256"]]
@@ -70,14 +59,12 @@ def sources() -> "pd.DataFrame":
     return found.assign(sha256=found["sha256"].str[:12])
 
 
-def quality(runs: "Sequence[Run]") -> "pd.DataFrame":
+def quality(runs: Sequence[Run]) -> pd.DataFrame:
     """Tell how steady each measured run was: layers that settled, layers with a flag, and the sentinel."""
-    import pandas as pd
-
     return pd.DataFrame([_quality(run) for run in runs if run.meta["origin"] == "measured"])
 
 
-def _quality(run: "Run") -> dict[str, Any]:
+def _quality(run: Run) -> dict[str, Any]:
     table, sentinel = run.ok.table, run.sentinel
     return {
         "run": run.id,
@@ -90,11 +77,11 @@ def _quality(run: "Run") -> dict[str, Any]:
     }
 
 
-NAMES: Final = {"S": "S", "K": "K", "Cin": "Cin", "Cout": "Cout"}
+NAMES: Final = ("S", "K", "Cin", "Cout")
 """Dimensions that the figure shows."""
 
 
-def exponents(runs: "Sequence[Run]") -> "pd.DataFrame":
+def exponents(runs: Sequence[Run]) -> pd.DataFrame:
     """Gather the exponents of time of every set in the results, and of further runs at hand.
 
     Returns
@@ -103,27 +90,25 @@ def exponents(runs: "Sequence[Run]") -> "pd.DataFrame":
         One row per set, dimension and kind of time: ``run, machine, label`` (machine and kind of layers), ``vendor,
         number_type, direction, variant, dimension, name, of`` ("measured" or "α-FLOPs"), ``exponent, low, high``.
     """
-    import pandas as pd
-
     kept = read("dissection")
     fresh = [row for run in runs if run.id not in set(kept["run"]) for row in _dissected(run)]
     found = pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True)
+    found = found[found["dimension"].isin(NAMES)]
     known = datasets.entries()
     base = found["run"].str.partition(":")[0]
     machines = {run.id: run.machine for run in runs} | {name: entry.device for name, entry in known.items()}
     found = found.assign(
         machine=base.map(machines),
         label=[_label(name, machines[name]) for name in base],
-        name=found["dimension"].map(NAMES),
+        name=found["dimension"],
         of=found["times"].map({"measured": "measured", "alpha-published": "α-FLOPs"}),
         variant=found["number_type"] + ", " + found["direction"].str.replace("-", " to "),
     )
     order = {"NVIDIA": 0, "AMD": 1, "CPU": 3}
-    found = found.sort_values("vendor", key=lambda names: names.map(order).fillna(2), kind="stable")
-    return found[found["name"].notna()].reset_index(drop=True)
+    return found.sort_values("vendor", key=lambda names: names.map(order).fillna(2), kind="stable", ignore_index=True)
 
 
-def label_of(runs: "Sequence[Run]" = ()) -> dict[str, str]:
+def label_of(runs: Sequence[Run] = ()) -> dict[str, str]:
     """Name every data set, and further runs, in few words: the machine and what was timed."""
     known = {name: entry.device for name, entry in datasets.entries().items()}
     return {name: _label(name, machine) for name, machine in (known | {r.id: r.machine for r in runs}).items()}
@@ -133,27 +118,20 @@ def counted_on_gpus(claim: str) -> dict[str, int]:
     """Count the verdicts on a claim over all sets of GPUs but the authors', by verdict; those not measured left out."""
     kept = read("claims")
     gpus = [name for name, entry in datasets.entries().items() if entry.vendor != "CPU" and name != AUTHORS]
-    part = kept[(kept["claim"] == claim) & kept["run"].isin(gpus) & (kept["verdict"] != claims.NOT_MEASURED)]
-    return {
-        verdict: int((part["verdict"] == verdict).sum()) for verdict in (claims.HOLDS, claims.IN_PART, claims.FAILS)
-    }
+    found = kept.loc[(kept["claim"] == claim) & kept["run"].isin(gpus), "verdict"]
+    return {verdict: int((found == verdict).sum()) for verdict in (claims.HOLDS, claims.IN_PART, claims.FAILS)}
 
 
 def _label(run: str, machine: str) -> str:
     kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense, test", "paper": "paper"}
     kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
     short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
-    threads = (
-        machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core").replace("virtual cores", "cores")
-    )
-    return f"{short} {kind or threads}".strip()
+    threads = machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core")
+    return f"{short} {kind or threads.replace('virtual cores', 'cores')}".strip()
 
 
-def _dissected(run: "Run") -> list[dict[str, Any]]:
-    from ..errors import AlphaflopsError
-    from ..fitting.dissect import dissect
-
-    vendor = {"cuda": "yours", "cpu": "CPU"}.get(run.meta["device"], "yours")
+def _dissected(run: Run) -> list[dict[str, Any]]:
+    vendor = "CPU" if run.meta["device"] == "cpu" else "yours"
     about = {"run": run.id, "vendor": vendor, "number_type": "fp32", "direction": "forward", "times": "measured"}
     try:
         found = dissect(run)

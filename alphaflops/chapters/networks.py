@@ -1,15 +1,12 @@
 """Whole networks, predicted and measured, as the tables that their chapter shows."""
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from ..results import read
 from ..runs import datasets
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def compared() -> "pd.DataFrame":
+def compared() -> pd.DataFrame:
     """Give the networks in the results with the machine of each run.
 
     Returns
@@ -28,10 +25,8 @@ def compared() -> "pd.DataFrame":
     return found.sort_values(["run", "measured_ms"], kind="stable").reset_index(drop=True)
 
 
-def both(frame: "pd.DataFrame") -> "pd.DataFrame":
+def both(frame: pd.DataFrame) -> pd.DataFrame:
     """Put measured and predicted times below each other: ``network, machine, of, ms, low, high``."""
-    import pandas as pd
-
     base = frame[["network", "machine"]]
     measured = base.assign(of="measured", ms=frame["measured_ms"], low=frame["measured_ms"], high=frame["measured_ms"])
     predicted = base.assign(of="predicted", ms=frame["predicted_ms"], low=frame["low_ms"], high=frame["high_ms"])

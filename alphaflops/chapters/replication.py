@@ -6,34 +6,24 @@ All observations are about github.com/enriquebarba97/alpha-flops-replication @ 2
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from .. import experiments
 from ..claims import statistics
-from ..costs.alpha import (
-    PAPER_T2000,
-    REPLICATION_RTX4090,
-    alpha,
-    kernel_area,
-    published_ms,
-    spatial_size,
-)
+from ..costs.alpha import PAPER_T2000, REPLICATION_RTX4090, alpha, kernel_area, published_ms, spatial_size
 from ..layers import as_table, macs
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
+from ..runs import Run
 
 Array = NDArray[np.float64]
 START: Final = (0.01, 0.8, 0.3)
 LOW, HIGH = (0.0, 0.0, 0.0), (2.0, 2.0, 2.0)
 
 
-def constants_compared(runs: "Iterable[Run]") -> "pd.DataFrame":
+def constants_compared(runs: Iterable[Run]) -> pd.DataFrame:
     """Compare both sets of constants, and both readings of K, on each run.
 
     Constants of one machine say nothing about the speed of another, so predictions are multiplied by one factor for
@@ -44,8 +34,6 @@ def constants_compared(runs: "Iterable[Run]") -> "pd.DataFrame":
     DataFrame
         One row per run and set: ``machine, constants, median_ape_pct`` (%).
     """
-    import pandas as pd
-
     sets = {
         "authors": PAPER_T2000,
         "authors, K as side": replace(PAPER_T2000, side=True),
@@ -61,7 +49,7 @@ def constants_compared(runs: "Iterable[Run]") -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def plotted() -> "pd.DataFrame":
+def plotted() -> pd.DataFrame:
     """Predict experiments B and E for the layers that were measured and for those that the plots evaluate.
 
     `collect_experiment_B` measures H = W = round(300/K), `plot_experiment_B` predicts for H = W = round(Cin/K);
@@ -74,8 +62,6 @@ def plotted() -> "pd.DataFrame":
         ``panel, line, x``, ``time_ms`` (prediction for the measured layer, with the replication's constants),
         ``predicted_ms`` (prediction as plotted) and ``factor`` between them.
     """
-    import pandas as pd
-
     parts = []
     for letter in "BE":
         measured = experiments.grid(letter)
@@ -91,7 +77,7 @@ def plotted() -> "pd.DataFrame":
     return pd.concat(parts, ignore_index=True)
 
 
-def fit_like_replication(table: "pd.DataFrame", times_ms: Array) -> Array:
+def fit_like_replication(table: pd.DataFrame, times_ms: Array) -> Array:
     """Fit α-FLOPs as ``regression.py`` does and predict each layer, shape ``(n,)`` (ms).
 
     β, γ and a scale for K = 1 and another three for K > 1, by plain least squares in milliseconds, no constant, K the
@@ -114,7 +100,7 @@ def fit_like_replication(table: "pd.DataFrame", times_ms: Array) -> Array:
     return predicted
 
 
-def protocols(run: "Run") -> "pd.DataFrame | None":
+def protocols(run: Run) -> pd.DataFrame | None:
     """Fit α-FLOPs to pipelined or to per-call times and judge both on per-call times; None without pipelined times.
 
     Returns
@@ -123,8 +109,6 @@ def protocols(run: "Run") -> "pd.DataFrame | None":
         Two rows: ``machine``, ``fitted to``, ``median_ape_pct``, ``under_pct`` (layers slower than predicted, %) and
         ``small_under_pct``, the same among the fastest quarter of the layers.
     """
-    import pandas as pd
-
     table, block = run.ok.table, statistics.pipelined_ms(run.ok)
     if block is None:
         return None
@@ -133,21 +117,13 @@ def protocols(run: "Run") -> "pd.DataFrame | None":
     rows = []
     for name, times in (("pipelined calls", block), ("single calls", judged)):
         predicted = fit_like_replication(table, times)
-        known = np.isfinite(predicted)
-        under = judged > predicted
-        rows.append(
-            {
-                "machine": run.machine,
-                "fitted to": name,
-                "median_ape_pct": float(np.median(100 * np.abs(predicted[known] / judged[known] - 1))),
-                "under_pct": float(100 * under[known].mean()),
-                "small_under_pct": float(100 * under[known & small].mean()),
-            }
-        )
-    return pd.DataFrame(rows)
+        known, under = np.isfinite(predicted), judged > predicted
+        error = np.median(100 * np.abs(predicted[known] / judged[known] - 1))
+        rows.append((run.machine, name, error, 100 * under[known].mean(), 100 * under[known & small].mean()))
+    return pd.DataFrame(rows, columns=["machine", "fitted to", "median_ape_pct", "under_pct", "small_under_pct"])
 
 
-def jumping(runs: "Iterable[Run]") -> "pd.DataFrame":
+def jumping(runs: Iterable[Run]) -> pd.DataFrame:
     """Count the lasting jumps of each fine line, beside those of series that have its noise and no jump.
 
     Returns
@@ -156,16 +132,11 @@ def jumping(runs: "Iterable[Run]") -> "pd.DataFrame":
         One row per line with enough small steps: ``machine, experiment, line, jumps`` and ``noise_low, noise_median,
         noise_high`` (90 % of the series).
     """
-    import pandas as pd
-
     rows = []
     for run in runs:
         for part in statistics.lines(run.ok, statistics.FINE):
-            found = statistics.jumping(part)
-            if found is not None:
-                low, median, high = np.quantile(found.noise, (0.05, 0.5, 0.95))
-                keys = {"machine": run.machine, "experiment": part["experiment"].iloc[0], "line": part["line"].iloc[0]}
-                rows.append(
-                    {**keys, "jumps": found.count, "noise_low": low, "noise_median": median, "noise_high": high}
-                )
-    return pd.DataFrame(rows)
+            if (found := statistics.jumping(part)) is not None:
+                line, noise = part.iloc[0], np.quantile(found.noise, (0.05, 0.5, 0.95))
+                rows.append((run.machine, line["experiment"], line["line"], found.count, *noise))
+    columns = ["machine", "experiment", "line", "jumps", "noise_low", "noise_median", "noise_high"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,19 +1,16 @@
 """Errors of formulas side by side: on machines where a formula was chosen, and on those where it is judged."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pandas as pd
 
 from ..costs import ANALYTIC, BOOSTING, OURS
 from ..errors import AlphaflopsError
 from ..fitting import score
 from ..results import absent, read
-from ..runs import datasets
+from ..runs import Run, datasets
 from ..runs.sources import AUTHORS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
 
 GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
 """Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""
@@ -32,21 +29,17 @@ def title(model: str) -> str:
     return "boosting (learned)" if model == BOOSTING else ANALYTIC[model].title if model in ANALYTIC else model
 
 
-def formulas() -> "pd.DataFrame":
+def formulas() -> pd.DataFrame:
     """List the formulas: name, formula as Markdown, how many numbers are fitted to a machine."""
-    import pandas as pd
-
     rows = [(m.title, f"${m.equation}$".replace("|", "\\vert"), len(m.parameters)) for m in ANALYTIC.values()]
     return pd.DataFrame(rows, columns=["measure", "formula", "fitted numbers"])
 
 
-def scores(runs: "Iterable[Run]" = ()) -> "pd.DataFrame":
+def scores(runs: Iterable[Run] = ()) -> pd.DataFrame:
     """Give the errors of every model on every set in the results, and of the main formulas on further runs.
 
     Columns: ``run, role, vendor, model, parameters, cv, n, mape_pct, median_ape_pct, r2, spearman, within_20_pct``.
     """
-    import pandas as pd
-
     kept = read("scores")
     fresh = []
     for run in runs:
@@ -62,7 +55,7 @@ def scores(runs: "Iterable[Run]" = ()) -> "pd.DataFrame":
     return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
 
 
-def by_formula(frame: "pd.DataFrame") -> "pd.DataFrame":
+def by_formula(frame: pd.DataFrame) -> pd.DataFrame:
     """Average held-out errors over the machines of each group, formulas from few fitted numbers to many.
 
     Parameters
@@ -101,7 +94,7 @@ FRONT: Final = {"macs+t0": "FLOPs", "alpha+t0": "α-FLOPs", OURS.name: "this pro
 """Measures on the front page, each with a constant for the call."""
 
 
-def front(frame: "pd.DataFrame", labels: Mapping[str, str]) -> "pd.DataFrame":
+def front(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """Give what the front page draws: held-out errors of three measures on every set.
 
     Parameters

@@ -1,23 +1,20 @@
 """Tables of a chapter as Markdown, which shows in Jupyter as in the book."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from ..costs import CostModel
 from ..costs.alpha import spatial_size
 from ..files import markdown
 from ..layers import bytes_moved, flops
 from ..numbers import between, number
-from ..runs import datasets
+from ..runs import Run, datasets
 from .limits import sizes
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from ..runs import Run
-
-
-def table(frame: "pd.DataFrame", digits: int = 3, as_is: Sequence[str] = ()) -> Any:
+def table(frame: pd.DataFrame, digits: int = 3, as_is: Sequence[str] = ()) -> Any:
     """Write a frame as a Markdown table: numbers with significant digits, texts escaped, nothing where none is known.
 
     Parameters
@@ -54,7 +51,7 @@ def formula(model: CostModel) -> str:
     return f"$$\n\\begin{{gathered}}\n{parts}\n\\end{{gathered}}\n$$"
 
 
-def grid(layers: "pd.DataFrame") -> "pd.DataFrame":
+def grid(layers: pd.DataFrame) -> pd.DataFrame:
     """Sum a figure's layers up, one row per line: how many, the first and the last, and what they span.
 
     Parameters
@@ -62,8 +59,6 @@ def grid(layers: "pd.DataFrame") -> "pd.DataFrame":
     layers : DataFrame
         As given by `alphaflops.grid`.
     """
-    import pandas as pd
-
     rows = []
     for line, part in layers.groupby("line", sort=False):
         first, last = part.iloc[0], part.iloc[-1]
@@ -81,10 +76,8 @@ def grid(layers: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def loaded(runs: "Iterable[Run]") -> Any:
+def loaded(runs: Iterable[Run]) -> Any:
     """List the data that a chapter has loaded: name, machine, layers, protocol, versions and hash."""
-    import pandas as pd
-
     rows = [
         {
             "run": run.id,
@@ -99,7 +92,7 @@ def loaded(runs: "Iterable[Run]") -> Any:
     return table(pd.DataFrame(rows))
 
 
-def _protocol(run: "Run") -> str:
+def _protocol(run: Run) -> str:
     entry = datasets.entries().get(run.id)
     return entry.protocol if entry and run.meta["origin"] != "measured" else str(run.meta["protocol"].get("name"))
 
@@ -113,7 +106,7 @@ text = markdown
 """Give a text of a run, such as its machine, for a sentence."""
 
 
-def by_machine(values: "pd.Series[float]", digits: int = 2, unit: str = "") -> str:
+def by_machine(values: pd.Series[float], digits: int = 2, unit: str = "") -> str:
     """Write one number per machine as a sentence needs it: ``14 (Quadro T2000) and 12 (one core)``."""
     return said([f"{number(value, digits)}{unit} ({markdown(name)})" for name, value in values.items()])
 
