@@ -1,7 +1,7 @@
 """What the paper and its replication claim, each judged on a run by a test with thresholds fixed beforehand."""
 
 from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim, Threshold
-from .judge import Verdict, find, judge, row, table
+from .judge import Verdict, judge, row, table
 
 __all__ = [
     "CLAIMS",
@@ -12,7 +12,6 @@ __all__ = [
     "Claim",
     "Threshold",
     "Verdict",
-    "find",
     "judge",
     "row",
     "table",

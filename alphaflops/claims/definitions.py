@@ -7,22 +7,19 @@ after the first results were seen say so in their test; they take thresholds tha
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..experiments import TABLE_MACS
-from ..runs.sources import AUTHORS
+from ..runs import Run
 from . import statistics
 from .statistics import ErrorOf
-
-if TYPE_CHECKING:
-    from ..runs import Run
 
 HOLDS, IN_PART, FAILS, NOT_MEASURED = "holds", "holds in part", "fails", "not measured"
 PAPER, REPLICATION, BOTH = "paper", "replication", "paper and replication"
 AFTER_PAPER = "this project, after the paper"
 """Who asks more of the paper than it claims."""
 
-Reason = Callable[["Run"], str | None]
+Reason = Callable[[Run], str | None]
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Claim:
     threshold : Threshold
         What the statistic is held against.
     value : callable
-        ``(run, error_of, authors) -> float``, NaN where the run cannot tell; ``authors`` is the authors' run or None.
+        ``(run, error_of, authors) -> float``, NaN or the reason where the run cannot tell; ``authors`` may be None.
     needs : tuple of callable
         Each gives the reason why a run cannot tell, or None.
     """
@@ -102,7 +99,7 @@ class Claim:
     statistic: str
     unit: str
     threshold: Threshold
-    value: Callable[["Run", ErrorOf, "Run | None"], float]
+    value: Callable[[Run, ErrorOf, Run | None], float | str]
     needs: tuple[Reason, ...] = ()
 
     @property
@@ -111,43 +108,32 @@ class Claim:
         return self.threshold.words(self.unit)
 
 
-def _gpu(run: "Run") -> str | None:
+def _gpu(run: Run) -> str | None:
     return None if run.meta["device"] == "cuda" else "the claim is about GPUs"
 
 
-def _one_core(run: "Run") -> str | None:
+def _one_core(run: Run) -> str | None:
     single = run.meta["device"] == "cpu" and run.meta["machine"].get("threads") == 1
     return None if single else "the claim is about a single CPU core"
 
 
-def _parallel(run: "Run") -> str | None:
+def _parallel(run: Run) -> str | None:
     return "the claim is about parallel hardware" if _one_core(run) is None else None
 
 
 def _holds(names: tuple[str, ...], what: str) -> Reason:
-    def reason(run: "Run") -> str | None:
+    def reason(run: Run) -> str | None:
         return None if run.table["experiment"].isin(names).any() else f"the run lacks {what}"
 
     return reason
 
 
-def _both_times(run: "Run") -> str | None:
-    known = run.id == AUTHORS or statistics.pipelined_ms(run) is not None
-    return None if known else "the run has no pipelined times, or not of every layer"
-
-
-def _folds(run: "Run") -> str | None:
+def _folds(run: Run) -> str | None:
     fine = run.meta.get("profile") == "fine"
     return "on a fine grid no fold is held out: neighbours are almost the same" if fine else None
 
 
-def _both_vary(run: "Run") -> str | None:
-    found = statistics.exponents(run)
-    told = [f"{name}: {found[name].reason}" for name in "SK" if name in found and found[name].reason]
-    return "; ".join(told) or (None if found else "too few layers to tell")
-
-
-def _flatter(run: "Run", _: ErrorOf, authors: "Run | None") -> float:
+def _flatter(run: Run, _: ErrorOf, authors: Run | None) -> float:
     return statistics.spread(run) / statistics.spread(authors) if authors is not None else math.nan
 
 
@@ -188,7 +174,7 @@ CLAIMS: Final = (
         "Exponent of the kernel's area minus exponent of positions in t = t₀ + bytes/b + c·S^s·K^k·Cin^i·Cout^o (added "
         "when the exponents of some machines were known)",
         "difference of exponents", "", AREA, lambda run, *_: statistics.kernel_minus_space(run),
-        (_parallel, _folds, _both_vary)),
+        (_parallel, _folds)),
     Claim("alpha-beats-flops", "α-FLOPs beat FLOPs", PAPER, "α-FLOPs predict time better than FLOPs.",
         _RATIO.format("α-FLOPs", "FLOPs"), "ratio of errors", "", BETTER,
         lambda run, error, _: statistics.error_ratio(run, error, "alpha", "macs"), (_folds,)),
@@ -204,6 +190,6 @@ CLAIMS: Final = (
     Claim("alpha-underestimates", "α-FLOPs underestimate", REPLICATION, "α-FLOPs generally underestimate.",
         "Share of layers slower than predicted: by the published formula on the authors' data, elsewhere by α-FLOPs "
         "fitted to pipelined times and judged on single calls",
-        "layers slower than predicted", "%", UNDER, lambda run, *_: statistics.underestimated(run), (_both_times,)),
+        "layers slower than predicted", "%", UNDER, lambda run, *_: statistics.underestimated(run)),
 )  # fmt: skip
 """The claims, in the order of the page."""

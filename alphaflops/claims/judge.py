@@ -3,16 +3,14 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from ..runs import Run
 from ..runs.sources import AUTHORS
 from .definitions import CLAIMS, NOT_MEASURED, Claim
 from .statistics import ErrorOf, held_out_mape
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Verdict:
     reason: str
 
 
-def judge(run: "Run", *, authors: "Run | None" = None, error_of: ErrorOf = held_out_mape) -> list[Verdict]:
+def judge(run: Run, *, authors: Run | None = None, error_of: ErrorOf = held_out_mape) -> list[Verdict]:
     """Judge every claim on one run.
 
     Parameters
@@ -48,21 +46,17 @@ def judge(run: "Run", *, authors: "Run | None" = None, error_of: ErrorOf = held_
     return [_judged(claim, good, authors, error_of) for claim in CLAIMS]
 
 
-def _judged(claim: Claim, run: "Run", authors: "Run | None", error_of: ErrorOf) -> Verdict:
+def _judged(claim: Claim, run: Run, authors: Run | None, error_of: ErrorOf) -> Verdict:
     reason = next((why for need in claim.needs if (why := need(run)) is not None), None)
-    value = math.nan if reason else claim.value(run, error_of, authors)
-    verdict = claim.threshold.verdict(value)
-    if verdict == NOT_MEASURED:
-        return Verdict(claim.id, run.id, run.machine, verdict, None, reason or "too few layers to tell")
-    return Verdict(claim.id, run.id, run.machine, verdict, value, "")
+    value = reason or claim.value(run, error_of, authors)
+    if isinstance(value, str):
+        return Verdict(claim.id, run.id, run.machine, NOT_MEASURED, None, value)
+    if not math.isfinite(value):
+        return Verdict(claim.id, run.id, run.machine, NOT_MEASURED, None, "too few layers to tell")
+    return Verdict(claim.id, run.id, run.machine, claim.threshold.verdict(value), value, "")
 
 
-def find(claim: str) -> Claim:
-    """Give a claim by its slug."""
-    return {c.id: c for c in CLAIMS}[claim]
-
-
-def table(runs: Iterable["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.DataFrame":
+def table(runs: Iterable[Run], *, error_of: ErrorOf = held_out_mape) -> pd.DataFrame:
     """Judge every claim on every run.
 
     Returns
@@ -71,17 +65,13 @@ def table(runs: Iterable["Run"], *, error_of: ErrorOf = held_out_mape) -> "pd.Da
         One row per claim and run: ``claim, label, by, text, test, statistic, unit, rule, run, machine, verdict, value,
         reason``.
     """
-    import pandas as pd
-
     given = list(runs)
     authors = next((run.ok for run in given if run.id == AUTHORS), None)
-    verdicts = [verdict for run in given for verdict in judge(run, authors=authors, error_of=error_of)]
-    return pd.DataFrame([row(verdict) for verdict in verdicts])
+    return pd.DataFrame([row(told) for run in given for told in judge(run, authors=authors, error_of=error_of)])
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
     """Give a verdict with the claim that it is about, as plain values."""
-    claim = find(verdict.claim)
+    (claim,) = (claim for claim in CLAIMS if claim.id == verdict.claim)
     about = {name: getattr(claim, name) for name in ("label", "by", "text", "test", "statistic", "unit", "rule")}
-    outcome = {name: getattr(verdict, name) for name in ("run", "machine", "verdict", "value", "reason")}
-    return {"claim": claim.id, **about, **outcome}
+    return {"claim": claim.id, **about, **vars(verdict)}

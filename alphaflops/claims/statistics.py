@@ -1,25 +1,25 @@
 """Statistics behind the claims: each takes a run and gives one number, computed from its measured times."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import theilslopes
 
+from ..costs import features
 from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
+from ..fitting.dissect import Exponent, dissect
+from ..fitting.validate import fitted, score
 from ..layers import macs
+from ..runs import Run
 from ..runs.sources import AUTHORS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..fitting.dissect import Exponent
-    from ..runs import Run
-
-ErrorOf: TypeAlias = Callable[["Run", str], float]
+ErrorOf: TypeAlias = Callable[[Run, str], float]
 """``(run, model) -> held-out MAPE (%)``."""
 
 CHANNELS_SHRINK: Final = ("conv_K_vs_C", "replication_C")
@@ -47,7 +47,7 @@ NEARBY: Final = 40
 """Points of a line among which noise is shuffled: where layers get large, noise changes."""
 
 
-def lines(run: "Run", names: tuple[str, ...]) -> "Iterator[pd.DataFrame]":
+def lines(run: Run, names: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     """Give each line of the named experiments that has enough points, in the order of the swept value.
 
     Yields
@@ -63,7 +63,7 @@ def lines(run: "Run", names: tuple[str, ...]) -> "Iterator[pd.DataFrame]":
             yield found.sort_values("x", kind="stable").reset_index(drop=True)
 
 
-def misordered(run: "Run") -> float:
+def misordered(run: Run) -> float:
     """Share of pairs of layers in which fewer FLOPs take longer (%).
 
     Only pairs count whose FLOPs and whose times both differ by more than `CLEAR`, so that noise reverses none.
@@ -81,20 +81,17 @@ def misordered(run: "Run") -> float:
     return float(100 * np.mean(np.sign(by_flops[clear]) != np.sign(by_time[clear])))
 
 
-def spread(run: "Run") -> float:
+def spread(run: Run) -> float:
     """Spread of time per FLOP along the lines of equal FLOPs of Figure 2 (factor, median over the lines).
 
     Per line the 90 % quantile over the 10 % quantile, so that a few odd points decide nothing.
     """
-    found = [np.quantile(p["cost"], 0.9) / np.quantile(p["cost"], 0.1) for p in _figure_2(run)]
+    parts = lines(run, (*CHANNELS_SHRINK, *INPUT_SHRINKS))
+    found = [np.quantile(p["cost"], 0.9) / np.quantile(p["cost"], 0.1) for p in parts]
     return float(np.median(found)) if found else float("nan")
 
 
-def _figure_2(run: "Run") -> "Iterator[pd.DataFrame]":
-    return lines(run, (*CHANNELS_SHRINK, *INPUT_SHRINKS))
-
-
-def dense_against_conv(run: "Run", size: int | None = None) -> float:
+def dense_against_conv(run: Run, size: int | None = None) -> float:
     """Slowest over fastest layer of equal FLOPs in Figure 1 (factor): median over the sizes, or at one size (MAC)."""
     table = run.table[run.table["experiment"].isin(EQUAL_FLOPS)]
     table = table if size is None else table[macs(table) == size]
@@ -106,14 +103,12 @@ def dense_against_conv(run: "Run", size: int | None = None) -> float:
     return float(np.median(factors)) if factors else float("nan")
 
 
-def kernel_slope(run: "Run") -> float:
+def kernel_slope(run: Run) -> float:
     """Growth of time per FLOP with the kernel's side where FLOPs move from positions to kernel taps (exponent).
 
     Median over the lines of Figure 2b of the Theil-Sen slope of log time per MAC over log side; 0 where both axes cost
     alike. Side 1 is left out: 1×1 kernels run other code.
     """
-    from scipy.stats import theilslopes
-
     slopes = []
     for part in lines(run, INPUT_SHRINKS):
         larger = part[part["k1"] > 1]
@@ -122,83 +117,59 @@ def kernel_slope(run: "Run") -> float:
     return float(np.median(slopes)) if slopes else float("nan")
 
 
-def kernel_minus_space(run: "Run") -> float:
-    """Exponent of time in the kernel's area minus that in positions; see `alphaflops.fitting.dissect`."""
+def kernel_minus_space(run: Run) -> float | str:
+    """Exponent of time in the kernel's area minus that in positions, or why there is none; see `exponents`."""
     found = exponents(run)
-    return found["K"].value - found["S"].value
+    told = [f"{name}: {found[name].reason}" for name in "SK" if name in found and found[name].reason]
+    return "; ".join(told) or (found["K"].value - found["S"].value if found else float("nan"))
 
 
-def exponents(run: "Run") -> "dict[str, Exponent]":
+def exponents(run: Run) -> dict[str, Exponent]:
     """Exponent of time along each dimension, by its name; none where there are too few layers."""
-    return dict(_exponents(_Held(run, run.sha256)))
-
-
-@lru_cache(maxsize=64)
-def _exponents(held: "_Held") -> "tuple[tuple[str, Exponent], ...]":
-    from ..fitting.dissect import dissect
-
     try:
-        return tuple((found.dimension, found) for found in dissect(held.run, draws=2))
+        return {found.dimension: found for found in dissect(run, draws=2)}
     except AlphaflopsError:
-        return ()
+        return {}
 
 
-@lru_cache(maxsize=256)
-def _held_out(held: "_Held", model: str) -> float:
-    from ..fitting import score
-
-    return score(held.run, model, "random", whole=False).mape_pct
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A run as the key of a cache: its content decides."""
-
-    run: "Run" = field(compare=False)
-    sha256: str
-
-
-def held_out_mape(run: "Run", model: str) -> float:
+def held_out_mape(run: Run, model: str) -> float:
     """Mean error (%) of a model on five held-out folds of a run; NaN where it has too few layers."""
     try:
-        return _held_out(_Held(run, run.sha256), model)
+        return score(run, model, "random", whole=False).mape_pct
     except AlphaflopsError:
         return float("nan")
 
 
-def error_ratio(run: "Run", error_of: ErrorOf, model: str, against: str) -> float:
+def error_ratio(run: Run, error_of: ErrorOf, model: str, against: str) -> float:
     """Held-out error of a model over that of another (no unit)."""
     return error_of(run, model) / error_of(run, against)
 
 
-def underestimated(run: "Run") -> float:
-    """Share of layers that take longer than α-FLOPs say (%).
+def underestimated(run: Run) -> float | str:
+    """Share of layers that take longer than α-FLOPs say (%), or why there is none.
 
     For the authors' data the published formula is judged. Elsewhere α-FLOPs are fitted to pipelined times and judged on
-    times of single calls, as the replication did. NaN where the run has no pipelined times.
+    times of single calls, as the replication did.
     """
     times = run.table["latency_ms"].to_numpy()
     if run.id == AUTHORS:
         return float(100 * np.mean(times > published_ms(run.table)))
     block = pipelined_ms(run)
     if block is None:
-        return float("nan")
-    from ..costs import features
-    from ..fitting.validate import fitted
-
+        return "the run has no pipelined times, or not of every layer"
     f = features(run.table)
     predict, _ = fitted("alpha", f, block, residual="log")
     return float(100 * np.mean(times > predict(f)))
 
 
-def pipelined_ms(run: "Run") -> NDArray[np.float64] | None:
+def pipelined_ms(run: Run) -> NDArray[np.float64] | None:
     """Pipelined time of each layer, shape ``(n,)`` (ms); None where not every layer has one."""
     if "throughput_ms" not in run.table or run.table["throughput_ms"].isna().any():
         return None
     return run.table["throughput_ms"].to_numpy(dtype=np.float64)
 
 
-def jumping_lines(run: "Run") -> float:
+def jumping_lines(run: Run) -> float:
     """Share of the lines of the replication's fine grids that jump more than noise would (%).
 
     NaN where no line has `LEAST_STEPS` small steps; see `jumping`.
@@ -228,7 +199,7 @@ class Jumping:
         return self.count >= JUMPS_PER_LINE and self.count > float(np.quantile(self.noise, 0.95))
 
 
-def jumping(line: "pd.DataFrame") -> Jumping | None:
+def jumping(line: pd.DataFrame) -> Jumping | None:
     """Count the jumps of one line and of series with its noise; None where it has too few small steps.
 
     The noise of a point is its distance from the median of its neighbours, which a lasting step leaves alone. The
@@ -238,18 +209,12 @@ def jumping(line: "pd.DataFrame") -> Jumping | None:
     if factors is None:
         return None
     count, times = (np.log(line[name].to_numpy(dtype=float)) for name in ("macs", "time_ms"))
-    distance, smooth = (times - _neighbours(times)) / OWN_AND_MEDIAN, np.polyval(np.polyfit(count, times, 3), count)
+    neighbours = ndimage.generic_filter(times, np.median, footprint=[1] * SIDE + [0] + [1] * SIDE, mode="mirror")
+    distance, smooth = (times - neighbours) / OWN_AND_MEDIAN, np.polyval(np.polyfit(count, times, 3), count)
     random = np.random.default_rng(0)
     series = np.array([smooth + distance[_shuffled_nearby(len(times), random)] for _ in range(SHUFFLES)])
     noise = [jump_starts(row).sum() for row in np.where(_small_steps(line), _factors(np.exp(series)), 1)]
     return Jumping(int(jump_starts(factors).sum()), np.array(noise))
-
-
-def _neighbours(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median of the `SIDE` points before and after each one, itself left out."""
-    padded = np.pad(values, SIDE, mode="reflect")
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * SIDE + 1)
-    return np.asarray(np.median(np.delete(around, SIDE, axis=1), axis=1))
 
 
 def _shuffled_nearby(n: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -262,7 +227,7 @@ def jump_starts(factors: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(over & ~np.concatenate([[False], over[:-1]]))
 
 
-def step_factors(line: "pd.DataFrame") -> NDArray[np.float64] | None:
+def step_factors(line: pd.DataFrame) -> NDArray[np.float64] | None:
     """Factor by which time changes from before each row to after it, up or down, where FLOPs hardly change.
 
     Medians of `SIDE` points on each side; 1 at steps that are not small. None where the line has too few small steps.
@@ -273,7 +238,7 @@ def step_factors(line: "pd.DataFrame") -> NDArray[np.float64] | None:
     return np.where(small, _factors(line["time_ms"].to_numpy(dtype=float)[None])[0], 1)
 
 
-def _small_steps(line: "pd.DataFrame") -> NDArray[np.bool_]:
+def _small_steps(line: pd.DataFrame) -> NDArray[np.bool_]:
     count = line["macs"].to_numpy(dtype=float)
     small = np.zeros(len(count), dtype=bool)
     small[SIDE : len(count) - SIDE + 1] = (count[1:] / count[:-1] <= SMALL_STEP)[SIDE - 1 : len(count) - SIDE]
