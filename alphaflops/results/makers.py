@@ -4,14 +4,19 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from ..claims import table as claimed
-from ..costs import OURS, CostModel, Parameter, features, model
+from ..claims import judge
+from ..costs import BOOSTING, OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, fit, read_calibration, score
+from ..files import json_bytes
+from ..fitting import fit, read_calibration, score
+from ..fitting import sample as drawn
+from ..fitting.calibration import LAYERS
 from ..fitting.dissect import dissect
 from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
@@ -21,16 +26,8 @@ from ..prediction.estimating import calibrate_energy, joules_file
 from ..prediction.machine import with_fits
 from ..prediction.operators import FITS
 from ..runs import Run, datasets
-from ..runs.sources import AUTHORS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 Rows = list[dict[str, Any]]
-LAYERS: Final = 2000
-"""Most distinct layers of a set that fits and scores look at, drawn once: nobody measures more in a day, and a learned
-model is then no dearer than a formula."""
 VALIDATIONS: Final[tuple[Any, ...]] = (None, "random", "figure", "macs", "rows")
 SIZES: Final = (15, 30, 60, 120, 250, 500)
 """Layers to calibrate with, in the learning curve."""
@@ -52,21 +49,19 @@ JOULES: Final = "joules"
 def sample(name: str) -> Run:
     """Load the usable layers of a set, at most `LAYERS` distinct ones of them, drawn by seed."""
     run = datasets.load(name).ok
-    groups = identical(run.table)
-    distinct = int(groups.max()) + 1
-    if distinct <= LAYERS:
-        return run
-    return _part(run, np.isin(groups, np.random.default_rng(0).permutation(distinct)[:LAYERS]))
+    rows = drawn(run.table, LAYERS)
+    return run if rows.all() else _part(run, rows)
 
 
-def _part(run: Run, rows: "NDArray[np.bool_]") -> Run:
+def _part(run: Run, rows: NDArray[np.bool_]) -> Run:
     return Run(run.meta, run.table[rows].reset_index(drop=True))
 
 
 def scores(name: str, part: str) -> Rows:
     """Score one model on a set under each validation that its layers allow."""
     run, entry = sample(name), datasets.entries()[name]
-    about = {"role": entry.role, "vendor": entry.vendor, "model": part, "parameters": _count(part)}
+    count = None if part == BOOSTING else len(model(part).parameters)
+    about = {"role": entry.role, "vendor": entry.vendor, "model": part, "parameters": count}
     rows = []
     for cv in VALIDATIONS:
         try:
@@ -76,10 +71,6 @@ def scores(name: str, part: str) -> Rows:
         kept = ("n", "mape_pct", "median_ape_pct", "r2", "spearman", "within_20_pct")
         rows.append({**about, "cv": cv or "in sample", **{key: found[key] for key in kept}})
     return rows
-
-
-def _count(name: str) -> int | None:
-    return None if name == "boosting" else len(model(name).parameters)
 
 
 def terms(name: str, part: str) -> Rows:
@@ -191,14 +182,9 @@ def calibrations(name: str, part: str) -> Rows:
         except AlphaflopsError:  # too few layers
             continue
         fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
-        fresh[0][FILE] = (f"calibrations/{file}", _text(found))
+        fresh[0][FILE] = (f"calibrations/{file}", json_bytes(found.as_dict()).decode())
         rows += fresh
     return rows
-
-
-def _text(calibration: Calibration) -> str:
-    with TemporaryDirectory() as folder:
-        return calibration.save(Path(folder) / "x.json").read_text(encoding="utf-8")
 
 
 def calibration_file(run: str, chosen: str) -> str:
@@ -227,11 +213,9 @@ def claims(name: str, part: str) -> Rows:
 
     known = read("scores")
     held = known[(known["cv"] == "random") & (known["run"] == name)].set_index("model")["mape_pct"]
-    authors = datasets.authors() if name != AUTHORS else None
-    runs = [datasets.load(name).ok, *([authors] if authors else [])]
-    table = claimed(runs, error_of=lambda run, model: held.get(model, np.nan))
-    kept = ["claim", "verdict", "value", "reason"]
-    return plain_rows(table.loc[table["run"] == name, kept])
+    run, authors = datasets.load(name), datasets.authors()
+    found = judge(run, authors=authors, error_of=lambda _, model: held.get(model, np.nan))
+    return [{key: getattr(told, key) for key in ("claim", "verdict", "value", "reason")} for told in found]
 
 
 def figures(name: str, part: str) -> Rows:
@@ -262,6 +246,6 @@ def networks(name: str, part: str) -> Rows:
     return plain_rows(found)
 
 
-def plain_rows(frame: "pd.DataFrame") -> Rows:
+def plain_rows(frame: pd.DataFrame) -> Rows:
     """Give the rows of a frame by column name."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

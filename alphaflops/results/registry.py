@@ -84,11 +84,6 @@ def shown() -> list[str]:
     return [AUTHORS, *(name for name, entry in datasets.entries().items() if entry.reader == OWN)]
 
 
-def timed_networks() -> list[str]:
-    """Name the runs on whose machine whole networks were timed too."""
-    return measured_networks()
-
-
 RESULTS: Final = {
     result.name: result
     for result in (
@@ -99,13 +94,13 @@ RESULTS: Final = {
         Result("learning", makers.learning, fitted),
         Result("calibrations", makers.calibrations, fitted),
         Result(
-            "operators", makers.operators, timed_networks, (*BASE, "prediction"),
+            "operators", makers.operators, measured_networks, (*BASE, "prediction"),
             needs=("calibrations",), beside=("operators/{}.json",),
         ),
         Result("claims", makers.claims, datasets.names, (*BASE, "claims"), needs=("scores",), also=(AUTHORS,)),
         Result("figures", makers.figures, shown, digits=6, tolerance=1e-5),
         Result(
-            "networks", makers.networks, timed_networks, (*BASE, "network", "prediction"),
+            "networks", makers.networks, measured_networks, (*BASE, "network", "prediction"),
             needs=("operators",), beside=("networks/{}.csv", "operators/{}.json"),
         ),
     )

@@ -4,7 +4,9 @@ import ast
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pandas as pd
 
 from .. import paths
 from ..errors import AlphaflopsError
@@ -12,9 +14,6 @@ from ..files import json_bytes, read_json, sha256, write_atomic
 from ..runs import datasets
 from ..runs.sources import OWN
 from .registry import Result
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MADE: Final = "made.json"
 NOT_AT_HAND: Final = "not at hand"
@@ -25,10 +24,8 @@ def folder() -> Path:
     return paths.data_folder() / "results"
 
 
-def table(name: str) -> "pd.DataFrame":
+def table(name: str) -> pd.DataFrame:
     """Read a file of results as it is, rows of sets that were not at hand included; empty where there is none."""
-    import pandas as pd
-
     try:
         return pd.read_csv(folder() / f"{name}.csv", keep_default_na=False, na_values=[""])
     except FileNotFoundError:
@@ -37,7 +34,7 @@ def table(name: str) -> "pd.DataFrame":
         raise AlphaflopsError(f"{folder() / name}.csv is no table of results: `alphaflops refresh {name}`") from error
 
 
-def read(name: str) -> "pd.DataFrame":
+def read(name: str) -> pd.DataFrame:
     """Read recorded results; sets that were not at hand have no rows (`absent` names them).
 
     Raises
@@ -63,8 +60,6 @@ def made() -> dict[str, dict[str, str]]:
 
 def write(result: Result, rows: Mapping[str, list[dict[str, Any]]], stamps: Mapping[str, str]) -> None:
     """Write a table, one data set after the other, and its stamps."""
-    import pandas as pd
-
     listed = [{"run": name, "status": "", **row} for name, group in rows.items() for row in group]
     frame = pd.DataFrame(listed or {"run": [], "status": []})
     folder().mkdir(parents=True, exist_ok=True)
