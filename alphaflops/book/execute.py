@@ -92,6 +92,30 @@ def run_all(wanted: Sequence[Chapter], folder: Path, parameters: Mapping[str, An
     return [line for line in told if line]
 
 
+def program(command: Sequence[str], added: Mapping[str, str] | None = None, **settings: Any) -> list[str]:
+    """Run a program whose outcome depends on no hash seed and no date; gives what it wrote where it failed.
+
+    Parameters
+    ----------
+    command : sequence of str
+    added : mapping of str to str, optional
+        Variables of its environment beside those of this process.
+    **settings
+        For `subprocess.run`.
+
+    Returns
+    -------
+    list of str
+        Lines that are not blank, at least one; empty where the program did its work.
+    """
+    # with SOURCE_DATE_EPOCH, Sphinx would write its year into the copyright, depending on today's
+    kept = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    environment = {**kept, "PYTHONHASHSEED": "0", **(added or {})}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **settings)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+    return [line for line in text.splitlines() if line.strip()] or ["no message"] if done.returncode else []
+
+
 def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int | None = None) -> None:
     """Run one notebook's text by papermill.
 
@@ -115,7 +139,7 @@ def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int |
     command = [sys.executable, "-m", "papermill", "-", str(out), "--kernel", "python3", "--cwd", str(out.parent)]
     command += ["--no-progress-bar", "--no-request-save-on-cell-execute"]
     command += ["--parameters_yaml", json.dumps(dict(parameters))] if parameters else []
-    settings = {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    settings = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     shown: tuple[int, ...] = ()
     if parameters.get("device"):  # minutes to hours: the reader sees the kernel's line of progress
         shown = (os.dup(2),)
@@ -125,20 +149,12 @@ def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int |
     if threads:
         settings["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory() as profile:
-        done = subprocess.run(
-            command,
-            input=nbformat.writes(read_text(text)),
-            env={**os.environ, **settings, "IPYTHONDIR": profile},
-            capture_output=True,
-            text=True,
-            check=False,
-            pass_fds=shown,
-        )
+        given = nbformat.writes(read_text(text))
+        failed = program(command, {**settings, "IPYTHONDIR": profile}, input=given, pass_fds=shown)
     for number in shown:
         os.close(number)
-    if done.returncode:
-        lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).splitlines() if line.strip()]
-        raise AlphaflopsError(f"notebook {out.stem} failed: {lines[-1].strip() if lines else 'no message'}")
+    if failed:
+        raise AlphaflopsError(f"notebook {out.stem} failed: {failed[-1].strip()}")
     _clean(out)
 
 

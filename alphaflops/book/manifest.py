@@ -15,11 +15,10 @@ def hashes(html: Path) -> dict[str, str]:
     return {path.relative_to(html).as_posix(): sha256(path) for path in files}
 
 
-def write(html: Path) -> Path:
+def write(html: Path) -> None:
     """Write the manifest of a book, last of all."""
     text = "".join(f"{digest}  {name}\n" for name, digest in hashes(html).items())
     (html / MANIFEST).write_text(text, encoding="utf-8")
-    return html / MANIFEST
 
 
 def check(html: Path) -> int:

@@ -28,9 +28,9 @@ def given(
     AlphaflopsError
         Naming the parameter that is unknown or has a value that it cannot have.
     """
-    if unknown := _unknown(_history()):
-        names = ", ".join(assigned(_history()[0]))
-        raise AlphaflopsError(f"parameter {unknown[0]!r} is unknown: this notebook has {names}")
+    cells = [assigned(cell) for cell in _history()]
+    if cells and (unknown := [name for name in cells[1] if name not in cells[0]]):
+        raise AlphaflopsError(f"parameter {unknown[0]!r} is unknown: this notebook has {', '.join(cells[0])}")
     for name, value in (("device", device), ("profile", profile), ("out", out)):
         if not isinstance(value, str):
             raise AlphaflopsError(f"parameter {name} is {value!r}: give a text")
@@ -50,10 +50,6 @@ def _history() -> list[str]:
     cells: list[str] = shell.user_ns["In"] if shell else []
     at = next((i for i, cell in enumerate(cells) if cell.startswith(INJECTED)), 0)
     return cells[at - 1 : at + 1] if at else []
-
-
-def _unknown(cells: Sequence[str]) -> list[str]:
-    return [name for name in assigned(cells[1]) if name not in assigned(cells[0])] if cells else []
 
 
 def assigned(source: str) -> list[str]:

@@ -1,16 +1,16 @@
 """The whole book as one PDF: all pages in one, printed by a Chromium that is installed here."""
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from ..errors import AlphaflopsError
+from ..files import write_atomic
 from . import publish
 from .contents import Chapter, chapters
+from .execute import program
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS: Final = (
@@ -61,27 +61,24 @@ def print_book(out: Path) -> Path:
         _run([command, *FLAGS, f"--user-data-dir={stage / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()])
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(printed, out.with_name(out.name + ".part"))
-            out.with_name(out.name + ".part").replace(out)
+            write_atomic(out, printed.read_bytes())
         except OSError as error:
             raise AlphaflopsError(f"{out} cannot be written: {error.strerror}") from error
     return out
 
 
 def _one_page(stage: Path, root: Chapter) -> Path:
-    builder = ["-c", "from jupyter_book.cli.main import main; main()", "build", str(stage), "--builder", "singlehtml"]
-    _run([sys.executable, *builder, "--quiet"])
+    _run([*publish.JUPYTER_BOOK, str(stage), "--builder", "singlehtml", "--quiet"])
     html = stage / "_build" / "singlehtml"
     # The page lies in a folder but refers to its styles and figures as if it lay above.
     return Path(shutil.copyfile(html / "notebooks" / f"{root.name}.html", html / "book.html"))
 
 
 def _run(command: list[str]) -> None:
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    name = Path(command[0]).name
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        told = program(command, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise AlphaflopsError(f"{Path(command[0]).name} took longer than {TIMEOUT_S} s") from error
-    if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise AlphaflopsError(f"{Path(command[0]).name} failed: {lines[-1] if lines else 'no message'}")
+        raise AlphaflopsError(f"{name} took longer than {TIMEOUT_S} s") from error
+    if told:
+        raise AlphaflopsError(f"{name} failed: {told[-1]}")

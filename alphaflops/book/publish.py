@@ -9,7 +9,6 @@ an existing chapter, name the data sets it needs under ``alphaflops: needs:``, l
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,10 +20,12 @@ from ..files import write_atomic
 from ..runs import datasets
 from . import manifest
 from .contents import chapters, checkout
-from .execute import execute, missing, run_all
+from .execute import execute, missing, program, run_all
 
 SOURCES: Final = ("book", "_config.yml", "_toc.yml")
 """What a book is made of beside its notebooks."""
+
+JUPYTER_BOOK: Final = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build")
 
 COMPARING: Final = "your_machine"
 """End of the name of the chapter that puts machines beside each other."""
@@ -149,10 +150,7 @@ def page(runs: Sequence[str | Path], target: Path) -> Path:
         run = stage / "notebooks" / chapter.committed.name
         execute(chapter.text, run, {"runs": stage_runs(runs, stage)})
         body, _ = exporter.from_notebook_node(nbformat.read(run, 4))
-    try:
-        write_atomic(target, body.encode())
-    except OSError as error:
-        raise AlphaflopsError(f"{target} cannot be written: {error.strerror}") from error
+    write_atomic(target, body.encode())
     return target
 
 
@@ -232,16 +230,11 @@ def build_pages(stage: Path) -> None:
     AlphaflopsError
         With the first warning or error.
     """
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage)]
-    command += ["-W", "--keep-going", "--quiet"]
-    # with SOURCE_DATE_EPOCH, Sphinx would write its year into the copyright, depending on today's
-    settings = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    settings["PYTHONHASHSEED"] = "0"
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-    if done.returncode:
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(f"{stage}{os.sep}", "")
-        lines = [line for line in plain.splitlines() if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
-        raise AlphaflopsError(f"the book was not built: {lines[0] if lines else 'jupyter-book gave no message'}")
+    told = program([*JUPYTER_BOOK, str(stage), "-W", "--keep-going", "--quiet"])
+    if told:
+        loud = [line for line in told if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
+        first = loud[0].replace(f"{stage}{os.sep}", "") if loud else "jupyter-book gave no message"
+        raise AlphaflopsError(f"the book was not built: {first}")
     html = stage / "_build" / "html"
     # a hash of the configuration, which names folders of the virtual environment
     (html / ".buildinfo").unlink(missing_ok=True)
