@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import __version__
 from ..errors import AlphaflopsError
@@ -22,31 +22,24 @@ Examples:
 `alphaflops COMMAND --help` explains a command."""
 
 
-class Command(NamedTuple):
-    """Where a command is defined, and what it does in one line."""
-
-    module: str
-    help: str
-
-
 COMMANDS = {
-    "layer": Command("layer", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
-    "runs": Command("runs", "List the runs and data sets that can be used by name."),
-    "env": Command("runs", "Show what a bug report needs: versions, processor, devices. Nothing personal."),
-    "measure": Command("measuring", "Time layers on this machine, or finish an interrupted run."),
-    "verify": Command("runs", "Check every byte of a run, an archive or a built book against its checksums."),
-    "score": Command("models", "Score a cost formula on a run: errors of predicted against measured times."),
-    "fit": Command("models", "Fit a cost formula to a run and keep it as a calibration."),
-    "compare": Command("models", "Compare runs: speed on shared layers, call overhead, errors of each formula."),
-    "claims": Command("models", "Judge the claims of the paper and of its replication on runs."),
-    "estimate": Command("networks", "Count a network and predict its time per layer, without running it."),
-    "rerun": Command("books", "Run the notebooks on this machine, then build the book with it beside the paper's."),
-    "book": Command("books", "Run the notebooks and build the book; nothing is measured."),
-    "refresh": Command("books", "Make recorded results anew where data or code changed, or check them."),
-    "pack": Command("runs", "Pack a run to be sent to others; nothing private goes in."),
-    "import": Command("runs", "Check the archive of a run that somebody sent, and add it to the book's runs."),
+    "layer": ("layer", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
+    "runs": ("runs", "List the runs and data sets that can be used by name."),
+    "env": ("runs", "Show what a bug report needs: versions, processor, devices. Nothing personal."),
+    "measure": ("measuring", "Time layers on this machine, or finish an interrupted run."),
+    "verify": ("runs", "Check every byte of a run, an archive or a built book against its checksums."),
+    "score": ("models", "Score a cost formula on a run: errors of predicted against measured times."),
+    "fit": ("models", "Fit a cost formula to a run and keep it as a calibration."),
+    "compare": ("models", "Compare runs: speed on shared layers, call overhead, errors of each formula."),
+    "claims": ("models", "Judge the claims of the paper and of its replication on runs."),
+    "estimate": ("networks", "Count a network and predict its time per layer, without running it."),
+    "rerun": ("books", "Run the notebooks on this machine, then build the book with it beside the paper's."),
+    "book": ("books", "Run the notebooks and build the book; nothing is measured."),
+    "refresh": ("books", "Make recorded results anew where data or code changed, or check them."),
+    "pack": ("runs", "Pack a run to be sent to others; nothing private goes in."),
+    "import": ("runs", "Check the archive of a run that somebody sent, and add it to the book's runs."),
 }
-"""Command → its module of this package, which has ``NAME_options(parser)`` and ``NAME(args)``."""
+"""Command → its module of this package, which has ``NAME_options(parser)`` and ``NAME(args)``, and what it does."""
 
 RENAMED = {
     "calibrate": "refresh calibrations",
@@ -126,7 +119,7 @@ def _parsed(parser: Parser, args: list[str]) -> int:
 def overview() -> Parser:
     """Give the parser of the program itself, which lists the commands."""
     about = "Which measure predicts the time of a neural-network layer?\n\nCommands:\n"
-    about += "\n".join(f"  {name:<9} {command.help}" for name, command in COMMANDS.items())
+    about += "\n".join(f"  {name:<9} {told}" for name, (_, told) in COMMANDS.items())
     whole = Parser(prog="alphaflops", usage="alphaflops COMMAND [OPTION ...]", description=about, epilog=EPILOG)
     whole.set_defaults(function=lambda _: whole.print_help())
     whole.add_argument("--version", action="version", version=f"alphaflops {__version__}")
@@ -135,9 +128,10 @@ def overview() -> Parser:
 
 def parser(name: str) -> Parser:
     """Give the parser of a command; only its own module is imported."""
-    home = import_module(f"alphaflops.cli.{COMMANDS[name].module}")
+    module, told = COMMANDS[name]
+    home = import_module(f"alphaflops.cli.{module}")
     options: Callable[[Parser], None] = getattr(home, f"{name}_options")
-    command = Parser(prog=f"alphaflops {name}", description=COMMANDS[name].help)
+    command = Parser(prog=f"alphaflops {name}", description=told)
     command.set_defaults(function=getattr(home, f"{name}_" if iskeyword(name) else name))
     options(command)
     return command

@@ -17,23 +17,27 @@ def _seed(text: str) -> int:
     return value
 
 
+def _quantity(parser: argparse.ArgumentParser, *also: str) -> None:
+    text = "which time, or joules [latency]" if also else "which time [latency]"
+    parser.add_argument("--quantity", choices=(*QUANTITIES, *also), default="latency", help=text)
+    json_option(parser)
+
+
 def _model(parser: argparse.ArgumentParser) -> None:
     from ..costs import MODEL_NAMES, OURS
 
-    names = ", ".join(MODEL_NAMES)
-    text = f"cost formula: {names} [{OURS.name}]"
+    parser.add_argument("run", help="name, folder or CSV file")
+    text = f"cost formula: {', '.join(MODEL_NAMES)} [{OURS.name}]"
     parser.add_argument("--model", choices=MODEL_NAMES, default=OURS.name, metavar="MODEL", help=text)
     parser.add_argument("--seed", type=_seed, default=0, help="seed of folds and starts [0]")
 
 
 def score_options(parser: argparse.ArgumentParser) -> None:
     """Add the run, the formula and how layers are held out."""
-    parser.add_argument("run", help="name, folder or CSV file")
     _model(parser)
     text = "held-out layers: random folds, one figure at a time, or a fifth of the range of MACs or of rows"
     parser.add_argument("--cv", choices=("random", "figure", "macs", "rows"), help=text)
-    parser.add_argument("--quantity", choices=QUANTITIES, default="latency", help="which time [latency]")
-    json_option(parser)
+    _quantity(parser)
     examples(parser, "score paper-t2000 --model alpha-published", "score cpu-1core --cv figure --json")
 
 
@@ -58,12 +62,9 @@ def score(args: argparse.Namespace) -> None:
 
 def fit_options(parser: argparse.ArgumentParser) -> None:
     """Add the run, the formula and the file."""
-    parser.add_argument("run", help="name, folder or CSV file")
     _model(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the calibration here")
-    quantities = (*QUANTITIES, "energy")
-    parser.add_argument("--quantity", choices=quantities, default="latency", help="which time, or joules [latency]")
-    json_option(parser)
+    _quantity(parser, "energy")
     examples(parser, "fit cpu-1core", "fit my-gpu --out my-gpu.json")
 
 
@@ -83,16 +84,15 @@ def fit(args: argparse.Namespace) -> None:
         found = fitted(run, args.model, quantity=args.quantity, seed=args.seed)
     if args.out is not None:
         found.save(args.out)
-    content = found.as_dict()
     if args.json:
-        show_json(content)
+        show_json(found.as_dict())
         return
     columns = ("value", "low", "high", "unit", "meaning")
-    rows = [[name, *(p[key] for key in columns)] for name, p in content["parameters"].items()]
+    rows = [[name, *(p[key] for key in columns)] for name, p in found.parameters.items()]
     show_table(f"{args.model} on {args.run}", ("parameter", *columns), rows)
-    for flag in content["flags"]:
+    for flag in found.flags:
         show(f"note: {flag}")
-    for kind, errors in content["scores"].items():
+    for kind, errors in found.scores.items():
         known = [[k, v] for k, v in errors.items() if v is not None]
         show_table(f"Errors, {kind.replace('_', ' ')}", ("measure", "value"), known)
 
@@ -100,9 +100,8 @@ def fit(args: argparse.Namespace) -> None:
 def compare_options(parser: argparse.ArgumentParser) -> None:
     """Add the runs."""
     parser.add_argument("runs", nargs="+", help="two or more names, folders or CSV files")
-    parser.add_argument("--quantity", choices=QUANTITIES, default="latency", help="which time [latency]")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page to send")
-    json_option(parser)
+    _quantity(parser)
     examples(parser, "compare paper-t2000 cpu-1core cpu-allcores", "compare paper-t2000 my-gpu --html comparison.html")
 
 
