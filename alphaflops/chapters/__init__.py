@@ -4,18 +4,14 @@
 `tables` Markdown. Sentences stand in the notebooks, around numbers that these frames hold.
 """
 
-from typing import TYPE_CHECKING
+from matplotlib.figure import Figure
 
+from ..runs import Run
 from . import facets, tables
 from .frames import load, sweep
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-    from ..runs import Run
-
-
-def plot(run: "Run", figure: str) -> "Figure":
+def plot(run: Run, figure: str) -> Figure:
     """Draw a run's layers of one figure, with the times that α-FLOPs predict dashed.
 
     Parameters
