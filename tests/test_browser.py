@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlencode, urlparse
 
@@ -537,6 +538,49 @@ def test_calculator_predicts_once_per_machine_and_formula(site, browser, setting
     for machine, found in shown.items():
         fitted = [title for title in found if title and not title.startswith("published")]
         assert fitted == (titles if machine != "RTX 4090, ms" else []), machine
+
+
+ROWS = """(settings) => {
+  const button = document.querySelector("button[data-setting]");
+  const percent = (node, name) => parseFloat(node.style[name]);
+  return settings.map((setting) => {
+    button.dataset.setting = setting;
+    button.click();
+    const rows = [...document.querySelectorAll(".calc-machine li")].filter((row) => row.querySelector("i"));
+    return rows.map((row) => {
+      const [line, dot] = [row.querySelector("i"), row.querySelector("b")];
+      const places = [percent(line, "left"), percent(dot, "left"), percent(line, "left") + percent(line, "width")];
+      return [row.querySelector(".calc-time").textContent, places];
+    });
+  });
+}"""
+
+
+def test_calculator_shows_every_time_inside_its_interval(site, browser):
+    conv = product((1, 7, 56, 224), (1, 64, 1000), (3, 64, 2048), (1, 3, 7), (1, 32))
+    dense = product((1, 64, 1000, 16384), (1, 64, 1000, 16384), (1, 32, 1024))
+    settings = [f"kind=conv2d&h={s}&w={s}&cin={i}&cout={o}&k={k}&batch={n}" for s, i, o, k, n in conv]
+    settings += [f"kind=dense&cin={i}&cout={o}&batch={n}" for i, o, n in dense]
+    data = calculator_data.payload(paths.data_folder() / "calibrations")
+    page = browser.new_page()
+    page.goto((site / "book" / "calculator.html").as_uri())
+    page.locator(".calc-chosen").click()
+    for box in page.locator(".calc-choice input").all():
+        box.check()
+    told = page.evaluate(ROWS, settings)
+    page.close()
+    texts = [text for rows in told for text, _ in rows]
+    assert len(texts) > len(settings) * len({entry["machine"] for entry in data["calibrations"]})
+    for setting, rows in zip(settings, told, strict=True):
+        for text, (low, middle, high) in rows:
+            assert low - 1e-3 <= middle <= high + 1e-3, (setting, text)
+    form = re.compile(r"([\d.,]+) ms \(\d+ %: ([\d.,]+) to ([\d.,]+)\)")
+    shown = [found for text in texts if (found := form.fullmatch(text))]
+    assert len(shown) + sum("outside" in text for text in texts) == len(texts)
+    assert len(shown) > 1000
+    for found in shown:
+        ms, low, high = (float(number.replace(",", "")) for number in found.groups())
+        assert low <= ms <= high, found[0]
 
 
 def test_calculator_shows_one_machine_until_others_are_chosen(site, browser):

@@ -103,7 +103,8 @@
   const UNITS = [[1e15, " P"], [1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]];
   const number = (value, digits = 4) => value.toLocaleString("en", { maximumSignificantDigits: digits });
   // Times beside each other keep their last zeros: 0.120 ms, not 0.12 ms.
-  const time = (value, digits) => value.toLocaleString("en", { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
+  const time = (value, digits, roundingMode = "halfExpand") =>
+    value.toLocaleString("en", { minimumSignificantDigits: digits, maximumSignificantDigits: digits, roundingMode });
   function scaled(value, unit) {
     const [factor, prefix] = UNITS.find(([least]) => value >= least) ?? [1, " "];
     return `${number(value / factor)}${prefix}${unit}`;
@@ -223,7 +224,9 @@
         line.style.width = `${place(row.high) - place(row.low)}%`;
         line.style.background = row.colour;
         bar.append(line);
-        const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${time(row.low, 2)} to ${time(row.high, 2)}`;
+        // Ends are rounded outwards: a time near one of them stays inside.
+        const ends = `${time(row.low, 2, "floor")} to ${time(row.high, 2, "ceil")}`;
+        const range = row.outside ? "outside" : `${Math.round(100 * row.level)} %: ${ends}`;
         words.append(element("small", {}, `(${range})`));
       }
       const dot = at(element("b"), place(row.ms));
