@@ -63,14 +63,7 @@ REPEATED = {"book/library": "article.bd-article section section:nth-of-type(-n+3
 N_LAYERS = 1000
 
 
-def _pages():
-    import yaml
-
-    toc = yaml.safe_load((paths.CHECKOUT / "_toc.yml").read_text(encoding="utf-8"))
-    return contents.files(toc)
-
-
-PAGES = _pages()
+PAGES = contents.pages()
 each_page = pytest.mark.parametrize("name", PAGES)
 
 

@@ -57,6 +57,19 @@ def checkout() -> Path:
     return paths.CHECKOUT
 
 
+def pages() -> list[str]:
+    """Pages that ``_toc.yml`` names, in order: paths without ending.
+
+    Raises
+    ------
+    AlphaflopsError
+        Outside a checkout.
+    """
+    from sphinx_external_toc.parsing import parse_toc_yaml
+
+    return list(parse_toc_yaml(checkout() / "_toc.yml"))
+
+
 def chapters() -> list[Chapter]:
     """Notebooks of the book in the order of ``_toc.yml``.
 
@@ -65,11 +78,7 @@ def chapters() -> list[Chapter]:
     AlphaflopsError
         Outside a checkout, or if a text cannot be read.
     """
-    import yaml
-
-    root = checkout()
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    return [_chapter(root / f"{name}.md") for name in files(toc) if name.startswith("notebooks/")]
+    return [_chapter(checkout() / f"{name}.md") for name in pages() if name.startswith("notebooks/")]
 
 
 def _chapter(text: Path) -> Chapter:
@@ -82,16 +91,6 @@ def parameters_of(notebook: Any) -> list[str]:
     """Names that a notebook's cell of parameters sets, in their order."""
     cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     return assigned("\n".join(cells))
-
-
-def files(node: Any) -> list[str]:
-    """Give the pages that a table of contents, or a part of it, names: paths without ending, in order."""
-    if isinstance(node, list):
-        return [name for item in node for name in files(item)]
-    if not isinstance(node, dict):
-        return []
-    own = [str(node[key]) for key in ("root", "file") if key in node]
-    return own + [name for value in node.values() if isinstance(value, list) for name in files(value)]
 
 
 def read_text(text: Path) -> Any:
