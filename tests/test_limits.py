@@ -37,10 +37,10 @@ def test_padding_is_counted(timed):
 def test_points_beyond_the_hardware(timed):
     # 10 000² weights of 4 bytes: 400 MB, 1.25 ms at 320 GB/s; 0.2 GFLOP, 0.025 ms at 8.1 TFLOP/s
     run = timed([Dense(10_000, 10_000)] * 4, [2.0, 1.2, 1.0, 0.01], **T4)  # 1.2 ms is within a tenth
-    assert limits.beyond(run).tolist() == [False, False, True, True]
+    assert limits.rates(run)["beyond"].tolist() == [False, False, True, True]
     # a layer of 40 kB in 0.1 µs: 400 GB/s out of a cache exceed no memory, 0.2 TFLOP/s no arithmetic
-    assert not limits.beyond(timed([Dense(100, 100)], [1e-4], **T4)).any()
-    assert not limits.beyond(timed([Dense(10_000, 10_000)], [0.01])).any()  # of no known machine
+    assert not limits.rates(timed([Dense(100, 100)], [1e-4], **T4))["beyond"].any()
+    assert not limits.rates(timed([Dense(10_000, 10_000)], [0.01]))["beyond"].any()  # of no known machine
 
 
 def test_roof_is_memory_on_the_left_and_arithmetic_on_the_right(timed):

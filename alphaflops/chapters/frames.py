@@ -14,7 +14,7 @@ from ..errors import AlphaflopsError
 from ..fitting import fit_model
 from ..runs import Run, datasets
 from ..runs.sources import AUTHORS
-from .limits import beyond
+from .limits import rates
 
 SHOWN: Final = ("smoke", "quick", "paper")
 """Profiles over the paper's own grid: runs of these are in every chapter."""
@@ -102,11 +102,9 @@ def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per run and layer: ``run, machine, experiment, line, x``, the layer's columns, ``macs`` (MAC),
-        ``mflops`` (10⁶ FLOP), ``mbytes`` (10⁶ bytes, least traffic), ``time_ms`` (latency), ``low_ms, high_ms``
-        (its interval, NaN where none is known), ``floor_ms`` (fastest layer of the run), ``beyond`` (whether the
-        hardware cannot have done all counted products) and ``predicted_ms`` (α-FLOPs: the published constants on the
-        authors' machine, refitted with a constant elsewhere).
+        One row per run and layer: the columns of `limits.rates`, ``macs`` (MAC), ``mflops`` (10⁶ FLOP), ``low_ms,
+        high_ms`` (interval of the time, NaN where none is known), ``floor_ms`` (fastest layer of the run) and
+        ``predicted_ms`` (α-FLOPs: the published constants on the authors' machine, refitted with a constant elsewhere).
 
     Raises
     ------
@@ -122,20 +120,17 @@ def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:
 
 
 def _measured(run: Run, places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
-    keys = zip(run.table["experiment"], run.table["line"], strict=True)
-    table = run.table.assign(place=[places.get(key, -1) for key in keys], beyond=beyond(run))
-    table = table[table["place"] >= 0].sort_values(["place", "x"], kind="stable")
-    return table[["experiment", "line", "x", *layers.COLUMNS, "beyond"]].assign(
-        run=run.id,
-        machine=run.machine,
-        macs=layers.macs(table),
-        mflops=layers.flops(table) / 1e6,
-        mbytes=layers.bytes_moved(table) / 1e6,
-        time_ms=table["latency_ms"],
-        low_ms=table.get("latency_low_ms", np.nan),
-        high_ms=table.get("latency_high_ms", np.nan),
-        floor_ms=run.table["latency_ms"].min(),
-        predicted_ms=predicted_ms(run, table) if len(table) else np.nan,
+    frame, whole = rates(run), run.ok.table
+    keys = zip(frame["experiment"], frame["line"], strict=True)
+    frame = frame.assign(place=[places.get(key, -1) for key in keys])
+    frame = frame[frame["place"] >= 0].sort_values(["place", "x"], kind="stable").drop(columns="place")
+    return frame.assign(
+        macs=layers.macs(frame),
+        mflops=layers.flops(frame) / 1e6,
+        low_ms=whole.get("latency_low_ms", np.nan),
+        high_ms=whole.get("latency_high_ms", np.nan),
+        floor_ms=whole["latency_ms"].min(),
+        predicted_ms=predicted_ms(run, frame) if len(frame) else np.nan,
     )
 
 

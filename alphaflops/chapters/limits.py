@@ -37,34 +37,25 @@ def rates(run: Run) -> pd.DataFrame:
     DataFrame
         The run's rows: ``run, machine, experiment, line, x``, sizes, ``time_ms``, ``tflops`` (10¹² FLOP/s, 2 per MAC,
         padding counted), ``gbs`` (10⁹ bytes/s of least traffic), ``mbytes`` (10⁶ bytes), ``intensity`` (FLOP per
-        byte), ``valid_share`` (products that touch data, 0 to 1), ``class`` (one of `CLASSES`) and ``beyond``.
+        byte), ``valid_share`` (products that touch data, 0 to 1), ``class`` (one of `CLASSES`) and ``beyond``: whether
+        the layer exceeds the hardware by more than a tenth, in arithmetic, or in bytes from memory where no cache can
+        hold it; never where no peak is known.
     """
-    table = run.ok.table
+    table, (arithmetic, bandwidth) = run.ok.table, peaks(run) or UNKNOWN
     seconds, moved, done = table["latency_ms"] / 1e3, bytes_moved(table), flops(table)
-    kept: pd.DataFrame = table[["experiment", "line", "x", *COLUMNS]].assign(
+    tflops, gbs = done / seconds / 1e12, moved / seconds / 1e9
+    return table[["experiment", "line", "x", *COLUMNS]].assign(
         run=run.id,
         machine=run.machine,
         time_ms=table["latency_ms"],
         mbytes=moved / 1e6,
-        tflops=done / seconds / 1e12,
-        gbs=moved / seconds / 1e9,
+        tflops=tflops,
+        gbs=gbs,
         intensity=done / moved,
         valid_share=valid_macs(table) / macs(table),
-        beyond=beyond(run.ok),
+        beyond=(tflops > BEYOND * arithmetic) | (moved >= STREAMED_BYTES) & (gbs > BEYOND * bandwidth),
         **{"class": np.where((table["k1"] * table["k2"] == 1).to_numpy(), *CLASSES)},
     )
-    return kept
-
-
-def beyond(run: Run) -> NDArray[np.bool_]:
-    """Tell which layers exceed the hardware by more than a tenth, shape ``(n,)``; none where no peak is known.
-
-    In arithmetic, or in bytes from memory where no cache can hold the layer.
-    """
-    table, (arithmetic, bandwidth) = run.table, peaks(run) or UNKNOWN
-    seconds, moved = table["latency_ms"].to_numpy(dtype=float) / 1e3, bytes_moved(table)
-    too_much = flops(table) / seconds / 1e12 > BEYOND * arithmetic
-    return np.asarray(too_much | (moved >= STREAMED_BYTES) & (moved / seconds / 1e9 > BEYOND * bandwidth))
 
 
 def roof(run: Run) -> NDArray[np.float64]:
