@@ -7,12 +7,7 @@ from ..errors import AlphaflopsError
 from ..layers import Conv2d, Dense, Layer, Pair
 from .output import examples, json_option, show_json, show_pairs
 
-CONV = (
-    ("height", "input height"),
-    ("width", "input width"),
-    ("cin", "input channels"),
-    ("cout", "output channels"),
-)
+CONV = (("height", "input height"), ("width", "input width"), ("cin", "input channels"), ("cout", "output channels"))
 
 
 def layer_options(parser: argparse.ArgumentParser) -> None:
