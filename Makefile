@@ -24,8 +24,20 @@ lab: .venv/.installed
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[lab]"
 	$(BIN)/jupyter lab notebooks
 
+# The whole book on one page, printed by a Chromium that is installed here
+OUT      ?= _build
+CHROMIUM ?= $(firstword $(shell which chromium chromium-browser google-chrome 2>/dev/null))
+ONE_PAGE := $(abspath $(OUT))/pdf/_build/singlehtml
+
 pdf: .venv/.installed
-	$(BIN)/python -c "from pathlib import Path; from alphaflops.book.pdf import print_book; print(print_book(Path('_build/book.pdf')))"
+	@test -n "$(CHROMIUM)" || { echo "no browser to print with: install chromium"; exit 2; }
+	rm -rf $(OUT)/pdf
+	$(BIN)/python -c "from pathlib import Path; from alphaflops.book.publish import stage_committed as stage; stage(Path('$(OUT)/pdf'))"
+	PYTHONHASHSEED=0 $(BIN)/jupyter-book build $(OUT)/pdf --builder singlehtml --quiet
+	cp $(ONE_PAGE)/notebooks/00_verdict.html $(ONE_PAGE)/book.html
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --no-pdf-header-footer --virtual-time-budget=20000 \
+		--user-data-dir=$(OUT)/pdf/profile --print-to-pdf=$(OUT)/book.pdf file://$(ONE_PAGE)/book.html
+	rm -rf $(OUT)/pdf
 
 results: .venv/.installed
 	$(BIN)/alphaflops refresh

@@ -1,46 +1,37 @@
-"""The book as PDF: printed where a browser is, refused in one line where there is none."""
+"""``make pdf``: the book printed where a browser is, refused in one line where there is none."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from alphaflops.book import pdf
-from alphaflops.errors import AlphaflopsError
+from alphaflops import paths
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("make"), reason="no make here"),
+]
 
 
-def test_without_a_browser_the_error_names_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(AlphaflopsError, match="no browser to print with: install one of chromium"):
-        pdf.print_book(tmp_path / "book.pdf")
+def make_pdf(out, *given):
+    command = ["make", "--old-file=.venv/.installed", "pdf", f"BIN={Path(sys.executable).parent}", f"OUT={out}", *given]
+    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=False)
+
+
+def test_without_a_browser_the_error_names_what_to_install(tmp_path):
+    done = make_pdf(tmp_path, "CHROMIUM=")
+    assert done.returncode == 2
+    assert done.stdout == "no browser to print with: install chromium\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failing_program_is_one_line():
-    with pytest.raises(AlphaflopsError, match=r"^sh failed: out of paper$"):
-        pdf._run(["sh", "-c", "echo out of paper >&2; exit 3"])
-
-
-@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium here: install the package `chromium`")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium here: install the package `chromium`")
 def test_book_is_printed(tmp_path):
-    out = pdf.print_book(tmp_path / "new" / "book.pdf")
-    data = out.read_bytes()
+    done = make_pdf(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = (tmp_path / "book.pdf").read_bytes()
     assert data.startswith(b"%PDF-")
     assert data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") + data.count(b"/Type /Page/") > 20
-    assert [path.name for path in out.parent.iterdir()] == ["book.pdf"]
-
-
-def test_a_program_that_hangs_is_ended(monkeypatch):
-    monkeypatch.setattr(pdf, "TIMEOUT_S", 0.2)
-    with pytest.raises(AlphaflopsError, match=r"^sleep took longer than 0\.2 s$"):
-        pdf._run(["sleep", "60"])
-
-
-def test_a_pdf_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(pdf.publish, "stage_committed", lambda stage: None)
-    monkeypatch.setattr(pdf, "_one_page", lambda stage, root: stage / "book.html")
-    monkeypatch.setattr(pdf, "_run", lambda command: None)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(AlphaflopsError, match=r"file/book\.pdf cannot be written"):
-        pdf.print_book(tmp_path / "file" / "book.pdf")
-    assert (tmp_path / "file").read_text() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["book.pdf"]

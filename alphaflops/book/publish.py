@@ -25,8 +25,6 @@ from .execute import execute, missing, program, run_all
 SOURCES: Final = ("book", "_config.yml", "_toc.yml")
 """What a book is made of beside its notebooks."""
 
-JUPYTER_BOOK: Final = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build")
-
 COMPARING: Final = "your_machine"
 """End of the name of the chapter that puts machines beside each other."""
 
@@ -230,7 +228,8 @@ def build_pages(stage: Path) -> None:
     AlphaflopsError
         With the first warning or error.
     """
-    told = program([*JUPYTER_BOOK, str(stage), "-W", "--keep-going", "--quiet"])
+    jupyter_book = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
+    told = program([*jupyter_book, "build", str(stage), "-W", "--keep-going", "--quiet"])
     if told:
         loud = [line for line in told if re.search(r"WARNING|ERROR|^[\w.]*Error", line)]
         first = loud[0].replace(f"{stage}{os.sep}", "") if loud else "jupyter-book gave no message"
