@@ -90,16 +90,12 @@ def build(
 
 
 def rerun(
-    device: str = "auto",
-    profile: str = "quick",
-    runs: Sequence[str | Path] | None = None,
-    folder: Path | None = None,
-    *,
-    out: Path | None = None,
+    device: str = "auto", profile: str = "quick", runs: Sequence[str | Path] | None = None, folder: Path | None = None
 ) -> Path:
     """Measure every chapter's layers on this machine and build the book with it beside the paper's.
 
-    The notebooks measure; this gives them their parameters.
+    The notebooks measure; this gives them their parameters. All chapters share one run folder beside the book, named by
+    device and profile; layers that it holds already are not measured again.
 
     Parameters
     ----------
@@ -107,17 +103,13 @@ def rerun(
         As for `alphaflops.measure`.
     runs, folder
         As for `build`.
-    out : Path, optional
-        Run folder that all chapters share; layers that it holds already are not measured again. By default one for
-        the device and profile beside the book.
 
     Returns
     -------
     Path
         The book's ``index.html``.
     """
-    folder = Path(folder or default_folder())
-    out = out or folder / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
+    out = Path(folder or default_folder()) / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
     return build(runs, folder, parameters={"device": device, "profile": profile, "out": out})
 
 
