@@ -11,7 +11,6 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     text = "show this run beside the paper's (repeatable): name or folder"
     parser.add_argument("--run", dest="runs", action="append", default=[], metavar="RUN", help=text)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the book [_build]")
-    _jobs(parser)
 
 
 def _jobs(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +18,9 @@ def _jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def book_options(parser: argparse.ArgumentParser) -> None:
-    """Add runs and folder."""
+    """Add runs, folder and processes."""
     _shared(parser)
+    _jobs(parser)
     examples(parser, "book", "book --run my-gpu")
 
 
