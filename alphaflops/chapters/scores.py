@@ -6,9 +6,8 @@ from typing import Final
 import pandas as pd
 
 from ..costs import ANALYTIC, BOOSTING, OURS
-from ..errors import AlphaflopsError
-from ..fitting import score
 from ..results import absent, read
+from ..results.makers import score_rows
 from ..runs import Run, datasets
 from ..runs.sources import AUTHORS
 
@@ -41,17 +40,13 @@ def scores(runs: Iterable[Run] = ()) -> pd.DataFrame:
     Columns: ``run, role, vendor, model, parameters, cv, n, mape_pct, median_ape_pct, r2, spearman, within_20_pct``.
     """
     kept = read("scores")
-    fresh = []
-    for run in runs:
-        if run.id in set(kept["run"]) or run.meta.get("profile") == "fine":
-            continue
-        for model in SHOWN[:-1]:
-            try:
-                found = score(run, model, "random", whole=False).as_dict()
-            except AlphaflopsError:  # too few layers
-                continue
-            about = {"role": "yours", "cv": "random", "parameters": len(ANALYTIC[model].parameters)}
-            fresh.append({**{key: found[key] for key in kept if key in found}, **about, "run": run.id, "model": model})
+    fresh = [
+        {"run": run.id, **row}
+        for run in runs
+        if run.id not in set(kept["run"]) and run.meta.get("profile") != "fine"
+        for model in SHOWN[:-1]
+        for row in score_rows(run, model, ["random"], role="yours")
+    ]
     return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
 
 

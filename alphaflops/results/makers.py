@@ -1,5 +1,6 @@
 """Functions that make results: ``(data set, part) -> rows`` for one data set."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -59,17 +60,21 @@ def _part(run: Run, rows: NDArray[np.bool_]) -> Run:
 
 def scores(name: str, part: str) -> Rows:
     """Score one model on a set under each validation that its layers allow."""
-    run, entry = sample(name), datasets.entries()[name]
-    count = None if part == BOOSTING else len(model(part).parameters)
-    about = {"role": entry.role, "vendor": entry.vendor, "model": part, "parameters": count}
-    rows = []
-    for cv in VALIDATIONS:
+    entry = datasets.entries()[name]
+    return score_rows(sample(name), part, VALIDATIONS, role=entry.role, vendor=entry.vendor)
+
+
+def score_rows(run: Run, name: str, validations: Iterable[Any], **about: str) -> Rows:
+    """Score one model on a run under each validation that its layers allow, one row each that begins with `about`."""
+    count, rows = None if name == BOOSTING else len(model(name).parameters), []
+    for cv in validations:
         try:
-            found = score(run, part, cv).as_dict()
+            found = score(run, name, cv, whole=False).as_dict()
         except AlphaflopsError:  # one figure only, or too few layers to hold some out
             continue
         kept = ("n", "mape_pct", "median_ape_pct", "r2", "spearman", "within_20_pct")
-        rows.append({**about, "cv": cv or "in sample", **{key: found[key] for key in kept}})
+        told = {key: found[key] for key in kept}
+        rows.append({**about, "model": name, "parameters": count, "cv": cv or "in sample", **told})
     return rows
 
 
