@@ -6,9 +6,8 @@ from typing import Any, Final
 import pandas as pd
 
 from .. import claims
-from ..errors import AlphaflopsError
-from ..fitting.dissect import dissect
 from ..results import read
+from ..results.makers import exponent_rows
 from ..runs import Run, datasets
 from ..runs.sources import AUTHORS, OWN
 from .beside import NOT_RECORDED
@@ -91,7 +90,10 @@ def exponents(runs: Sequence[Run]) -> pd.DataFrame:
         number_type, direction, variant, dimension, name, of`` ("measured" or "α-FLOPs"), ``exponent, low, high``.
     """
     kept = read("dissection")
-    fresh = [row for run in runs if run.id not in set(kept["run"]) for row in _dissected(run)]
+    fresh: list[dict[str, Any]] = []
+    for run in (run for run in runs if run.id not in set(kept["run"])):
+        vendor = "CPU" if run.meta["device"] == "cpu" else "yours"
+        fresh += exponent_rows(run, "measured", run=run.id, vendor=vendor, number_type="fp32", direction="forward")
     found = pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True)
     found = found[found["dimension"].isin(NAMES)]
     known = datasets.entries()
@@ -128,13 +130,3 @@ def _label(run: str, machine: str) -> str:
     short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
     threads = machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core")
     return f"{short} {kind or threads.replace('virtual cores', 'cores')}".strip()
-
-
-def _dissected(run: Run) -> list[dict[str, Any]]:
-    vendor = "CPU" if run.meta["device"] == "cpu" else "yours"
-    about = {"run": run.id, "vendor": vendor, "number_type": "fp32", "direction": "forward", "times": "measured"}
-    try:
-        found = dissect(run)
-    except AlphaflopsError:  # too few layers
-        return []
-    return [{**about, "dimension": e.dimension, "exponent": e.value, "low": e.low, "high": e.high} for e in found]

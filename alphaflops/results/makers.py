@@ -18,7 +18,7 @@ from ..files import json_bytes
 from ..fitting import fit, read_calibration, score
 from ..fitting import sample as drawn
 from ..fitting.calibration import LAYERS
-from ..fitting.dissect import dissect
+from ..fitting.dissect import DRAWS, dissect
 from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
@@ -120,26 +120,21 @@ def dissection(name: str, part: str) -> Rows:
     """Give the exponents of time along each dimension, and those that the published α-FLOPs give for these layers."""
     run = datasets.load(name).ok
     entry = datasets.entries()[name.partition(":")[0]]
-    source = dict(run.meta.get("source") or {})
-    about = {
-        "vendor": entry.vendor,
-        "role": entry.role,
-        "number_type": source.get("number_type", "fp32"),
-        "direction": source.get("direction", "forward"),
-    }
-    published = model("alpha-published")
-    alpha = run.table.assign(latency_ms=published.predict_ms(run.table, {}))
-    rows = []
+    source = {"number_type": "fp32", "direction": "forward", **(run.meta.get("source") or {})}
+    about = {"vendor": entry.vendor, "role": entry.role, **{key: source[key] for key in ("number_type", "direction")}}
+    alpha = Run(run.meta, run.table.assign(latency_ms=model("alpha-published").predict_ms(run.table, {})))
+    predicted = exponent_rows(alpha, "alpha-published", 2, **about)
+    return [*exponent_rows(run, "measured", **about), *({**row, "low": None, "high": None} for row in predicted)]
+
+
+def exponent_rows(run: Run, times: str, draws: int = DRAWS, /, **about: str) -> Rows:
+    """Dissect a run, one row for each dimension that begins with `about`; none where it has too few layers."""
     try:
-        found = {"measured": dissect(run), "alpha-published": dissect(Run(run.meta, alpha), draws=2)}
-    except AlphaflopsError:  # a smoke run has too few layers
+        found = dissect(run, draws=draws)
+    except AlphaflopsError:
         return []
-    for times, exponents in found.items():
-        for e in exponents:
-            interval = {"low": e.low, "high": e.high} if times == "measured" else {"low": None, "high": None}
-            told = {"dimension": e.dimension, "exponent": e.value, **interval, "reason": e.reason}
-            rows.append({**about, "times": times, **told, "n": len(run.table)})
-    return rows
+    told = [{"exponent" if key == "value" else key: value for key, value in vars(e).items()} for e in found]
+    return [{**about, "times": times, **row, "n": len(run.table)} for row in told]
 
 
 def coverage(name: str, part: str) -> Rows:
