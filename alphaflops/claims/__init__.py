@@ -1,6 +1,79 @@
 """What the paper and its replication claim, each judged on a run by a test with thresholds fixed beforehand."""
 
-from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED
-from .judge import Verdict, judge, row, table
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..runs import Run
+from ..runs.sources import AUTHORS
+from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
+from .statistics import ErrorOf, held_out_mape
 
 __all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Verdict", "judge", "row", "table"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of one claim on one run: value of the statistic (None if not measured) and why it was not measured."""
+
+    claim: str
+    run: str
+    machine: str
+    verdict: str
+    value: float | None
+    reason: str
+
+
+def judge(run: Run, *, authors: Run | None = None, error_of: ErrorOf = held_out_mape) -> list[Verdict]:
+    """Judge every claim on one run.
+
+    Parameters
+    ----------
+    run : Run
+        Measured layers; rows that failed are left out.
+    authors : Run, optional
+        The authors' data, for claims that compare with them.
+    error_of : callable
+        ``(run, model) -> held-out MAPE (%)``.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of `CLAIMS`.
+    """
+    good = run.ok
+    return [_judged(claim, good, authors, error_of) for claim in CLAIMS]
+
+
+def _judged(claim: Claim, run: Run, authors: Run | None, error_of: ErrorOf) -> Verdict:
+    reason = next((why for need in claim.needs if (why := need(run)) is not None), None)
+    value = reason or claim.value(run, error_of, authors)
+    if isinstance(value, str):
+        return Verdict(claim.id, run.id, run.machine, NOT_MEASURED, None, value)
+    if not math.isfinite(value):
+        return Verdict(claim.id, run.id, run.machine, NOT_MEASURED, None, "too few layers to tell")
+    return Verdict(claim.id, run.id, run.machine, claim.threshold.verdict(value), value, "")
+
+
+def table(runs: Iterable[Run], *, error_of: ErrorOf = held_out_mape) -> pd.DataFrame:
+    """Judge every claim on every run.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim and run: ``claim, label, by, text, test, statistic, unit, rule, run, machine, verdict, value,
+        reason``.
+    """
+    given = list(runs)
+    authors = next((run.ok for run in given if run.id == AUTHORS), None)
+    return pd.DataFrame([row(told) for run in given for told in judge(run, authors=authors, error_of=error_of)])
+
+
+def row(verdict: Verdict) -> dict[str, Any]:
+    """Give a verdict with the claim that it is about, as plain values."""
+    (claim,) = (claim for claim in CLAIMS if claim.id == verdict.claim)
+    about = {name: getattr(claim, name) for name in ("label", "by", "text", "test", "statistic", "unit", "rule")}
+    return {"claim": claim.id, **about, **vars(verdict)}

@@ -95,8 +95,8 @@ def dense_against_conv(run: Run, size: int | None = None) -> float:
     """Slowest over fastest layer of equal FLOPs in Figure 1 (factor): median over the sizes, or at one size (MAC)."""
     table = run.table[run.table["experiment"].isin(EQUAL_FLOPS)]
     table = table if size is None else table[macs(table) == size]
-    times = table.groupby(macs(table)).agg(low=("latency_ms", "min"), high=("latency_ms", "max"), lines=("line", "nunique"))
-    return float((times["high"] / times["low"])[times["lines"] > 1].median())
+    times = table.groupby(macs(table)).agg(low=("latency_ms", "min"), high=("latency_ms", "max"), n=("line", "nunique"))
+    return float((times["high"] / times["low"])[times["n"] > 1].median())
 
 
 def kernel_slope(run: Run) -> float:
