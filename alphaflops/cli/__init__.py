@@ -23,7 +23,7 @@ Examples:
 
 
 COMMANDS = {
-    "layer": ("layer", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
+    "layer": ("models", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
     "runs": ("runs", "List the runs and data sets that can be used by name."),
     "env": ("runs", "Show what a bug report needs: versions, processor, devices. Nothing personal."),
     "measure": ("measuring", "Time layers on this machine, or finish an interrupted run."),
