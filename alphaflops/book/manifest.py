@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import AlphaflopsError
-from ..files import sha256
+from ..files import read_bytes, sha256
 
 MANIFEST: Final = "SHA256SUMS"
 
@@ -29,10 +29,7 @@ def check(html: Path) -> int:
     AlphaflopsError
         If the manifest cannot be read, or naming the first file that is missing, extra or changed.
     """
-    try:
-        lines = (html / MANIFEST).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise AlphaflopsError(f"{html / MANIFEST} cannot be read: build the book again") from error
+    lines = read_bytes(html / MANIFEST).decode("utf-8", "replace").splitlines()
     wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     found = hashes(html)
     for name in sorted({*wanted, *found}):
