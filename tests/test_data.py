@@ -8,7 +8,7 @@ from alphaflops import read_calibration
 from alphaflops.paths import data_folder
 from alphaflops.prediction import comparison
 from alphaflops.results.makers import CALIBRATED, calibration_file
-from alphaflops.results.registry import fitted
+from alphaflops.results.tables import fitted
 from alphaflops.runs import KNOWN_COLUMNS, datasets, derive
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))

@@ -4,7 +4,6 @@
 """
 
 from .refreshing import check, refresh, stale
-from .registry import RESULTS, Result
-from .tables import absent, read
+from .tables import RESULTS, absent, read
 
-__all__ = ["RESULTS", "Result", "absent", "check", "read", "refresh", "stale"]
+__all__ = ["RESULTS", "absent", "check", "read", "refresh", "stale"]

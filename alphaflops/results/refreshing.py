@@ -14,7 +14,7 @@ from ..files import write_atomic
 from ..runs import datasets
 from . import tables
 from .makers import FILE, Rows, plain_rows
-from .registry import RESULTS, Result, chosen
+from .tables import RESULTS, Result, chosen
 
 Map = Callable[..., Iterable[Rows]]
 WHY: Final = ("the data changed", "the code changed", "{needs} changed")
