@@ -15,8 +15,8 @@ from fake_device import FakeDevice
 from alphaflops import experiments, files, measuring, results, share
 from alphaflops.book import manifest, publish
 from alphaflops.measuring import session
-from alphaflops.results import refreshing, registry, tables
-from alphaflops.results.registry import Result
+from alphaflops.results import refreshing, tables
+from alphaflops.results.tables import Result
 from alphaflops.runs import Run, datasets
 
 STEPS = ("fsync", "replace", "rename", "unlink", "link", "mkdir", "rmdir", "ftruncate", "write")
@@ -138,7 +138,7 @@ CALLS = {
 
 def main(name, base):
     """Kill at the first step, the second, …, until nothing dies any more."""
-    registry.RESULTS = refreshing.RESULTS = results.RESULTS = {
+    tables.RESULTS = refreshing.RESULTS = results.RESULTS = {
         "halves": Result("halves", lambda name, part: [{"half": VALUES[name] / 2}], lambda: list(VALUES)),
         "doubled": Result(
             "doubled",

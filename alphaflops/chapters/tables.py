@@ -106,7 +106,7 @@ text = markdown
 """Give a text of a run, such as its machine, for a sentence."""
 
 
-def by_machine(values: pd.Series[float], digits: int = 2, unit: str = "") -> str:
+def by_machine(values: "pd.Series[float]", digits: int = 2, unit: str = "") -> str:
     """Write one number per machine as a sentence needs it: ``14 (Quadro T2000) and 12 (one core)``."""
     return said([f"{number(value, digits)}{unit} ({markdown(name)})" for name, value in values.items()])
 
