@@ -124,13 +124,15 @@ def _measured(run: Run, places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
     keys = zip(frame["experiment"], frame["line"], strict=True)
     frame = frame.assign(place=[places.get(key, -1) for key in keys])
     frame = frame[frame["place"] >= 0].sort_values(["place", "x"], kind="stable").drop(columns="place")
+    if frame.empty:
+        return frame
     return frame.assign(
         macs=layers.macs(frame),
         mflops=layers.flops(frame) / 1e6,
         low_ms=whole.get("latency_low_ms", np.nan),
         high_ms=whole.get("latency_high_ms", np.nan),
         floor_ms=whole["latency_ms"].min(),
-        predicted_ms=predicted_ms(run, frame) if len(frame) else np.nan,
+        predicted_ms=predicted_ms(run, frame),
     )
 
 
