@@ -68,8 +68,8 @@ def by_formula(frame: pd.DataFrame) -> pd.DataFrame:
     part = part[part["model"] != "params"]  # ten times as far off as anything else
     part = part.assign(group=part["role"].map(GROUPS), parameters=part["parameters"].fillna(1e9))
     grouped = part.groupby(["group", "model"], sort=False)
-    found: pd.DataFrame = grouped["mape_pct"].agg(mean="mean", low="min", high="max", sets="count")
-    found = found.join(grouped["parameters"].first()).reset_index()
+    errors = grouped["mape_pct"].agg(mean="mean", low="min", high="max", sets="count")
+    found: pd.DataFrame = errors.join(grouped["parameters"].first()).reset_index()
     found = found.sort_values(["group", "parameters", "mean"], ascending=[True, True, False], kind="stable")
     fitted = found["parameters"].map(lambda count: "" if count > 1e8 else f" ({count:.0f})")
     return found.assign(formula=found["model"].map(title) + fitted).reset_index(drop=True)
