@@ -6,6 +6,7 @@ values are solid, predictions dashed, lines are labelled at their ends.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,7 +22,10 @@ from .. import experiments, style
 from ..files import mathtext, one_line
 from ..numbers import number
 
-LONGEST_TITLE = 46
+TITLE = 46
+"""Characters of a panel's title in one line."""
+LABEL = {1: 29}
+"""Characters of a row's label in one line by panels side by side; fewer beside more panels."""
 
 
 def grid(
@@ -55,7 +59,7 @@ def grid(
         warnings.simplefilter("ignore", UserWarning)
         found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
     for name, ax in found.axes_dict.items():
-        text = mathtext(one_line(name, LONGEST_TITLE))
+        text = fill(mathtext(one_line(name, 2 * TITLE)), TITLE)
         ax.set_title(" " if flush else text, loc="left")
         if flush:  # from the figure's edge, where a long title takes no width from the panel
             place: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
@@ -216,7 +220,8 @@ def dots(
     kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
     parts = frame.groupby(by, sort=False)
     panels = {name: list(dict.fromkeys((part if across == 1 else frame)[rows])) for name, part in parts}
-    heights = [0.5 + 0.235 * len(names) for names in panels.values()]
+    label = {row: fill(str(row), LABEL.get(across, 22)) for row in dict.fromkeys(frame[rows])}
+    heights = [0.5 + (0.3 if "\n" in "".join(label.values()) else 0.235) * len(names) for names in panels.values()]
     shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
     figure, axes = grid(frame, by, sum(heights) / len(heights), **shape)
     for name, ax in axes.items():
@@ -226,18 +231,20 @@ def dots(
             y = [names.index(row) for row in part[rows]]
             if "low" in part:
                 ax.hlines(y, part["low"], part["high"], color=colour, lw=1.2)
-            ax.scatter(part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=9 - order, lw=0)
+            ax.scatter(
+                part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=9 - order, lw=0, clip_on=False
+            )
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         if log:
             ax.set_xscale("log")
         else:
-            ax.locator_params(axis="x", nbins=12 // across)
+            ax.locator_params(axis="x", nbins=max(3, 6 // across))
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.margins(x=0.08)
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
-        ax.set_yticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), [label[name] for name in names], linespacing=0.95)
         ax.tick_params(axis="y", length=0, labelleft=across == 1 or ax is figure.axes[0])
     figure.supxlabel(x_label, fontsize=9)
     if hue:

@@ -192,7 +192,7 @@ def notes_of(
     return tuple(notes)
 
 
-def _end(name: str, most: int = 32) -> str:
+def _end(name: str, most: int = 26) -> str:
     """Keep the end of a long name: what comes first is the same for many modules."""
     return name if len(name) <= most else "…" + name[1 - most :].lstrip(".")
 
