@@ -100,6 +100,8 @@ BY_HAND = {
     ),
     # NumPy asks for values
     "numpy inside": (lambda f, x: f(torch.from_numpy(2 * x.detach().numpy())), [(3, 4)], 48),
+    # two pairs of (3×4)·(4×5)
+    "lists of matrices": (lambda _, a, b: torch._foreach_mm([a, a], [b, b]), [(3, 4), (4, 5)], 2 * 60),
     "lists of tensors": (
         lambda f, x: f(torch._foreach_add_([x.clone()], 1.0)[0] / torch._foreach_norm([x])[0]),
         [(3, 4)],
@@ -127,6 +129,8 @@ def test_macs_by_hand(name):
         pytest.skip("this version of torch does not show what such operators run")
     if name.startswith("grouped") and not hasattr(F, "grouped_mm"):
         pytest.skip("this version of torch has no grouped product on a CPU")
+    if name == "lists of matrices" and not hasattr(torch, "_foreach_mm"):
+        pytest.skip("this version of torch multiplies no lists")
     function, inputs, by_hand = BY_HAND[name]
     assert counted(function, *inputs) == by_hand
 

@@ -235,7 +235,7 @@ class Recorder(TorchDispatchMode):
 
     def _family(self, func: Any, known: About, args: tuple[Any, ...], inputs: list[torch.Tensor]) -> str:
         if known.key not in FORMULAS and func._overloadpacket not in flop_registry:
-            return known.family
+            return "unknown" if known.key in _OPENED else known.family
         if known.key in ONLY_NESTED and not any(t.is_nested for t in inputs):
             return known.family
         # The products with a sparse tensor depend on what it holds.
