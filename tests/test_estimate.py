@@ -57,7 +57,8 @@ class PerMac:
     def formula_ms(self, f):
         return f.macs / 1e6
 
-    def predict(self, table):
+    def predict(self, layers):
+        table = as_table(layers)
         ms = macs(table) / 1e6
         outside = np.asarray(table["stride1"]) > 1
         return pd.DataFrame({"predicted_ms": ms, "low_ms": 0.9 * ms, "high_ms": 1.1 * ms, "outside": outside})

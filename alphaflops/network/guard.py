@@ -240,6 +240,8 @@ def _same(now: Any, held: Any) -> bool:
 
 def _fill(place: Any, held: Any) -> None:
     """Give a container what it held, unless it holds that."""
+    if len(place) == len(held) == 0:  # as most are: hooks that a module does not have
+        return
     if isinstance(place, dict):
         base = _base(place)
         if not (_same(base.keys(place), held.keys()) and _same(base.values(place), held.values())):

@@ -16,7 +16,6 @@ from ..costs import OURS
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, fit, read_calibration
-from ..layers import as_table
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from ..paths import data_folder
@@ -157,7 +156,7 @@ def _alpha_flops(network: Network) -> Any:
     if not flat:
         return 0.0
     rows, counts, layers = zip(*flat, strict=True)
-    return np.bincount(rows, alpha_flops(as_table(layers)) * np.array(counts), len(network.operations))
+    return np.bincount(rows, alpha_flops(layers) * np.array(counts), len(network.operations))
 
 
 def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:

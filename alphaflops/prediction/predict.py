@@ -81,14 +81,13 @@ class Predictor:
         distinct, table = list(dict.fromkeys(layers)), self.operators
         if not distinct:
             return {}
-        sizes = as_table(distinct)
-        found = self.calibration.predict(sizes)
+        found = self.calibration.predict(distinct)
         ends, source = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64), "calibrated"
         correction, own = table.correction if table else None, self.calibration.run
         # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
         wanted = (self.calibration.model, own["sha256"], own.get("quantity"))
         if table and correction and (correction.model, table.run["sha256"], "latency") == wanted:
-            f = features(sizes)
+            f = features(as_table(distinct))
             ends, source = correction.correct(f, self.calibration.formula_ms(f), ends), "corrected"
         known: Known = {}
         for layer, (ms, low, high), outside in zip(distinct, ends.tolist(), found["outside"], strict=True):
