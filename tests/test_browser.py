@@ -293,12 +293,13 @@ def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
     page.close()
 
 
-@pytest.mark.parametrize("name", ["notebooks/02_formula"])
+@pytest.mark.parametrize("name", ["00_verdict", "02_formula", "05_dissection", "06_scores"])
 def test_displayed_formulas_fit_a_phone(site, browser, name):
     page = browser.new_page(viewport={"width": 360, "height": 740})
-    page.goto((site / f"{name}.html").as_uri())
+    page.goto((site / "notebooks" / f"{name}.html").as_uri())
     _typeset(page)
-    widths = page.eval_on_selector_all("div.math", "(all) => all.map((e) => [e.scrollWidth, e.clientWidth])")
+    shown = "article mjx-container[display='true']"
+    widths = page.eval_on_selector_all(shown, "(all) => all.map((e) => [e.scrollWidth, e.clientWidth])")
     page.close()
     assert widths
     assert all(content <= box for content, box in widths), widths
