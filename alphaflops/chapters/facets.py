@@ -1,7 +1,6 @@
 """The few kinds of figures of the book, each a grid with one panel per machine or experiment.
 
-Every function takes a tidy frame and gives a Matplotlib figure; which columns it draws, its docstring says. Measured
-values are solid, predictions dashed, lines are labelled at their ends.
+Each takes a tidy frame with the columns that its docstring names. Measured values are solid, predictions dashed.
 """
 
 import warnings
@@ -22,10 +21,8 @@ from .. import experiments, style
 from ..files import mathtext, one_line
 from ..numbers import number
 
-TITLE = 46
-"""Characters of a panel's title in one line."""
-LABEL = {1: 29}
-"""Characters of a row's label in one line by panels side by side; fewer beside more panels."""
+TITLE, LABEL, NARROW = 46, 29, 22
+"""Characters in one line: of a panel's title, of a row's label, and of that where panels stand side by side."""
 
 
 def grid(
@@ -138,9 +135,8 @@ def _lines(
         if "low_ms" in line and line["low_ms"].notna().any():
             ax.fill_between(line[x], line["low_ms"], line["high_ms"], color=colour, alpha=0.2, lw=0)
         ends.append((str(label), float(last[x]), float(last[y]), colour))
-    if "beyond" in part and part["beyond"].any():
-        odd = part[part["beyond"]]
-        ax.scatter(odd[x], odd[y], s=46, facecolor="none", edgecolor=style.INK, lw=1, zorder=5)
+    odd = part[part["beyond"]] if "beyond" in part else part[:0]
+    ax.scatter(odd[x], odd[y], s=46, facecolor="none", edgecolor=style.INK, lw=1, zorder=5)
     return ends
 
 
@@ -173,8 +169,7 @@ def points(
             ax.scatter(rows[x], rows[y], s=8, color=colour, alpha=0.5, lw=0, label=kind)
         ax.set(xscale="log", yscale="log", xlabel="", ylabel=y_label)
         if "roof" in part and part["roof"].notna().any():
-            edge = part.sort_values(x, kind="stable")
-            ax.plot(edge[x], edge["roof"], color=style.INK, lw=1.8)
+            ax.plot(*part.sort_values(x, kind="stable")[[x, "roof"]].to_numpy().T, color=style.INK, lw=1.8)
         if "beyond" in part and 0 < part["beyond"].sum() <= 40:
             odd = part[part["beyond"]]
             ax.scatter(odd[x], odd[y], s=40, facecolor="none", edgecolor=style.INK, lw=0.9, zorder=5)
@@ -220,7 +215,7 @@ def dots(
     kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
     parts = frame.groupby(by, sort=False)
     panels = {name: list(dict.fromkeys((part if across == 1 else frame)[rows])) for name, part in parts}
-    label = {row: fill(str(row), LABEL.get(across, 22)) for row in dict.fromkeys(frame[rows])}
+    label = {row: fill(str(row), LABEL if across == 1 else NARROW) for row in dict.fromkeys(frame[rows])}
     heights = [0.5 + (0.3 if "\n" in "".join(label.values()) else 0.235) * len(names) for names in panels.values()]
     shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
     figure, axes = grid(frame, by, sum(heights) / len(heights), **shape)
@@ -231,9 +226,8 @@ def dots(
             y = [names.index(row) for row in part[rows]]
             if "low" in part:
                 ax.hlines(y, part["low"], part["high"], color=colour, lw=1.2)
-            ax.scatter(
-                part[value], y, s=30, marker=mark, color=colour, label=kind, zorder=9 - order, lw=0, clip_on=False
-            )
+            look = {"marker": mark, "color": colour, "label": kind, "zorder": 9 - order}
+            ax.scatter(part[value], y, s=30, lw=0, clip_on=False, **look)
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         if log:
@@ -299,7 +293,6 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
             _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
             shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
             ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
-    ax.set(xlabel="", ylabel="")
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]
