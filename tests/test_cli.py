@@ -253,6 +253,8 @@ def test_closed_and_full_outputs_are_one_line():
     )
     assert (full.returncode, full.stderr.count(b"\n")) == (2, 1)
     assert b"No space left" in full.stderr
+    nobody = subprocess.run(f"{sys.executable} -m alphaflops score nothing 2>/dev/full", shell=True, check=False)
+    assert nobody.returncode == 2
 
 
 def test_no_number_of_a_table_is_cut(capsys, monkeypatch):

@@ -56,6 +56,9 @@ def test_links_are_written_through(tmp_path):
     files.write_atomic(tmp_path / "link", b"y")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"y"
+    (tmp_path / "circle").symlink_to("circle")
+    assert "cannot be written" in refused(files.write_atomic, tmp_path / "circle", b"x")
+    assert (tmp_path / "circle").is_symlink()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

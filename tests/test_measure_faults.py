@@ -155,6 +155,16 @@ def test_resume_of_nothing(tmp_path):
         session.resume(tmp_path / "run")
 
 
+def test_nothing_is_measured_in_a_deleted_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for call in (lambda: measure.measure(experiments.grid("smoke"), out=tmp_path / "r"), lambda: measure.resume("r")):
+        with pytest.raises(AlphaflopsError, match="the working directory was deleted"):
+            call()
+    assert not (tmp_path / "r").exists()
+
+
 def test_torn_last_line_is_measured_again(tmp_path):
     folder = tmp_path / "run"
     unfinished(folder)

@@ -139,5 +139,8 @@ def parser(name: str) -> Parser:
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line on stderr and give the exit code."""
-    sys.stderr.write(f"error: {terminal(' '.join(message.split()))}\n")
+    try:
+        sys.stderr.write(f"error: {terminal(' '.join(message.split()))}\n")
+    except OSError:  # it is full or gone: there is nobody to tell, and Python must not try again at its end
+        sys.stderr = io.StringIO()
     return code

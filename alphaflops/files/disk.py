@@ -121,7 +121,10 @@ def write_atomic(path: Path | str, data: bytes, new: bool = False) -> None:
 
 
 def _write(path: Path, data: bytes, new: bool) -> None:
-    old = path.stat() if path.exists() else None
+    try:
+        old = path.stat()
+    except FileNotFoundError:  # a link that leads nowhere yet is followed, a link in a circle is refused
+        old = None
     if (old and not stat.S_ISREG(old.st_mode)) or (path.parts[:2] in SYSTEM and path.parts[:3] != MEMORY):
         path.write_bytes(data)
         return

@@ -154,6 +154,10 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
     """Run one process to its end: whether it began a layer, what it said at its end, and its exit code."""
     root = str(Path(__file__).parents[2])
     began, end = False, {}
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:  # torch's libraries would not load there
+        raise AlphaflopsError("the working directory was deleted: change to another one") from error
     with tempfile.TemporaryFile("w+") as asked, interruptible():
         json.dump(request, asked)
         asked.seek(0)
