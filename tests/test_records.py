@@ -461,6 +461,13 @@ def test_tables_of_users_are_read(tmp_path, name):
             USERS.assign(latency_ms=1.0).to_csv(index=False).replace("1.0\n", "1.0,7\n").encode(),
             "is no table of layers",
         ),
+        (
+            b"sep=;\n" + USERS.assign(latency_ms=1.0).to_csv(index=False, sep=";").encode(),
+            "remove what stands above it",
+        ),
+        (USERS.assign(latency_ms=True).to_csv(index=False).encode(), "latency_ms is True in row 0: expected a number"),
+        (USERS.assign(latency_ms=1.0).assign(**{"latency_ms ": 2.0}).to_csv(index=False).encode(), "occurs twice"),
+        (USERS.assign(latency_ms=1.0, t=2.0).to_csv(index=False).replace(",t", ",latency_ms").encode(), "occurs twice"),
         (b"", "is no table"),
         (b"\x00\x01", "is no UTF-8 text"),
     ],

@@ -257,8 +257,9 @@ def test_taken_names_are_refused(packed, tmp_path):
     for name in (None, "paper-t2000"):
         with pytest.raises(AlphaflopsError, match="exists already"):
             share.import_run(packed, name, into=tmp_path / "runs")
-    with pytest.raises(AlphaflopsError, match="cannot be a folder"):
-        share.import_run(packed, "../up", into=tmp_path / "runs")
+    for name in ("../up", ""):
+        with pytest.raises(AlphaflopsError, match="cannot be a folder"):
+            share.import_run(packed, name, into=tmp_path / "runs")
     other = share.import_run(packed, "second", into=tmp_path / "runs")
     assert Run.read(other).id == "second"
     assert Run.read(other).meta["imported"]["run_id"] == "good-run"
@@ -373,6 +374,18 @@ def test_bytes_that_no_memory_moves_are_told(make_run, good):
 
 def test_a_plausible_run_has_no_problems(good):
     assert share.problems(good) == []
+
+
+def test_what_could_not_be_read_again_is_not_written(good, tmp_path):
+    curve = [[i / 10_000, 4.0 + i % 3 / 100] for i in range(100_000)]
+    meta = files.json_bytes({**good.meta, "sentinel": {"curve_s_ms": curve}})
+    short = json.dumps(json.loads(meta), separators=(",", ":")).encode()
+    content = {name: data for name, data in good.files().items() if name != "SHA256SUMS"} | {"run.json": short}
+    sums = "".join(f"{files.sha256(data)}  {name}\n" for name, data in content.items())
+    (tmp_path / "long.zip").write_bytes(files.pack_zip({**content, "SHA256SUMS": sums.encode()}))
+    with pytest.raises(AlphaflopsError, match=r"run\.json has \d+ bytes"):
+        share.import_run(tmp_path / "long.zip", allow_implausible=True, into=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_the_book_could_not_show_is_told_before_the_run_is_taken_in(packed, tmp_path):

@@ -209,12 +209,15 @@ def from_csv(path: Path) -> Run:
     separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
     decimal = "," if separator != "," and re.search(r"\d,\d", text) else "."
     raw = parse_table(text.encode(), str(path), sep=separator, decimal=decimal, skipinitialspace=True)
-    raw.columns = [str(name).strip() for name in raw.columns]
+    raw.columns = [re.sub(r"\.\d+$", "", str(name).strip()) for name in raw.columns]  # pandas numbers repeated names
     if "latency_ms" not in raw:
         near = difflib.get_close_matches("latency_ms", [*raw.columns], 1)
         hint = f"rename {near[0]!r}" if near else "add the time of each layer in milliseconds"
         raise AlphaflopsError(f"{path}: column 'latency_ms' is missing: {hint}")
-    known = as_table(raw[[name for name in raw.columns if name in KNOWN_COLUMNS or name in SHORT]], str(path))
+    raw = raw.loc[:, raw.columns.isin([*KNOWN_COLUMNS, *SHORT])]
+    if (twice := raw.columns[raw.columns.duplicated()]).size:
+        raise AlphaflopsError(f"{path}: column {twice[0]!r} occurs twice: remove one of them")
+    known = as_table(raw, str(path))
     meta = least_meta(slug(path.stem, "table"), "file", files.one_line(path.name), "unknown", "unknown", "unknown")
     return Run.made(meta, derived(checked_table(known, str(path)), {}, meta, str(path)), {})
 

@@ -154,7 +154,11 @@ class Run:
             content[SAMPLES_FILE] = files.pack_arrays(self._arrays())
         meta = files.json_bytes(self.meta)
         sums = "".join(f"{files.sha256(data)}  {name}\n" for name, data in {**content, RUN_FILE: meta}.items())
-        return {**content, SUMS_FILE: sums.encode(), RUN_FILE: meta}
+        content |= {SUMS_FILE: sums.encode(), RUN_FILE: meta}
+        for name, data in content.items():
+            if len(data) > SIZES[name]:
+                raise AlphaflopsError(f"{self.id}: {name} has {len(data)} bytes: at most {SIZES[name]} are read again")
+        return content
 
     def write(self, folder: Path | str) -> Path:
         """Write the run as a new folder, whole or not at all.
@@ -272,7 +276,10 @@ def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
             table: pd.DataFrame = pd.read_csv(
                 io.BytesIO(data), dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
             )
-    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserWarning as error:
+        why = "its first line, which must name the columns, has fewer fields than others: remove what stands above it"
+        raise AlphaflopsError(f"{where} is no table of layers: {why}") from error
+    except (ValueError, OverflowError) as error:
         raise AlphaflopsError(f"{where} is no table of layers: {files.one_line(error)}") from error
     return table
 

@@ -171,7 +171,8 @@ def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
         numbers = pd.to_numeric(column, errors="coerce")
     except OverflowError as error:  # an integer of more than 308 digits
         raise AlphaflopsError(f"{where} holds a number that is too large") from error
-    refuse((numbers.isna() & column.notna()) | np.isinf(numbers.astype(float)), column, where, "a number")
+    odd = (numbers.isna() & column.notna()) | np.isinf(numbers.astype(float)) | (column.dtype == bool)
+    refuse(odd, column, where, "a number")
     if not where.endswith((": row", ": x")):
         refuse(numbers < 0, numbers, where, "a positive number")
     return numbers

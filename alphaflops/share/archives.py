@@ -98,7 +98,7 @@ def pack_run(folder: Path | str, out: Path | str | None = None, run_id: str | No
         If the run is damaged, its name is unsafe, or the archive exists or cannot be written.
     """
     run = Run.read(folder)
-    name = check_slug(run_id or run.id)
+    name = check_slug(run.id if run_id is None else run_id)
     path = Path(out or f"{name}.zip")
     files.write_atomic(path, files.pack_zip(shareable(run, name).files()), new=True)
     return path
@@ -175,7 +175,7 @@ def import_run(
     path, home = Path(archive), Path(into) if into else datasets.runs_folder()
     data = files.read_bytes(path, 2**28)
     sent = read_archive(data, str(path))
-    name = check_slug(run_id or sent.id)
+    name = check_slug(sent.id if run_id is None else run_id)
     if os.path.lexists(home / name) or name in registered():
         raise AlphaflopsError(f"a run or data set {name!r} exists already: give this one another name (--id NAME)")
     found = problems(sent)
