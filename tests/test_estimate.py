@@ -132,7 +132,7 @@ def test_networks_that_do_nothing_have_reports(model, shape):
         assert report._repr_html_().count("total") == 1
         assert "nan" not in str(report)
         assert len(repr(report)) < 1000
-        assert report.plot().axes[0].get_title(loc="left").startswith(f"{type(model).__name__}: 0 ")
+        assert report.plot().axes[0].get_title(loc="right").startswith(f"{type(model).__name__}: 0 ")
 
 
 def test_names_are_shown_as_they_are():
@@ -192,6 +192,15 @@ def test_chart_shows_the_predicted_times(report):
     assert report.plot().axes[0].get_xlabel() == "predicted time (ms)"
     few = report.plot(largest=1)
     assert [label.get_text() for label in few.axes[0].get_yticklabels()][1] == "2 others"
+
+
+def test_modules_whose_names_end_alike_have_a_bar_each():
+    model = nn.Sequential()
+    for branch in ("left", "right"):
+        model.add_module(branch, nn.Sequential())
+        model.get_submodule(branch).add_module("a_name_that_is_longer_than_what_a_figure_shows", nn.Linear(4, 4))
+    shown = report_on(trace(model, (1, 4)), None).plot().axes[0]
+    assert [bar.get_width() for bar in shown.patches] == [4 * 4, 4 * 4]
 
 
 def test_alpha_flops_of_a_vector_product_are_its_flops():

@@ -153,16 +153,19 @@ class Report:
 
         column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
-        shown = {_end(mathtext(name) or "(network)"): value for name, value in sums.head(largest).items()}
+        shown = sums.head(largest)
         if rest := max(len(sums) - largest, 0):
             shown[f"{rest} others"] = sums.iloc[largest:].sum()
         figure = Figure(figsize=(style.WIDTH_IN, 1.2 + 0.24 * len(shown)), layout="constrained")
         axes = figure.subplots()
         colours = [style.BLUE] * (len(shown) - bool(rest)) + [style.GREY] * bool(rest)
-        if shown:
-            sns.barplot(x=list(shown.values()), y=list(shown), hue=list(shown), palette=colours, legend=False, ax=axes)
+        if len(shown):
+            keys = list(shown.index)
+            sns.barplot(x=list(shown), y=keys, hue=keys, palette=colours, saturation=1, legend=False, ax=axes)
+            axes.set_yticks(range(len(keys)), [_end(mathtext(key) or "(network)") for key in keys], fontsize=8)
         unit = "ms" if self.calibration else "MACs"
-        axes.set(xlabel=label, ylabel="", title=f"{self.network.name}: {number(sums.sum(), 3)} {unit}")
+        axes.set(xlabel=label, ylabel="")
+        axes.set_title(f"{self.network.name}: {number(sums.sum(), 3)} {unit}", loc="right")
         return figure
 
 
@@ -192,7 +195,7 @@ def notes_of(
     return tuple(notes)
 
 
-def _end(name: str, most: int = 26) -> str:
+def _end(name: str, most: int = 34) -> str:
     """Keep the end of a long name: what comes first is the same for many modules."""
     return name if len(name) <= most else "…" + name[1 - most :].lstrip(".")
 
