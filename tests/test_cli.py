@@ -248,8 +248,9 @@ def test_closed_and_full_outputs_are_one_line():
     closed = subprocess.run(f"{sys.executable} -m alphaflops env >&-", shell=True, capture_output=True, check=False)
     assert (closed.returncode, closed.stderr.count(b"\n")) == (2, 1)
     assert b"standard output is closed" in closed.stderr
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     full = subprocess.run(
-        f"{sys.executable} -m alphaflops env >/dev/full", shell=True, capture_output=True, check=False
+        f"{sys.executable} -m alphaflops env >/dev/full", shell=True, capture_output=True, check=False, env=buffered
     )
     assert (full.returncode, full.stderr.count(b"\n")) == (2, 1)
     assert b"No space left" in full.stderr

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -86,10 +85,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
-        return 1
     except OSError as error:
+        if error.filename is None:
+            sys.stdout = io.StringIO()  # else Python tries again at its end, and complains
+        if isinstance(error, BrokenPipeError):
+            return 1
         return fail(f"{error.filename or 'output'} cannot be used: {error.strerror or error}")
     return code
 

@@ -20,7 +20,8 @@ from typing import Any, Final, Literal
 from ..errors import AlphaflopsError
 from ..files import from_json, to_json, write_atomic
 from ..files.disk import read_bytes, reason
-from ..runs.schema import STATUSES
+from ..layers import COLUMNS
+from ..runs.schema import KEY_COLUMNS, STATUSES, checked_table
 
 JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
@@ -120,7 +121,7 @@ def _decode(digest: str, line: bytes) -> tuple[str, Any] | None:
     if line != _HEAD + new.encode() + _MIDDLE + text + _TAIL:
         return None
     try:
-        return new, json.loads(text)
+        return new, json.loads(text, parse_constant=int)  # NaN is no number of ours
     except (ValueError, RecursionError):
         return None
 
@@ -170,6 +171,13 @@ def read(folder: Path) -> Contents:
 
 def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
     """Check what types alone do not: that rows are those of the header and samples are numbers."""
+    import pandas as pd
+
+    for at, row in enumerate(header.rows):
+        if odd := {*KEY_COLUMNS, *COLUMNS} ^ row.keys():
+            raise AlphaflopsError(f"{path}: header: row {at}: the key {min(odd)[:80]!r} is missing or not allowed")
+    if header.rows:
+        checked_table(pd.DataFrame(header.rows), f"{path}: header: rows")
     numbers = [row.get("row") for row in header.rows]
     if sorted(header.order) != sorted(n for n in numbers if type(n) is int) or len({*header.order}) != len(numbers):
         raise AlphaflopsError(f"{path}: header: order does not list its {len(numbers)} rows once each")
