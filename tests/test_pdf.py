@@ -1,5 +1,6 @@
 """``make pdf``: the book printed where a browser is, refused in one line where there is none."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ pytestmark = [
 
 def make_pdf(out, *given):
     command = ["make", "--old-file=.venv/.installed", "pdf", f"BIN={Path(sys.executable).parent}", f"OUT={out}", *given]
-    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=False)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # not a make within a make
+    return subprocess.run(command, cwd=paths.CHECKOUT, env=env, capture_output=True, text=True, check=False)
 
 
 def test_without_a_browser_the_error_names_what_to_install(tmp_path):
