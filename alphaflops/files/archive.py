@@ -66,12 +66,11 @@ def read_zip(source: Path | bytes, allowed: Mapping[str, int], where: str) -> di
 
 def _check_member(info: zipfile.ZipInfo, allowed: Mapping[str, int], where: str, twice: bool) -> None:
     shown = info.filename[:80].encode("unicode_escape").decode()
-    mode = info.external_attr >> 16
     if info.filename not in allowed or info.orig_filename != info.filename:
         raise AlphaflopsError(f"{where}: {shown!r} is not among the files expected in it")
     if twice:
         raise AlphaflopsError(f"{where}: {shown!r} occurs twice")
-    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         raise AlphaflopsError(f"{where}: {shown!r} is a link, a folder or a device: only plain files are allowed")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 0x1:
         raise AlphaflopsError(f"{where}: {shown!r} is encrypted or packed by another method than deflate")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from ..errors import AlphaflopsError
 from ..files import from_json, to_json, write_atomic
@@ -28,7 +28,6 @@ LOCK_FILE: Final = ".lock"
 VERSION: Final = 2
 """Version of the header and of the entries."""
 LARGEST: Final = 2**30
-Status: TypeAlias = Literal["ok", "out-of-memory", "unsupported", "error"]
 _HEAD, _MIDDLE, _TAIL = b'{"sha256":"', b'","data":', b"}\n"
 _DIGEST: Final = 64
 
@@ -56,7 +55,7 @@ class Entry:
     elapsed_s: float = 0.0
     row: int = -1
     order: int = -1
-    status: Status = "ok"
+    status: Literal["ok", "out-of-memory", "unsupported", "error"] = "ok"
     message: str = ""
     warmups: int = 0
     block_calls: int = 0

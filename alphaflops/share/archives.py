@@ -118,9 +118,7 @@ def read_archive(archive: Path | bytes, where: str = "") -> Run:
         raise AlphaflopsError(f"{where} holds no run: it has no {RUN_FILE}")
     meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
     files.check(meta, meta_schema()["$defs"]["sent"], where, needed=True)
-    run = Run.parse(content, where)
-    check_slug(run.id)
-    return run
+    return Run.parse(content, where)
 
 
 def verify_archive(path: Path | str) -> str:
