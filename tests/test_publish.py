@@ -1,5 +1,6 @@
 """Building: what is refused, what is left untouched, what a page says when its data are missing."""
 
+import os
 import re
 import subprocess
 
@@ -145,9 +146,12 @@ def test_progress_bars_reach_the_terminal_and_not_the_notebook(chapter, tmp_path
     code = (
         "import sys\nfor i in range(3):\n    print(f'\\r{i} of 3', end='', file=sys.stderr, flush=True)\nprint('done')"
     )
+    os.write(2, b"what stands in the log before\n")
     execute.run_all([chapter(code)], tmp_path / "out", {"device": "cpu", "out": "x"})
     assert outputs(tmp_path / "out") == "done\n"
-    assert "2 of 3" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "2 of 3" in err
+    assert err.startswith("what stands in the log before\n")
 
 
 def test_missing_data_are_named(monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -140,19 +141,19 @@ def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int |
     command += ["--no-progress-bar", "--no-request-save-on-cell-execute"]
     command += ["--parameters_yaml", json.dumps(dict(parameters))] if parameters else []
     settings = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    shown: tuple[int, ...] = ()
-    if parameters.get("device"):  # minutes to hours: the reader sees the kernel's line of progress
-        shown = (os.dup(2),)
-        command += ["--stderr-file", f"/dev/fd/{shown[0]}"]
-    else:
-        command += ["--execution-timeout", str(TIMEOUT_S)]
     if threads:
         settings["OMP_NUM_THREADS"] = str(threads)
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory() as profile, ExitStack() as stack:
+        shown = []
+        if parameters.get("device"):  # minutes to hours: the reader sees the kernel's line of progress
+            # through a pipe: papermill would empty the file that standard error may be
+            cat = stack.enter_context(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=2))
+            shown = [cat.stdin.fileno()] if cat.stdin else []
+            command += ["--stderr-file", f"/dev/fd/{shown[0]}"]
+        else:
+            command += ["--execution-timeout", str(TIMEOUT_S)]
         given = nbformat.writes(read_text(text))
         failed = program(command, {**settings, "IPYTHONDIR": profile}, input=given, pass_fds=shown)
-    for number in shown:
-        os.close(number)
     if failed:
         raise AlphaflopsError(f"notebook {out.stem} failed: {failed[-1].strip()}")
     _clean(out)
