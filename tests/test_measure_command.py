@@ -25,7 +25,7 @@ from alphaflops import measuring as measure
 from alphaflops.cli.measuring import OPTIONS
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
-from alphaflops.measuring import header, journal, progress, session
+from alphaflops.measuring import journal, process, record, session
 from alphaflops.measuring.protocol import ALLOCATOR, for_profile
 from alphaflops.runs import Run
 
@@ -263,11 +263,11 @@ def test_both_quantities_and_the_overhead(tmp_path):
 
 
 def test_metadata_name_the_kind_of_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(header, "describe", lambda device, threads: {"name": f"machine of {device}"})
+    monkeypatch.setattr(record.host, "describe", lambda device, threads: {"name": f"machine of {device}"})
     options = measure.Options(seed=4)
-    named = header.metadata(replace(options, run_id="mine", title="Ours"), "cpu", tmp_path)
+    named = record.metadata(replace(options, run_id="mine", title="Ours"), "cpu", tmp_path)
     assert (named["run_id"], named["title"]) == ("mine", "Ours")
-    found = header.metadata(options, "cuda:1", tmp_path / "My GPU")
+    found = record.metadata(options, "cuda:1", tmp_path / "My GPU")
     told = {key: found[key] for key in ("device", "run_id", "title", "origin", "seed")}
     assert told == {
         "device": "cuda",
@@ -309,27 +309,15 @@ def test_mean_of_the_per_call_protocol(tmp_path):
     assert (found["latency_half_width_pct"], found["throughput_half_width_pct"]) == (None, None)
 
 
-class Listener:
-    """Keeps what a run tells of its progress."""
-
-    def __init__(self):
-        self.told = []
-
-    def start(self, total, done):
-        self.told.append(("start", total, done))
-
-    def row(self, label, ms, half_width, seconds):
-        self.told.append(("row", ms))
-
-    def close(self):
-        self.told.append("close")
-
-
 def test_a_run_tells_its_progress_its_sentinel_and_its_end(tmp_path):
     options = measure.Options(device="cpu", threads=1, profile="smoke")
-    listener, device = Listener(), FakeDevice(lognormal(1e-9), base_ms=2.0)
-    run = session.run(experiments.grid("smoke").iloc[:3], tmp_path / "run", options, listener, device=device)
-    assert listener.told == [("start", 3, 0), *[("row", pytest.approx(2.0))] * 3, "close"]
+    told, device = [], FakeDevice(lognormal(1e-9), base_ms=2.0)
+
+    def listen(what, *rest):
+        told.append((what, *rest) if what == "start" else (what, rest[1]))
+
+    run = session.run(experiments.grid("smoke").iloc[:3], tmp_path / "run", options, listen, device=device)
+    assert told == [("start", 3, 0), *[("row", pytest.approx(2.0))] * 3]
     assert run.sentinel.median_ms == pytest.approx(2.0)
     started, finished = (datetime.fromisoformat(run.meta[key]) for key in ("started", "finished"))
     assert timedelta(0) <= finished - started < timedelta(minutes=10)
@@ -341,7 +329,7 @@ class Terminal(io.StringIO):
 
 
 def shown(stream):
-    line = progress.for_stream(stream)
+    line = process.for_stream(stream)
     line.start(10, 2)
     line.row("conv x = 3", 2.0, 0.05, 4.0)
     line.row("conv x = 4", float("nan"), float("nan"), 8.0)

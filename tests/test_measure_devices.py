@@ -13,7 +13,6 @@ from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.measuring import device as devices
-from alphaflops.measuring import opening
 from alphaflops.measuring.monitor import CpuSensors, GpuSensors
 from alphaflops.measuring.protocol import Protocol, for_profile
 from alphaflops.measuring.sampling import time_layer
@@ -25,7 +24,7 @@ FAST = Protocol(warmup_s=0.001, latency_s=0.01, throughput_s=0.01, block_ms=0.1)
 
 @pytest.fixture
 def cpu():
-    with opening.opened("cpu", FAST, 1) as device:
+    with devices.opened("cpu", FAST, 1) as device:
         yield device
 
 
@@ -69,32 +68,17 @@ def test_real_timings_are_plausible(cpu):
     assert len(timing.throughput_ns) >= 6
 
 
-def test_cold_cache_flushes_before_each_call(monkeypatch):
-    with opening.opened("cpu", for_profile("smoke", cold_cache=True), 1) as device:
-        flushed = []
-        monkeypatch.setattr(device, "flush", lambda: flushed.append(1))
-        call = device.prepare(Dense(4, 4))
-        device.calls_ns(call, 3)
-        assert len(flushed) == 3
-        device.block_ns(call, 4)
-        assert len(flushed) == 7
-        monkeypatch.undo()
-        monkeypatch.setattr(device, "cache_bytes", lambda: 2**16)
-        device.flush()
-        assert device.cold.numel() * 4 == 2**17  # twice the cache
-
-
 def test_switches_are_set_and_restored():
     settings = for_profile("smoke", tf32=True, cudnn_benchmark=True)
-    wanted = opening.switches(torch.backends, settings)
+    wanted = devices.switches(torch.backends, settings)
     assert {value for *_, value in wanted} <= {"tf32", True}
-    assert {value for *_, value in opening.switches(torch.backends, FAST)} <= {"ieee", False}
+    assert {value for *_, value in devices.switches(torch.backends, FAST)} <= {"ieee", False}
 
     def state():
         return [torch.get_num_threads(), *(getattr(place, name) for place, name, _ in wanted)]
 
     before = state()
-    with opening.opened("cpu", settings, 1):
+    with devices.opened("cpu", settings, 1):
         assert state() == [1, *(value for *_, value in wanted)]
         assert torch.is_inference_mode_enabled()
     assert state() == before
@@ -103,17 +87,17 @@ def test_switches_are_set_and_restored():
 
 def test_absent_device_lists_the_present():
     with pytest.raises(AlphaflopsError, match=r"device 'cuda:7' is not on this machine: choose from auto, .*cpu"):
-        opening.choose("cuda:7")
+        devices.choose("cuda:7")
     with pytest.raises(AlphaflopsError, match="device 'tpu'"):
-        opening.choose("tpu")
-    assert opening.choose("cpu") == "cpu"
-    assert opening.choose("auto") == opening.available()[0]
+        devices.choose("tpu")
+    assert devices.choose("cpu") == "cpu"
+    assert devices.choose("auto") == devices.available()[0]
 
 
 def test_no_silent_fallback_from_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(AlphaflopsError, match="device 'cuda' is not on this machine"):
-        opening.choose("cuda")
+        devices.choose("cuda")
 
 
 @pytest.mark.parametrize(
@@ -187,9 +171,6 @@ class FakeCuda:
     def memory_allocated(self, name):
         return self.allocated
 
-    def get_device_properties(self, name):
-        return SimpleNamespace(L2_cache_size=2**20)
-
 
 @pytest.fixture
 def cuda():
@@ -209,23 +190,6 @@ def test_cuda_block_is_timed_between_two_events(cuda):
     assert fake.log == ["synchronize", "record", "call", "call", "call", "record", "wait"]
 
 
-def test_cuda_cold_block_leaves_the_flush_out(cuda, monkeypatch):
-    fake = cuda.torch.cuda
-    cuda.settings = for_profile("smoke", cold_cache=True)
-
-    def call():
-        fake.gpu_ms += 2.0
-        fake.log.append("call")
-
-    def flush():
-        fake.gpu_ms += 50.0
-        fake.log.append("flush")
-
-    monkeypatch.setattr(cuda, "flush", flush)
-    assert cuda.block_ns(call, 3) == 6_000_000
-    assert fake.log == ["synchronize", *["flush", "record", "call", "record"] * 3, "wait"]
-
-
 def test_cuda_calls_are_synchronised_on_both_sides(cuda):
     fake = cuda.torch.cuda
     times = cuda.calls_ns(lambda: fake.log.append("call"), 2)
@@ -236,7 +200,6 @@ def test_cuda_calls_are_synchronised_on_both_sides(cuda):
 
 def test_cuda_memory_and_release(cuda):
     assert cuda.free_bytes() == 100 + 10 - 4
-    assert cuda.cache_bytes() == 2**20
     cuda.release()
     assert cuda.torch.cuda.log == ["empty_cache"]
 
@@ -307,7 +270,7 @@ def test_every_layer_of_the_smoke_profile_can_be_built(cpu):
 
 def test_channels_last_convolutions_compute_the_same_layer():
     layer = Conv2d(5, 6, 4, 8, 3)
-    with opening.opened("cpu", for_profile("smoke", memory_format="channels-last"), 1) as device:
+    with devices.opened("cpu", for_profile("smoke", memory_format="channels-last"), 1) as device:
         out = device.prepare(layer)()
     assert tuple(out.shape) == layer.output_shape
     assert out.is_contiguous(memory_format=torch.channels_last)
@@ -317,15 +280,15 @@ def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert opening.available() == ["cuda:0", "cuda:1", "mps", "cpu"]
-    assert [opening.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
+    assert devices.available() == ["cuda:0", "cuda:1", "mps", "cpu"]
+    assert [devices.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
 
 
 @pytest.mark.parametrize(("card", "sensors"), [("a card", GpuSensors), (None, CpuSensors)])
 def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, card, sensors):
     asked = []
-    monkeypatch.setattr(opening, "nvml", lambda index: asked.append(index) or nullcontext(card))
-    with opening.opened("cuda:1", FAST, 1) as device:
+    monkeypatch.setattr(devices.host, "nvml", lambda index: asked.append(index) or nullcontext(card))
+    with devices.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
         assert type(device.watch.sensors) is sensors
     assert asked == [1]
@@ -334,7 +297,7 @@ def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, ca
 def test_tf32_of_older_torch_has_switches_of_its_own():
     matmul, cudnn = SimpleNamespace(), SimpleNamespace()
     older = SimpleNamespace(cuda=SimpleNamespace(matmul=matmul), cudnn=cudnn)
-    found = opening.switches(older, for_profile("smoke", tf32=True))
+    found = devices.switches(older, for_profile("smoke", tf32=True))
     assert [(name, value) for _, name, value in found] == [("benchmark", False), *[("allow_tf32", True)] * 2]
     assert [place for place, *_ in found] == [cudnn, matmul, cudnn]
 

@@ -20,7 +20,7 @@ from alphaflops import experiments
 from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
 from alphaflops.measuring import journal, session
-from alphaflops.measuring.header import check_same
+from alphaflops.measuring.record import check_same
 from alphaflops.runs import Run
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
-from alphaflops.host import Card
+from alphaflops.host import Card, cpu
 from alphaflops.measuring import session
 from alphaflops.measuring.monitor import CpuSensors, GpuSensors, Watch
 
@@ -86,24 +86,30 @@ def test_clean_runs_are_not_flagged(tmp_path):
     assert false_verdicts <= 1  # 5 % of 20
 
 
-def files(root, **contents):
-    for name, text in contents.items():
-        path = root / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A machine whose ``/proc`` and ``/sys`` hold what a test writes."""
+    monkeypatch.setattr(cpu, "ROOT", tmp_path)
+
+    def plant(**contents):
+        for name, text in contents.items():
+            path = tmp_path / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return plant
 
 
-def test_cpu_sensors_read_proc_and_sys(tmp_path):
-    cpu = "sys__devices__system__cpu__cpu0__"
-    files(
-        tmp_path,
+def test_cpu_sensors_read_proc_and_sys(planted):
+    core = "sys__devices__system__cpu__cpu0__"
+    planted(
         proc__stat="cpu  100 10 50 9999 7 1 2 37 0 0\ncpu0 1 1 1\n",
         **{
-            cpu + "cpufreq__scaling_cur_freq": "3200000\n",
-            cpu + "thermal_throttle__core_throttle_count": "4\n",
+            core + "cpufreq__scaling_cur_freq": "3200000\n",
+            core + "thermal_throttle__core_throttle_count": "4\n",
         },
     )
-    sensors = CpuSensors(tmp_path)
+    sensors = CpuSensors()
     # 100 + 10 + 50 + 1 + 2 + 37 (stolen) ticks of 10 ms; idle and waiting left out
     assert sensors.busy_s() == pytest.approx(2.0)
     assert sensors.read() == {
@@ -112,11 +118,11 @@ def test_cpu_sensors_read_proc_and_sys(tmp_path):
     }
 
 
-def test_cpu_clock_from_cpuinfo_and_nothing_at_all(tmp_path):
-    files(tmp_path, proc__cpuinfo="processor: 0\ncpu MHz\t\t: 2596.5\n")
-    assert CpuSensors(tmp_path).read()["cpu_mhz"] == 2596.5
-    empty = CpuSensors(tmp_path / "empty").read()
+def test_cpu_clock_from_cpuinfo_and_nothing_at_all(planted):
+    empty = CpuSensors().read()
     assert empty == {"cpu_mhz": None, "throttle_events": 0}
+    planted(proc__cpuinfo="processor: 0\ncpu MHz\t\t: 2596.5\n")
+    assert CpuSensors().read()["cpu_mhz"] == 2596.5
 
 
 def test_thermal_events_over_a_row():
@@ -149,8 +155,8 @@ def test_gpu_sensors_survive_unsupported_fields():
     assert read["processes"] == 1
 
 
-def test_there_is_no_busy_time_where_there_is_no_proc(tmp_path):
-    assert CpuSensors(tmp_path).busy_s() is None
+def test_there_is_no_busy_time_where_there_is_no_proc(planted):
+    assert CpuSensors().busy_s() is None
 
 
 def test_a_machine_that_tells_no_busy_time_has_no_load():

@@ -22,7 +22,6 @@ OPTIONS: Final = {
     "tf32": ("", "Allow TF32 (off by default, also for cuDNN)."),
     "cudnn_benchmark": ("", "Let cuDNN search for its fastest algorithm."),
     "memory_format": ("", "Layout of activations and kernels."),
-    "cold_cache": ("", "Overwrite the caches before every call."),
     "energy": ("", "Measure joules per call on a set of layers chosen from the profile."),
     "seed": ("N", "Seed of the random order of layers."),
     "title": ("TEXT", "What the run is called in figures."),

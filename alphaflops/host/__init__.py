@@ -11,14 +11,13 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
-from ..errors import AlphaflopsError
-from .cpu import cache_bytes, describe_cpu, memory_bytes, threads
+from .cpu import busy_s, cpu_state, describe_cpu, memory_bytes, threads, word
 from .gpu import Card, describe_gpu, nvml
-from .words import word
 
 __all__ = [
     "Card",
-    "cache_bytes",
+    "busy_s",
+    "cpu_state",
     "describe",
     "describe_cpu",
     "describe_software",
@@ -82,23 +81,15 @@ def describe(device: str, asked: int | None = None) -> dict[str, Any]:
     -------
     dict
         ``name`` (what a legend shows), ``cpu``, ``gpu`` (None without one) and ``threads``.
-
-    Raises
-    ------
-    AlphaflopsError
-        If the kind of device is unknown.
     """
-    cpu = describe_cpu()
+    cpu, (kind, _, index) = describe_cpu(), device.partition(":")
     gpu: dict[str, Any] | None = None
-    kind, _, index = device.partition(":")
     if kind == "cuda":
         gpu = describe_gpu(int(index or 0))
         name = gpu["name"]
     elif kind == "mps":
         gpu, name = {"name": cpu["name"]}, f"{cpu['name']} (GPU)"
-    elif kind == "cpu":
+    else:
         asked = threads(asked)
         name = f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {asked} thread{'s' * (asked > 1)}"
-    else:
-        raise AlphaflopsError(f"device is {device!r}: expected cpu, cuda, cuda:N or mps")
     return {"name": name, "cpu": cpu, "gpu": gpu, "threads": asked}

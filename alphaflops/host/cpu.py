@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -9,17 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
-from .words import part_name, word
 
 ROOT = Path("/")
 """Where the files of ``/proc`` and ``/sys`` are looked for; a test puts a planted machine there."""
 
+CORES = "/sys/devices/system/cpu"
+
 CACHE_BYTES_UNKNOWN = 64 * 2**20
 """Last-level cache assumed where the system does not tell (bytes)."""
 
-
 MOST_THREADS = 1024
 """Threads above which a request is a mistake, unless the machine has as many cores."""
+
+
+def word(text: object, most: int = 60) -> str:
+    """Give what a system says of itself as a record may hold it: letters, digits and a few signs."""
+    return re.sub(r"[^0-9A-Za-z .+_-]", "-", str(text)).strip(" .+_-")[:most] or "unknown"
+
+
+def part_name(text: object) -> str:
+    """Give the name of a part as a record may hold it; see ``run.schema.json``."""
+    return " ".join(re.sub(r"[^A-Za-z0-9À-ɏ .,()@/+:;%=_®™µ·×–—-]", " ", str(text)).split())[:100] or "unknown"
 
 
 def _read(path: str) -> str:
@@ -29,14 +40,19 @@ def _read(path: str) -> str:
         return ""
 
 
-def _cpuinfo(text: str) -> dict[str, str]:
-    pairs = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+def _natural(text: str) -> int | None:
+    return int(text) if text.strip().isdigit() else None
+
+
+def _fields(path: str) -> dict[str, str]:
+    """Give the lines ``key: value`` of a file up to its first empty line."""
+    pairs = (line.split(":", 1) for line in _read(path).split("\n\n")[0].splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 
 def cpu_name() -> str:
     """Model name of the processor as the system tells it."""
-    info = _cpuinfo(_read("/proc/cpuinfo"))
+    info = _fields("/proc/cpuinfo")
     name = info.get("model name") or info.get("Model") or ""
     if not name and sys.platform == "darwin":
         with suppress(OSError, subprocess.SubprocessError):
@@ -50,10 +66,6 @@ def _control_groups() -> list[str]:
     lines = _read("/proc/self/cgroup").splitlines()
     parts = next((line[3:] for line in lines if line.startswith("0::")), "/").strip("/").split("/")
     return ["/".join(["/sys/fs/cgroup", *parts[:n]]) for n in range(len(parts), 0, -1) if parts[0]] + ["/sys/fs/cgroup"]
-
-
-def _natural(text: str) -> int | None:
-    return int(text) if text.strip().isdigit() else None
 
 
 def quota_cores() -> float | None:
@@ -106,12 +118,17 @@ def threads(asked: int | None = None) -> int:
 
 def cache_bytes() -> int:
     """Size of the last-level cache of one socket, or `CACHE_BYTES_UNKNOWN` (bytes)."""
-    sizes = []
-    for index in range(5):
-        text = _read(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size").strip()
-        if text[:-1].isdigit() and text[-1:] in "KMG":
-            sizes.append(int(text[:-1]) * {"K": 2**10, "M": 2**20, "G": 2**30}[text[-1]])
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    told = [_read(f"{CORES}/cpu0/cache/index{index}/size").strip() for index in range(5)]
+    sizes = [int(text[:-1]) * units[text[-1]] for text in told if text[:-1].isdigit() and text[-1] in units]
     return max(sizes, default=CACHE_BYTES_UNKNOWN)
+
+
+def _machine_memory() -> tuple[int | None, int | None]:
+    told = _fields("/proc/meminfo")
+    names = ("MemTotal", "MemAvailable")
+    total, free = (int(told[name].split()[0]) * 1024 if name in told else None for name in names)
+    return total, free
 
 
 def memory_bytes() -> tuple[int | None, int | None]:
@@ -123,16 +140,26 @@ def memory_bytes() -> tuple[int | None, int | None]:
     return min(total or limit, limit), min(left if free is None else free, left)
 
 
-def _machine_memory() -> tuple[int | None, int | None]:
-    fields = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
-    words = (fields.get(name, "").split() for name in ("MemTotal", "MemAvailable"))
-    total, free = (int(found[0]) * 1024 if found else None for found in words)
-    return total, free
+def busy_s() -> float | None:
+    """Busy time of all cores since boot, stolen time included (s); None where the system does not tell."""
+    ticks = [int(text) for text in _read("/proc/stat").partition("\n")[0].split()[1:9]]
+    return (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK") if ticks else None  # idle and waiting left out
+
+
+def cpu_state() -> dict[str, Any]:
+    """Clock (MHz, None where the system does not tell) and the count of thermal throttle events."""
+    cores = [f"{CORES}/{folder.name}" for folder in (ROOT / CORES.lstrip("/")).glob("cpu[0-9]*")]
+    clocks = [khz / 1000 for core in cores if (khz := _natural(_read(f"{core}/cpufreq/scaling_cur_freq")))]
+    if not clocks:
+        lines = _read("/proc/cpuinfo").splitlines()
+        clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
+    events = [_natural(_read(f"{core}/thermal_throttle/core_throttle_count")) or 0 for core in cores]
+    return {"cpu_mhz": max(clocks, default=None), "throttle_events": sum(events)}
 
 
 def describe_cpu() -> dict[str, Any]:
     """Describe the processor: name, cores, cache (MiB), memory (GiB), limits, instruction sets, virtual or not."""
-    info = _cpuinfo(_read("/proc/cpuinfo"))
+    info = _fields("/proc/cpuinfo")
     flags = set((info.get("flags") or info.get("Features") or "").split())
     known = ("avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve", "sve2")
     (total, _), (limit, _), quota = _machine_memory(), memory_limit(), quota_cores()

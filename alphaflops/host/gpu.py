@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .words import part_name, word
+from .cpu import part_name, word
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,6 @@ def _card(library: Any, index: int) -> Card | None:
     return next((card for card in cards if wanted and wanted in _text(card.ask("UUID"))), alone)
 
 
-def _counts_us(processes: list[Any], reserved_bytes: int) -> bool:
-    """Whether this process is among the GPU's; in a container its number there is another, so memory tells too."""
-    return reserved_bytes > 0 or any(process.pid == os.getpid() for process in processes)
-
-
 def describe_gpu(index: int) -> dict[str, Any]:
     """Describe ``cuda:index``: name, driver, memory (GiB), clocks (MHz), power limit (W), MIG and sharing.
 
@@ -88,13 +83,14 @@ def describe_gpu(index: int) -> dict[str, Any]:
         "cache_mib": round(getattr(properties, "L2_cache_size", 0) / 2**20, 2) or None,
         "mig": True if " MIG " in properties.name else None,
     }
-    names = ("driver", "sm_clock_max_mhz", "memory_clock_max_mhz", "power_limit_w", "ecc", "shared")
-    described |= dict.fromkeys(names)
+    described |= dict.fromkeys(("driver", "sm_clock_max_mhz", "memory_clock_max_mhz", "power_limit_w", "ecc", "shared"))
     with nvml(index) as card:
         if card is None:
             return described
         mode, ecc, limit = card.ask("MigMode"), card.ask("EccMode"), card.ask("EnforcedPowerLimit")
         others = card.ask("ComputeRunningProcesses")
+        # In a container this process has another number there, so memory tells too that it is among them.
+        ours = torch.cuda.memory_reserved(index) > 0 or os.getpid() in [process.pid for process in others or ()]
         return described | {
             "driver": word(_text(card.library.nvmlSystemGetDriverVersion())),
             "mig": bool(mode[0]) if mode else described["mig"] or False,
@@ -102,5 +98,5 @@ def describe_gpu(index: int) -> dict[str, Any]:
             "memory_clock_max_mhz": card.ask("MaxClockInfo", card.library.NVML_CLOCK_MEM),
             "power_limit_w": None if limit is None else limit / 1000,
             "ecc": None if ecc is None else bool(ecc[0]),
-            "shared": None if others is None else len(others) > _counts_us(others, torch.cuda.memory_reserved(index)),
+            "shared": None if others is None else len(others) > ours,
         }

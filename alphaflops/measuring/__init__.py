@@ -4,11 +4,10 @@
 interrupted; `verify` checks every byte.
 """
 
-from .finish import summary, verify
-from .header import Options
-from .opening import available
-from .process import go_on as resume
-from .process import measure
+from .device import available
+from .process import measure, resume
+from .protocol import Options
+from .record import summary, verify
 from .session import Interrupted
 
 __all__ = ["Interrupted", "Options", "available", "measure", "resume", "summary", "verify"]

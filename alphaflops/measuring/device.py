@@ -1,19 +1,22 @@
 """Devices behind one small interface: make a call, time it alone, time a block of it, say what went wrong.
 
-torch is imported when a device is made, not before; `alphaflops.measuring.opening` opens them.
+torch is imported when a device is opened, with its global switches set for a measurement and restored, not before.
 """
 
 import re
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import prod
 from typing import Any
 
-from ..host import cache_bytes, memory_bytes
+from .. import host
+from ..errors import AlphaflopsError
 from ..layers import Dense, Layer
-from .monitor import Watch
-from .protocol import Protocol as Settings
+from .monitor import CpuSensors, GpuSensors, Watch
+from .protocol import Protocol
 
 Call = Callable[[], Any]
 Make = Callable[[str, tuple[int, ...], Any], Any]
@@ -23,6 +26,9 @@ DTYPES = {2: "float16", 4: "float32", 8: "float64"}
 
 BLOCK = 1_000_003
 """Random numbers drawn; larger tensors repeat them (a prime, so that rows of a matrix do not line up)."""
+
+EVEN_KERNEL = "Using padding='same' with even kernel lengths"
+"""How a warning of PyTorch begins that says nothing about times."""
 
 
 def layer_call(layer: Layer, make: Make, memory_format: str = "contiguous") -> tuple[Call, Any]:
@@ -63,13 +69,12 @@ class Device:
 
     kind = "cpu"
 
-    def __init__(self, name: str, settings: Settings, watch: Watch) -> None:
+    def __init__(self, name: str, settings: Protocol, watch: Watch) -> None:
         import torch
 
         self.name, self.settings, self.watch = name, settings, watch
         self.torch = torch
         self.pools: dict[tuple[str, Any], Any] = {}
-        self.cold: Any = None
 
     def clock_ns(self) -> int:
         """Monotonic clock (ns)."""
@@ -78,14 +83,13 @@ class Device:
     def synchronise(self) -> None:
         """Wait until all work handed to the device is done (nothing to do on the CPU)."""
 
-    def cache_bytes(self) -> int:
-        """Size of the cache that a flush must overwrite (bytes)."""
-        return cache_bytes()
-
     def free_bytes(self) -> int | None:
-        """Memory that could be allocated now (bytes)."""
-        free = memory_bytes()[1]
-        return None if free is None else free + sum(p.numel() * p.element_size() for p in self.pools.values())
+        """Memory that could be allocated now, the pools included (bytes)."""
+        free = host.memory_bytes()[1]
+        return None if free is None else free + self._pooled_bytes()
+
+    def _pooled_bytes(self) -> int:
+        return sum(pool.numel() * pool.element_size() for pool in self.pools.values())
 
     def random(self, role: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """View of `shape` into a pool of random numbers that is filled once and grows when it must.
@@ -107,32 +111,16 @@ class Device:
         return pool[:count].view(shape)
 
     def prepare(self, layer: Layer) -> Call:
-        """Allocate a layer's tensors and give a function that runs it once.
-
-        Raises
-        ------
-        NotImplementedError
-            If the layer's numbers have a width no dtype is known for.
-        RuntimeError
-            Whatever torch raises, out of memory included.
-        """
+        """Allocate a layer's tensors and give a function that runs it once; raises whatever torch raises."""
         call, _ = layer_call(layer, self.random, self.settings.memory_format)
         self.synchronise()
         return call
 
-    def flush(self) -> None:
-        """Overwrite the caches, so that the next call reads from memory."""
-        if self.cold is None:
-            self.cold = self.torch.empty(2 * self.cache_bytes() // 4, dtype=self.torch.float32, device=self.name)
-        self.cold.fill_(1.0)
-
     def calls_ns(self, call: Call, n: int) -> list[int]:
         """Time `n` calls, each alone and synchronised (ns)."""
-        clock, synchronise, cold = self.clock_ns, self.synchronise, self.settings.cold_cache
+        clock, synchronise = self.clock_ns, self.synchronise
         times = []
         for _ in range(n):
-            if cold:
-                self.flush()
             synchronise()
             start = clock()
             call()
@@ -141,9 +129,7 @@ class Device:
         return times
 
     def block_ns(self, call: Call, n: int) -> int:
-        """Time `n` calls in a row, synchronised at the end (ns); with cold caches, the sum of `n` flushed calls."""
-        if self.settings.cold_cache:
-            return sum(self.calls_ns(call, n))
+        """Time `n` calls in a row, synchronised at the end (ns)."""
         self.synchronise()
         start = self.clock_ns()
         for _ in range(n):
@@ -157,7 +143,6 @@ class Device:
     def forget(self) -> None:
         """Drop the pools too, after an allocation failed."""
         self.pools.clear()
-        self.cold = None
         self.release()
 
     def explain(self, error: Exception) -> tuple[str, str]:
@@ -189,33 +174,24 @@ class CudaDevice(Device):
         """Wait until all work handed to the device is done."""
         self.torch.cuda.synchronize(self.name)
 
-    def cache_bytes(self) -> int:
-        """Size of the L2 cache (bytes); 128 MiB where torch does not tell."""
-        properties = self.torch.cuda.get_device_properties(self.name)
-        return int(getattr(properties, "L2_cache_size", 0)) or 128 * 2**20
-
     def free_bytes(self) -> int | None:
-        """Free memory of the GPU plus what torch keeps cached (bytes)."""
+        """Free memory of the GPU plus what torch keeps cached and the pools (bytes)."""
         free, _ = self.torch.cuda.mem_get_info(self.name)
         kept = self.torch.cuda.memory_reserved(self.name) - self.torch.cuda.memory_allocated(self.name)
-        return int(free + kept + sum(p.numel() * p.element_size() for p in self.pools.values()))
+        return int(free + kept + self._pooled_bytes())
 
     def block_ns(self, call: Call, n: int) -> int:
-        """Time `n` calls in a row between device events (ns); with cold caches, each between its own events."""
+        """Time `n` calls in a row between two events of the device (ns)."""
         cuda = self.torch.cuda
-        pairs = [[cuda.Event(enable_timing=True) for _ in "se"] for _ in range(n if self.settings.cold_cache else 1)]
+        start, stop = (cuda.Event(enable_timing=True) for _ in range(2))
         with cuda.device(self.name):
             self.synchronise()
-            for start, stop in pairs:
-                if self.settings.cold_cache:
-                    self.flush()
-                start.record()
-                for _ in range(n // len(pairs)):
-                    call()
-                stop.record()
-            pairs[-1][1].synchronize()
-        total_ms: float = sum(start.elapsed_time(stop) for start, stop in pairs)
-        return round(total_ms * 1e6)
+            start.record()
+            for _ in range(n):
+                call()
+            stop.record()
+            stop.synchronize()
+        return round(start.elapsed_time(stop) * 1e6)
 
     def release(self) -> None:
         """Hand cached blocks back to the driver, so that one layer's workspace cannot starve the next."""
@@ -238,3 +214,64 @@ class MpsDevice(Device):
     def release(self) -> None:
         """Hand cached blocks back."""
         self.torch.mps.empty_cache()
+
+
+def available() -> list[str]:
+    """Names of the devices torch can use here, best first for ``auto``."""
+    import torch
+
+    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*names, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def choose(name: str) -> str:
+    """Resolve ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` to a device that is here.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the device is not here; the message lists the ones that are. Never falls back silently.
+    """
+    here = available()
+    wanted = {"auto": here[0], "cuda": "cuda:0"}.get(name, name)
+    if wanted not in here:
+        raise AlphaflopsError(f"device {name!r} is not on this machine: choose from {', '.join(['auto', *here])}")
+    return wanted
+
+
+def switches(backends: Any, settings: Protocol) -> list[tuple[Any, str, Any]]:
+    """Switches of ``torch.backends`` that a measurement sets: where, name, value.
+
+    torch 2.9 brought ``fp32_precision`` and refuses to mix it with the older switches of TF32, hence the two ways.
+    """
+    matmul, cudnn, allow = backends.cuda.matmul, backends.cudnn, settings.tf32
+    benchmark = (cudnn, "benchmark", settings.cudnn_benchmark)
+    if hasattr(matmul, "fp32_precision"):
+        return [benchmark, *((place, "fp32_precision", "tf32" if allow else "ieee") for place in (matmul, cudnn.conv))]
+    return [benchmark, *((place, "allow_tf32", allow) for place in (matmul, cudnn))]
+
+
+@contextmanager
+def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterator[Device]:
+    """Open the device `name` (already resolved by `choose`) with torch's global switches set, and restore them.
+
+    Raises
+    ------
+    AlphaflopsError
+        If `threads` is out of range.
+    """
+    import torch
+
+    kind, _, index = name.partition(":")
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(host.threads(threads))
+        for place, switch, value in switches(torch.backends, settings):
+            stack.callback(setattr, place, switch, getattr(place, switch))
+            setattr(place, switch, value)
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message=EVEN_KERNEL)
+        card = stack.enter_context(host.nvml(int(index))) if kind == "cuda" else None
+        sensors = GpuSensors(card) if card else CpuSensors()
+        yield {"cpu": Device, "cuda": CudaDevice, "mps": MpsDevice}[kind](name, settings, Watch(sensors))

@@ -7,6 +7,7 @@ sentinel, and marks. A kill can tear only the last line.
 
 import errno
 import hashlib
+import io
 import json
 import os
 from collections import Counter
@@ -28,8 +29,6 @@ LOCK_FILE: Final = ".lock"
 VERSION: Final = 2
 """Version of the header and of the entries."""
 LARGEST: Final = 2**30
-_HEAD, _MIDDLE, _TAIL = b'{"sha256":"', b'","data":', b"}\n"
-_DIGEST: Final = 64
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Entry:
-    """Any other line, a ``type`` and the fields that it needs.
+    """Any other line, a ``type`` and the fields that it needs; those that are 0 or empty are left out of the file.
 
     ``row`` (a timing), ``begin`` (of a row; one without its timing means that the process was killed in it), ``pause``
     (stopped in good order), ``reading`` (of the sentinel), ``resumed``, ``end``.
@@ -53,8 +52,8 @@ class Entry:
 
     type: Literal["row", "begin", "pause", "reading", "resumed", "end"]
     elapsed_s: float = 0.0
-    row: int = -1
-    order: int = -1
+    row: int = 0
+    order: int = 0
     status: Literal["ok", "out-of-memory", "unsupported", "error"] = "ok"
     message: str = ""
     warmups: int = 0
@@ -88,7 +87,7 @@ class Contents:
     """
 
     header: Header
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = ()
     size: int = 0
     digest: str = ""
     torn: bool = False
@@ -101,37 +100,21 @@ class Contents:
     @property
     def deaths(self) -> Counter[int]:
         """How often the process was killed while it measured a row: it began, and neither ended nor paused."""
-        found: Counter[int] = Counter()
-        for entry, after in pairwise((*self.entries, Entry("end"))):
-            if entry.type == "begin" and after.type not in ("row", "pause"):
-                found[entry.row] += 1
-        return found
+        lines = pairwise((*self.entries, Entry("end")))
+        return Counter(one.row for one, after in lines if one.type == "begin" and after.type not in ("row", "pause"))
 
 
-def _encode(digest: str, value: Any) -> tuple[str, bytes]:
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+def _line(digest: str, text: bytes) -> tuple[str, bytes]:
+    """Give the digest of some JSON text behind the line of the digest before, and the whole line."""
     new = hashlib.sha256(digest.encode() + text).hexdigest()
-    return new, _HEAD + new.encode() + _MIDDLE + text + _TAIL
+    return new, b'{"sha256":"%s","data":%s}\n' % (new.encode(), text)
 
 
-def _decode(digest: str, line: bytes) -> tuple[str, Any] | None:
-    start = len(_HEAD) + _DIGEST + len(_MIDDLE)
-    text = line[start : -len(_TAIL)]
-    new = hashlib.sha256(digest.encode() + text).hexdigest()
-    if line != _HEAD + new.encode() + _MIDDLE + text + _TAIL:
-        return None
-    try:
-        return new, json.loads(text, parse_constant=int)  # NaN is no number of ours
-    except (ValueError, RecursionError):
-        return None
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
-    """Give an entry without the fields that it leaves at their default."""
-    return {name: value for name, value in to_json(entry).items() if value != to_json(_EMPTY[name])}
-
-
-_EMPTY: Final = {**vars(Entry("end")), "type": None}
+def _encoded(digest: str, record: Header | Entry) -> tuple[str, bytes]:
+    value = to_json(record)
+    if isinstance(record, Entry):
+        value = {name: content for name, content in value.items() if content}
+    return _line(digest, json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode())
 
 
 def read(folder: Path) -> Contents:
@@ -146,18 +129,22 @@ def read(folder: Path) -> Contents:
     path = folder / JOURNAL_FILE
     if not path.exists():
         raise AlphaflopsError(f"{folder} holds no unfinished run: it has no {JOURNAL_FILE}")
-    *whole, rest = read_bytes(path, LARGEST).split(b"\n")
-    lines = [line + b"\n" for line in whole] + [rest] * bool(rest or not whole)
+    lines = io.BytesIO(read_bytes(path, LARGEST)).readlines()
     values: list[Any] = []
     digest, size = "", 0
-    for number, line in enumerate(lines, start=1):
-        decoded = _decode(digest, line)
-        if decoded is None:
-            if number < len(lines) or not values:
-                raise AlphaflopsError(f"{path} is damaged in line {number} of {len(lines)}: it cannot be resumed")
+    for line in lines:
+        text = line.partition(b',"data":')[2][:-2]
+        new, sound = _line(digest, text)
+        if line != sound:
             break
-        digest, size = decoded[0], size + len(line)
-        values.append(decoded[1])
+        try:
+            values.append(json.loads(text, parse_constant=int))  # NaN is no number of ours
+        except (ValueError, RecursionError):
+            break
+        digest, size = new, size + len(line)
+    if not values or len(values) < len(lines) - 1:
+        where = f"line {len(values) + 1} of {len(lines)}"
+        raise AlphaflopsError(f"{path} is damaged in {where}: it cannot be resumed")
     version = values[0].get("version") if isinstance(values[0], dict) else None
     if version != VERSION or type(version) is not int:
         raise AlphaflopsError(f"{path}: version is {version!r:.20}, this program resumes {VERSION}: start a new run")
@@ -174,10 +161,9 @@ def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
     for at, row in enumerate(header.rows):
         if odd := {*KEY_COLUMNS, *COLUMNS} ^ row.keys():
             raise AlphaflopsError(f"{path}: header: row {at}: the key {min(odd)[:80]!r} is missing or not allowed")
-    if header.rows:
-        checked_table(pd.DataFrame(header.rows), f"{path}: header: rows")
-    numbers = [row.get("row") for row in header.rows]
-    if sorted(header.order) != sorted(n for n in numbers if type(n) is int) or len({*header.order}) != len(numbers):
+    checked_table(pd.DataFrame(header.rows), f"{path}: header: rows")
+    numbers = [row["row"] for row in header.rows]
+    if {*map(type, numbers)} != {int} or sorted(header.order) != sorted(numbers):
         raise AlphaflopsError(f"{path}: header: order does not list its {len(numbers)} rows once each")
     for at, entry in enumerate(entries, start=2):
         if entry.type in ("row", "begin") and entry.row not in numbers:
@@ -211,10 +197,8 @@ class Journal:
         AlphaflopsError
             If it cannot be written, as on a full disk, or the file was removed or replaced meanwhile.
         """
-        digest, line = _encode(self.found.digest, _plain(entry))
-        after = replace(
-            self.found, entries=(*self.found.entries, entry), size=self.found.size + len(line), digest=digest
-        )
+        found = self.found
+        digest, line = _encoded(found.digest, entry)
         try:
             if not os.path.samestat(os.stat(self.path), os.fstat(self._file)):
                 raise FileNotFoundError(errno.ENOENT, "it was replaced by another")
@@ -223,7 +207,7 @@ class Journal:
                 done += os.write(self._file, line[done:])
             if sync:
                 os.fsync(self._file)
-            self.found = after
+            self.found = replace(found, entries=(*found.entries, entry), size=found.size + len(line), digest=digest)
         except FileNotFoundError as error:
             raise AlphaflopsError(f"{self.path} is gone, deleted or moved while measuring: start again") from error
         except OSError as error:
@@ -251,12 +235,11 @@ def begin(folder: Path, header: Header, entries: Sequence[Entry] = ()) -> Conten
     AlphaflopsError
         If it cannot be written.
     """
-    digest, lines = "", []
-    for value in (to_json(header), *map(_plain, entries)):
-        digest, line = _encode(digest, value)
-        lines.append(line)
-    data = b"".join(lines)
-    write_atomic(folder / JOURNAL_FILE, data)
+    digest, data = "", bytearray()
+    for record in (header, *entries):
+        digest, line = _encoded(digest, record)
+        data += line
+    write_atomic(folder / JOURNAL_FILE, bytes(data))
     return Contents(header, tuple(entries), len(data), digest)
 
 

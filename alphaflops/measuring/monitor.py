@@ -3,15 +3,13 @@
 What of it counts as throttled or disturbed is decided when a run is read, see `alphaflops.runs.derive`.
 """
 
-import os
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..host import Card
+from .. import host
+from ..runs.schema import STATE_COLUMNS
 
 CLOCK_SHARE = 0.75
 """A clock under this share of the best of the run counts as throttled (as nvbench does)."""
@@ -29,53 +27,22 @@ THROTTLE_BITS = {
 """Bits of NVML's clock event reasons that slow work down; idle, application and display clocks are left out."""
 
 
-def _number(path: Path) -> float | None:
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 class CpuSensors:
-    """Readings from ``/proc`` and ``/sys`` of Linux; None elsewhere."""
+    """Readings of the processor: busy time of all cores (None if unknown) and of this process, and the time (s)."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
-
-    def busy_s(self) -> float | None:
-        """Busy time of all cores since boot, stolen time included (s)."""
-        try:
-            fields = (self._root / "proc/stat").read_text().split("\n", 1)[0].split()
-        except OSError:
-            return None
-        user, nice, system, _idle, _wait, irq, softirq, steal = (int(v) for v in fields[1:9])
-        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-    def own_s(self) -> float:
-        """Busy time of this process on all cores (s)."""
-        return time.process_time()
-
-    def now_s(self) -> float:
-        """Monotonic time (s)."""
-        return time.perf_counter()
+    busy_s = staticmethod(host.busy_s)
+    own_s = staticmethod(time.process_time)
+    now_s = staticmethod(time.perf_counter)
 
     def read(self) -> dict[str, Any]:
         """Clock (MHz) and the count of thermal throttle events."""
-        cpus = self._root / "sys/devices/system/cpu"
-        clocks = [v / 1000 for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq") if (v := _number(p))]
-        if not clocks:
-            with suppress(OSError):
-                lines = (self._root / "proc/cpuinfo").read_text().splitlines()
-                clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
-        events = cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
-        return {"cpu_mhz": max(clocks, default=None), "throttle_events": sum(_number(p) or 0.0 for p in events)}
+        return host.cpu_state()
 
 
 class GpuSensors(CpuSensors):
     """The clock of the CPU, plus NVML's readings of one GPU (clock, temperature, power, reasons, other processes)."""
 
-    def __init__(self, card: Card) -> None:
-        super().__init__()
+    def __init__(self, card: host.Card) -> None:
         self._card = card
 
     def read(self) -> dict[str, Any]:
@@ -99,7 +66,7 @@ class Watch:
     sensors: CpuSensors
     _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
     _best: dict[str, float] = field(default_factory=dict)
-    _start: dict[str, Any] = field(default_factory=dict)
+    _events: float = 0.0
 
     def begin(self) -> None:
         """Note the state before a row."""
@@ -108,7 +75,7 @@ class Watch:
             self._recent.append((now, busy, self.sensors.own_s()))
             while len(self._recent) > 1 and self._recent[1][0] <= now - WINDOW_S:
                 self._recent.popleft()
-        self._start = self.sensors.read()
+        self._events = self.sensors.read().get("throttle_events", 0)
 
     def end(self) -> dict[str, Any]:
         """Read the state after a row and compare it with the row's beginning and the run so far.
@@ -122,14 +89,14 @@ class Watch:
         """
         now = self.sensors.read()
         reasons = [name for bit, name in THROTTLE_BITS.items() if (now.get("throttle_bits") or 0) & bit]
-        if now.get("throttle_events", 0) > self._start.get("throttle_events", 0):
+        if now.get("throttle_events", 0) > self._events:
             reasons.append("thermal")
-        clock = "sm_clock_mhz" if now.get("sm_clock_mhz") else "cpu_mhz"
-        if now.get(clock):
-            self._best[clock] = max(self._best.get(clock, 0.0), now[clock])
-            if now[clock] < CLOCK_SHARE * self._best[clock]:
-                reasons.append("low-clock")
-        told = {name: now.get(name) for name in ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "processes")}
+        name = "sm_clock_mhz" if now.get("sm_clock_mhz") else "cpu_mhz"
+        clock = now.get(name) or 0.0
+        self._best[name] = max(self._best.get(name, 0.0), clock)
+        if 0 < clock < CLOCK_SHARE * self._best[name]:
+            reasons.append("low-clock")
+        told = {name: now.get(name) for name in STATE_COLUMNS}
         return told | {"load": self._foreign(), "throttle": "+".join(reasons)}
 
     def _foreign(self) -> float | None:

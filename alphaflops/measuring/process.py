@@ -1,4 +1,7 @@
-"""Measuring in a process of its own: its allocator is set before it starts, and a layer that kills it is survived."""
+"""Measuring in a process of its own: its allocator is set before it starts, and a layer that kills it is survived.
+
+How far it is stands in one line, rewritten, in a notebook or on a terminal; nothing in a pipe.
+"""
 
 import json
 import os
@@ -10,22 +13,55 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
-from .. import host
 from ..errors import AlphaflopsError
 from ..files import from_json, one_line, to_json
 from ..runs import Run
-from .header import Options
-from .progress import Progress, for_stream
-from .protocol import ALLOCATOR
-from .session import Interrupted, interruptible, resume, rows_of, run
+from . import session
+from .protocol import ALLOCATOR, Options
+from .session import Interrupted
 
 WORKER: Final = (
     "import sys; sys.path.insert(0, sys.argv.pop()); import alphaflops.measuring.process as here; "
     "sys.path.pop(0); sys.exit(here.worker())"
 )
 """The measuring process: the package of this very process, found first, and nothing from the working directory."""
+
+
+class Progress:
+    """Rows done, time left, the last layer and its interval, written to a stream; without one it says nothing."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._total = self._done = self._first = 0
+
+    def start(self, total: int, done: int) -> None:
+        """Begin; `done` of `total` rows are there already."""
+        self._total, self._done, self._first = total, done, done
+
+    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
+        """One more row is on disk: its median (ms) and half-width (a fraction); `seconds` since the beginning."""
+        self._done += 1
+        left = seconds / (self._done - self._first) * (self._total - self._done)
+        interval = f"{ms:.4g} ms ± {100 * half_width:.1f} %" if ms == ms else "no time"
+        self._show(f"{self._done}/{self._total} layers, {left:.0f} s left, {label}: {interval}")
+
+    def close(self) -> None:
+        """End, however it ended: the line goes."""
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        if self._stream is not None:
+            width = shutil.get_terminal_size((110, 24)).columns - 1
+            self._stream.write(f"\r{text[:width]:<{width}}\r")
+            self._stream.flush()
+
+
+def for_stream(stream: TextIO) -> Progress:
+    """Choose by what `stream` is."""
+    in_notebook = "ipykernel" in sys.modules and hasattr(sys.stderr, "pub_thread")
+    return Progress(stream if stream.isatty() or in_notebook else None)
 
 
 def measure(
@@ -47,7 +83,6 @@ def measure(
     tf32: bool = False,
     cudnn_benchmark: bool = False,
     memory_format: str = "contiguous",
-    cold_cache: bool = False,
     allow_different: Sequence[str] = (),
     progress: bool = True,
 ) -> Run:
@@ -81,7 +116,7 @@ def measure(
         Cap on the time for the calls of a layer, and once more for its blocks (s).
     memory_share : float, optional
         Largest part of the free memory that a layer may need.
-    tf32, cudnn_benchmark, memory_format, cold_cache
+    tf32, cudnn_benchmark, memory_format
         See `alphaflops.measuring.protocol.Protocol`.
     allow_different : sequence of str
         Keys of the machine or protocol that may differ from the folder's, such as ``software.torch``.
@@ -104,23 +139,22 @@ def measure(
     --------
     >>> run = measure(grid("2a"), "cuda", out="my-run")  # doctest: +SKIP
     """
-    rows = rows_of(layers)
+    rows = session.rows_of(layers)
     chosen = profile or getattr(layers, "attrs", {}).get("profile") or "quick"
     given = {name: value for name, value in locals().items() if name in Options.__dataclass_fields__}
     options = from_json(Options, to_json(given | {"profile": chosen}), "measure")
     options.settings()
-    host.threads(threads)
     now = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = Path(tempfile.mkdtemp(prefix="alphaflops-"), now) if out is None else Path(out)
-    request = {"out": str(folder), "options": to_json(options), "rows": rows.to_dict(orient="records")}
-    _supervise(request, for_stream() if progress else Progress())
+    table = rows.to_dict(orient="list")
+    _supervise({"out": str(folder), "layers": table, "options": to_json(options)}, progress)
     found = Run.read(folder)
     if out is None:
         shutil.rmtree(folder.parent, ignore_errors=True)
     return found
 
 
-def go_on(out: Path | str, progress: bool = True, **changes: Any) -> Run:
+def resume(out: Path | str, progress: bool = True, **changes: Any) -> Run:
     """Finish the unfinished run in a folder; `changes` are options of `measure` given anew.
 
     Raises
@@ -128,26 +162,23 @@ def go_on(out: Path | str, progress: bool = True, **changes: Any) -> Run:
     Interrupted, AlphaflopsError
         As `measure`; also if the folder holds no unfinished run.
     """
-    _supervise({"out": str(out), "changes": to_json(changes)}, for_stream() if progress else Progress())
+    _supervise({"out": str(out), "changes": to_json(changes)}, progress)
     return Run.read(out)
 
 
-def _supervise(request: Mapping[str, Any], progress: Progress) -> None:
+def _supervise(request: Mapping[str, Any], progress: bool) -> None:
     """Let a process do what is asked, and another one after it as long as layers kill it."""
-    while True:
-        began, end, code = _attended(request, progress)
+    shown = for_stream(sys.stderr) if progress else Progress()
+    began, code = True, -1
+    while began and code < 0:
+        began, end, code = _attended(request, shown)
         if "stopped" in end:
             raise Interrupted(end["stopped"])
         if "error" in end:
             raise AlphaflopsError(end["error"])
-        if code == 0:
-            return
-        if code > 0 or not began:
-            killed = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-            raise AlphaflopsError(
-                f"the measuring process ended {killed}{' before its first layer' * (not began)}: "
-                f"rows so far are in {request['out']}"
-            )
+    if code:
+        killed = f"by signal {signal.Signals(-code).name} before its first layer" if code < 0 else f"with code {code}"
+        raise AlphaflopsError(f"the measuring process ended {killed}: rows so far are in {request['out']}")
 
 
 def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dict[str, str], int]:
@@ -158,7 +189,7 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
         os.getcwd()
     except FileNotFoundError as error:  # torch's libraries would not load there
         raise AlphaflopsError("the working directory was deleted: change to another one") from error
-    with tempfile.TemporaryFile("w+") as asked, interruptible():
+    with tempfile.TemporaryFile("w+") as asked, session.interruptible():
         json.dump(request, asked)
         asked.seek(0)
         process = subprocess.Popen(
@@ -174,12 +205,12 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
             while True:
                 try:
                     for line in process.stdout or ():
-                        ((what, told),) = json.loads(line).items()
+                        what, *told = json.loads(line)
                         if what in ("start", "row"):
                             began = True
                             getattr(progress, what)(*told)
                         else:
-                            end = {what: told}
+                            end = {what: told[0]}
                     process.wait()
                     return began, end, process.returncode
                 except KeyboardInterrupt:
@@ -189,47 +220,29 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
             progress.close()
 
 
-class _Teller(Progress):
-    """Tells the process that waits; when that is gone, this one stops in good order."""
+def worker() -> int:
+    """Do in this process what standard input asks, telling standard output one JSON list a line."""
+    pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not disturb
 
-    def __init__(self, handle: int) -> None:
-        super().__init__()
-        self._pipe = os.fdopen(handle, "w", encoding="utf-8")
-
-    def tell(self, **what: Any) -> None:
+    def tell(*what: Any) -> None:
         try:
-            self._pipe.write(json.dumps(what) + "\n")
-            self._pipe.flush()
-        except BrokenPipeError:
+            pipe.write(json.dumps(what) + "\n")
+        except BrokenPipeError:  # the process that waits is gone: this one stops in good order
             raise KeyboardInterrupt from None
 
-    def start(self, total: int, done: int) -> None:
-        self.tell(start=[total, done])
-
-    def row(self, *what: Any) -> None:
-        self.tell(row=what)
-
-
-def worker() -> int:
-    """Do in this process what standard input asks, telling standard output one JSON object a line."""
-    teller = _Teller(os.dup(1))
-    os.dup2(2, 1)  # what libraries print must not disturb
     try:
         request = json.load(sys.stdin)
         if "changes" in request:
-            changes = request["changes"]
-            resume(request["out"], changes, teller)
+            session.resume(**request, tell=tell)
         else:
-            import pandas as pd
-
-            options = from_json(Options, request["options"], "measure")
-            run(pd.DataFrame(request["rows"]), request["out"], options, teller)
+            session.run(**request | {"options": from_json(Options, request["options"], "measure")}, tell=tell)
     except Interrupted as stopped:
-        teller.tell(stopped=str(stopped))
+        tell("stopped", str(stopped))
     except AlphaflopsError as error:
-        teller.tell(error=str(error))
+        tell("error", str(error))
     except (RuntimeError, OSError, MemoryError) as error:
-        teller.tell(error=f"measuring failed: {one_line(error)}")
+        tell("error", f"measuring failed: {one_line(error)}")
     else:
         return 0
     return 2

@@ -1,4 +1,4 @@
-"""How a layer is timed: the settings, frozen, named and recorded.
+"""How a layer is timed: the settings, frozen, named and recorded, and what a user may choose of them.
 
 Two families. `adaptive` is ours: same-shape warm-up until times settle, the median of synchronised calls and the
 median over pipelined blocks, each taken until its interval is narrow enough. `per-call` and `pipelined` are the two
@@ -9,10 +9,12 @@ one synchronisation after 10 warm-ups.
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from .. import host
 from ..errors import AlphaflopsError
+from ..runs.schema import check_slug
 
 MEMORY_FORMATS: Final = ("contiguous", "channels-last")
 FIXED: Final = {"per-call": (2000, 0), "pipelined": (50, 10)}
@@ -55,8 +57,8 @@ class Protocol:
         Largest part of the free memory that a layer may need; above it the row becomes ``out-of-memory``.
     sentinel_s : float
         Seconds between two timings of the sentinel layer.
-    tf32, cudnn_benchmark, cold_cache : bool
-        TensorFloat-32 in matrix products and cuDNN; cuDNN's own search; caches flushed before every call.
+    tf32, cudnn_benchmark : bool
+        TensorFloat-32 in matrix products and cuDNN; cuDNN's own search.
     memory_format : str
         ``contiguous`` (NCHW) or ``channels-last``.
     """
@@ -77,16 +79,14 @@ class Protocol:
     sentinel_s: float = 20.0
     tf32: bool = False
     cudnn_benchmark: bool = False
-    cold_cache: bool = False
     memory_format: str = "contiguous"
 
     def __post_init__(self) -> None:
-        for name in ("tolerance", "warmup_s", "latency_s", "throughput_s", "sentinel_s", "memory_share", "block_ms"):
-            if not 0 < getattr(self, name) < 1e9:
-                raise AlphaflopsError(f"{name} is {getattr(self, name)!r}: give a positive number")
-        for name in ("tolerance", "memory_share"):
-            if getattr(self, name) > 1:
-                raise AlphaflopsError(f"{name} is {getattr(self, name)!r}: give a fraction, at most 1")
+        for name in ("tolerance", "memory_share", "warmup_s", "latency_s", "throughput_s", "sentinel_s", "block_ms"):
+            value, fraction = getattr(self, name), name in ("tolerance", "memory_share")
+            if not 0 < value <= (1 if fraction else 1e9):
+                wanted = "fraction above 0, at most 1" if fraction else "positive number"
+                raise AlphaflopsError(f"{name} is {value!r}: give a {wanted}")
         if self.memory_format not in MEMORY_FORMATS:
             raise AlphaflopsError(f"memory_format is {self.memory_format!r}: expected {' or '.join(MEMORY_FORMATS)}")
         if self.name in FIXED and not 1 <= self.repeats <= 10**7:
@@ -95,7 +95,7 @@ class Protocol:
     def record(self) -> dict[str, Any]:
         """Give all settings by name for ``run.json``, and what this process's allocator was started with (bytes)."""
         started = {name.strip("_").lower(): int(os.environ.get(name, "0")) or None for name in ALLOCATOR}
-        return asdict(self) | started
+        return asdict(self) | started | {"cold_cache": False}  # as all runs say; earlier versions could flush it
 
 
 PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -115,11 +115,51 @@ def for_profile(profile: str, name: str = "adaptive", **changes: Any) -> Protoco
     AlphaflopsError
         If the protocol or the profile is unknown, or a value is out of range.
     """
-    if name not in PROTOCOLS:
-        raise AlphaflopsError(f"protocol is {name!r}: expected one of {', '.join(PROTOCOLS)}")
-    if profile not in PROFILES:
-        raise AlphaflopsError(f"profile is {profile!r}: expected one of {', '.join(PROFILES)}")
+    for kind, value, known in (("protocol", name, PROTOCOLS), ("profile", profile, tuple(PROFILES))):
+        if value not in known:
+            raise AlphaflopsError(f"{kind} is {value!r}: expected one of {', '.join(known)}")
     settings: dict[str, Any] = {**PROFILES[profile], "name": name}
     if name in FIXED:
         settings["repeats"], settings["warmups"] = FIXED[name]
-    return replace(Protocol(), **settings | {key: value for key, value in changes.items() if value is not None})
+    return Protocol(**settings | {key: value for key, value in changes.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose, by the names of `alphaflops.measure`; None means the default of the profile."""
+
+    device: str = "auto"
+    profile: str = "quick"
+    threads: int | None = None
+    seed: int = 0
+    title: str | None = None
+    run_id: str | None = None
+    energy: bool = False
+    protocol: str = "adaptive"
+    tolerance: float | None = None
+    repeats: int | None = None
+    row_seconds: float | None = None
+    memory_share: float | None = None
+    tf32: bool = False
+    cudnn_benchmark: bool = False
+    memory_format: str = "contiguous"
+    allow_different: tuple[str, ...] = ()
+
+    def settings(self) -> Protocol:
+        """Protocol that these options ask for.
+
+        Raises
+        ------
+        AlphaflopsError
+            If one of them is unknown or out of range.
+        """
+        if self.run_id is not None:
+            check_slug(self.run_id)
+        if not 0 <= self.seed < 2**63:
+            raise AlphaflopsError(f"seed is {self.seed}: give an integer from 0 up, below 2**63")
+        host.threads(self.threads)
+        same = ("tolerance", "memory_share", "tf32", "cudnn_benchmark", "memory_format")
+        changes = {name: getattr(self, name) for name in same}
+        changes |= {"latency_s": self.row_seconds, "throughput_s": self.row_seconds}
+        changes["repeats"] = self.repeats if self.protocol in FIXED else None
+        return for_profile(self.profile, self.protocol, **changes)

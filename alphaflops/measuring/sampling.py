@@ -1,34 +1,52 @@
-"""Time anything that can be called: warm up, then take synchronised calls and pipelined blocks until both are known."""
+"""Time anything that can be called: warm up, then take synchronised calls and pipelined blocks until both are known.
+
+The sentinel is one layer that is timed again and again through a run: it cannot change, so what moves is the machine.
+Its readings are judged when a run is read, see `alphaflops.runs.derive.judge`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 import numpy as np
 
 from ..errors import AlphaflopsError
-from ..layers import Layer
+from ..layers import Conv2d, Layer
 from ..runs.derive import SMALLEST, estimate
 from ..runs.schema import QUANTITIES
 from .device import Call, Device
 from .protocol import Protocol
 
-OVERTIME = 4.0
+OVERTIME: Final = 4.0
 """Caps after which a layer so slow that it has no interval yet is stopped all the same."""
 
-WARMUP_LEAST_NS = 3_000_000
+WARMUP_LEAST_NS: Final = 3_000_000
 """Warm-up lasts at least this long, so that a layer of a few µs is not judged on its first calls (ns)."""
 
-LEAST_NS = 20_000_000
+LEAST_NS: Final = 20_000_000
 """Samples are spread over at least this long: what disturbs a machine for a few ms must not be all they see (ns)."""
 
-BAD_CLOCK_SHARE = 0.1
+BAD_CLOCK_SHARE: Final = 0.1
 """Share of readings that may be zero or negative before a layer is given up."""
 
-LATENCY_AFTER_BLOCK = 10
+LATENCY_AFTER_BLOCK: Final = 10
 """Synchronised calls that the ``pipelined`` protocol adds after its block, so that the record has a latency."""
 
-LOOK_GROWTH = 1.5
+LOOK_GROWTH: Final = 1.5
 """Each look at the interval comes at this many times the samples of the look before."""
+
+SENTINEL: Final = Conv2d(56, 56, 128, 128, 3)
+"""About 0.46 GMAC: some 10 ms on a CPU core, tens of µs on a GPU; neither all overhead nor slow to repeat."""
+
+READING: Final = Protocol(smallest=31, largest=31, warmup_s=0.1)
+"""How the sentinel is timed."""
+
+HEAT_S: Final = 1.5
+"""Least work before the first reading: libraries initialise and clocks rise meanwhile (s)."""
+
+SAME: Final = 0.02
+"""Two readings as close as this (a fraction) end the work before the first reading that counts."""
 
 
 class ClockError(RuntimeError):
@@ -142,27 +160,25 @@ def time_call(device: Device, call: Call, settings: Protocol, quantities: Sequen
         Whatever the call raises, and `ClockError`.
     """
     one = _Sampler(device, call, settings)
+    latency: list[float] = []
     throughput: list[float] = []
     length = 0
     if settings.name == "per-call":
         return Timing(tuple(one.calls(settings.repeats)), bad_clock=one.bad)
     if settings.name == "pipelined":
-        if settings.warmups:
-            device.block_ns(call, settings.warmups)
+        device.block_ns(call, settings.warmups)
         if not (throughput := one.blocks(1, settings.repeats)):
             raise ClockError("the clock stood still or went backwards")
-        latency = tuple(one.calls(LATENCY_AFTER_BLOCK))
-        return Timing(latency, tuple(throughput), settings.repeats, settings.warmups, one.bad)
+        latency = one.calls(LATENCY_AFTER_BLOCK)
+        return Timing(tuple(latency), tuple(throughput), settings.repeats, settings.warmups, one.bad)
     one.warm_up()
-    samples: list[float] = []
     if "latency" in quantities:
-        samples = one.collect(one.calls, settings.smallest, settings.largest, settings.latency_s)
+        latency = one.collect(one.calls, settings.smallest, settings.largest, settings.latency_s)
     if "throughput" in quantities:
-        length = max(1, round(settings.block_ms * 1e6 / float(np.median(samples or one.warm))))
-        throughput = one.collect(
-            lambda n: one.blocks(n, length), settings.blocks_smallest, settings.blocks_largest, settings.throughput_s
-        )
-    return Timing(tuple(samples), tuple(throughput), length, len(one.warm), one.bad)
+        length = max(1, round(settings.block_ms * 1e6 / float(np.median(latency or one.warm))))
+        take, (least, most) = partial(one.blocks, length=length), (settings.blocks_smallest, settings.blocks_largest)
+        throughput = one.collect(take, least, most, settings.throughput_s)
+    return Timing(tuple(latency), tuple(throughput), length, len(one.warm), one.bad)
 
 
 def time_layer(device: Device, layer: Layer, settings: Protocol, quantities: Sequence[str] = QUANTITIES) -> Timing:
@@ -188,3 +204,20 @@ def time_layer(device: Device, layer: Layer, settings: Protocol, quantities: Seq
         return Timing(status=status, message=message)
     finally:
         device.release()
+
+
+def sentinel_ms(device: Device) -> float | None:
+    """Time the sentinel, None where that fails (ms)."""
+    timing = time_layer(device, SENTINEL, READING, ("latency",))
+    return round(float(np.median(timing.latency_ns)) / 1e6, 6) if timing.status == "ok" else None
+
+
+def heat(device: Device, most_s: float) -> None:
+    """Work until the sentinel takes the same time twice running, at most `most_s`: a start is no drift."""
+    began, last = device.clock_ns(), float("nan")
+    while (now := sentinel_ms(device)) is not None:
+        passed_s = (device.clock_ns() - began) / 1e9
+        if passed_s >= most_s or abs(now / last - 1) <= SAME:
+            return
+        if passed_s > HEAT_S:
+            last = now

@@ -3,10 +3,9 @@
 import random
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,25 +13,26 @@ import numpy as np
 
 from ..errors import AlphaflopsError
 from ..files import from_json, to_json
-from ..files.disk import PREFIX, reason
+from ..files.disk import PREFIX
 from ..layers import COLUMNS, as_table, from_row
 from ..runs import KEY_COLUMNS, RUN_FILE, Run
 from ..runs.derive import summarise
+from ..runs.schema import checked_table
 from . import journal as journals
-from . import sentinel
-from .device import Device
-from .energy import choose_rows, open_meter
-from .finish import finish, reopened
-from .header import Options, check_same, metadata
-from .journal import Contents, Entry, Header, Journal
-from .opening import choose, opened
-from .progress import Progress
-from .sampling import time_layer
+from .device import Device, choose, opened
+from .energy import choose_rows, joules, open_counter
+from .journal import JOURNAL_FILE, Contents, Entry, Header, Journal
+from .protocol import Options
+from .record import check_same, finish, metadata, now, reopened
+from .sampling import heat, sentinel_ms, time_layer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SAME_LAYER: Final = ("experiment", "line", "x", *COLUMNS)
+Tell = Callable[..., None]
+"""Told ``"start", total, done`` and, as soon as a row is on disk, ``"row", label, ms, half_width, seconds``."""
+
+SAME_LAYER: Final = ["experiment", "line", "x", *COLUMNS]
 """Columns by which a row is known again, whatever its number."""
 
 FIXED_AT_START: Final = ("title", "run_id")
@@ -54,18 +54,18 @@ def rows_of(layers: Any) -> "pd.DataFrame":
     AlphaflopsError
         As `as_table`; also if keys are not one printable line or no number.
     """
-    table = as_table(layers, "layers").reset_index(drop=True)
-    for name, default in (("row", range(len(table))), ("experiment", "all"), ("figure", ""), ("line", ""), ("x", 0)):
-        if name not in table or (name == "row" and table[name].duplicated().any()):
-            table[name] = default
-    return table[[*KEY_COLUMNS, *COLUMNS]].drop_duplicates(list(SAME_LAYER)).reset_index(drop=True)
+    table = as_table(layers, "layers")
+    unfit = ["row"] if "row" in table and table["row"].duplicated().any() else []
+    names = [name for name in (*KEY_COLUMNS, *COLUMNS) if name in table and name not in unfit]
+    rows = checked_table(table[names], "layers")[[*KEY_COLUMNS, *COLUMNS]]
+    return rows.drop_duplicates(SAME_LAYER).reset_index(drop=True)
 
 
 def run(
     layers: Any,
     out: Path | str,
     options: Options | None = None,
-    progress: Progress | None = None,
+    tell: Tell = lambda *_: None,
     device: Device | None = None,
 ) -> Run:
     """Measure layers in this process, into a new folder or one whose missing rows are added.
@@ -73,7 +73,7 @@ def run(
     Parameters
     ----------
     layers : table, spec or list of specs
-        What `alphaflops.layers.as_table` takes.
+        What `alphaflops.layers.as_table` takes; None for those that the folder lacks.
     out : path
         Folder of the run: new, empty, or a run of the same machine and protocol, finished or not.
     device : Device, optional
@@ -92,15 +92,38 @@ def run(
         If the device is not here, an option is out of range, machine or protocol differ from the folder's (the key is
         named), the folder holds something else or cannot be written, the disk is full, or the device died.
     """
-    options = options or Options()
-    rows = rows_of(layers)
-    return _work(Path(out), options, choose_rows(rows) if options.energy else rows, progress or Progress(), device)
+    out, options = Path(out), options or Options()
+    rows = None if layers is None else rows_of(layers)
+    if rows is not None and options.energy:
+        rows = choose_rows(rows)
+    settings = options.settings()
+    name = device.name if device else choose(options.device)
+    with _stoppable(out), journals.locked(out), ExitStack() as stack:
+        device = device or stack.enter_context(opened(name, settings, options.threads))
+        meta = metadata(options, name, out)
+        old, different = _found(out, options, meta)
+        found = old or Contents(Header(journals.VERSION, meta, to_json(options), [], []))
+        if rows is not None:
+            found = _extended(found, rows, options.seed)
+        complete = len(found.done) == len(found.header.rows)
+        if complete and not (out / JOURNAL_FILE).exists():
+            return Run.read(out)
+        if old is None or found.header != old.header:
+            found = journals.begin(out, found.header, found.entries)
+        with Journal(out, found) as journal:
+            if old is not None and not complete:
+                journal.append(Entry("resumed", started=meta["started"], different=different))
+            if not complete:
+                _measure(device, options, journal, tell)
+            elif found.entries[-1].type != "end":  # stopped behind the last row
+                journal.append(Entry("end", finished=now()))
+            return finish(out, journal.found)
 
 
 def resume(
     out: Path | str,
     changes: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    tell: Tell = lambda *_: None,
     device: Device | None = None,
 ) -> Run:
     """Finish the run in a folder, in this process: exactly its missing rows, in its own order.
@@ -116,10 +139,9 @@ def resume(
     AlphaflopsError
         As `run`; also if the folder holds no unfinished run or the journal is damaged.
     """
-    out, changes = Path(out), dict(changes or {})
-    where = f"{out / journals.JOURNAL_FILE}: header: options"
-    options = from_json(Options, {**journals.read(out).header.options, **to_json(changes)}, where)
-    return _work(out, options, None, progress or Progress(), device)
+    out = Path(out)
+    given = {**journals.read(out).header.options, **to_json(changes or {})}
+    return run(None, out, from_json(Options, given, f"{out / JOURNAL_FILE}: header: options"), tell, device)
 
 
 def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Contents | None, dict[str, Any]]:
@@ -130,24 +152,23 @@ def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Conten
     AlphaflopsError
         If it holds anything but a run, or one that must not be mixed with `meta`.
     """
-    if (out / journals.JOURNAL_FILE).exists():
+    finished: Run | None = None
+    there: Mapping[str, Any]
+    if (out / JOURNAL_FILE).exists():
         found = journals.read(out)
-        return found, _allowed(found.header.meta, meta, options)
-    if (out / RUN_FILE).exists():
-        run = Run.read(out)
-        different = _allowed(run.meta, meta, options)
-        return reopened(run, to_json(options)), different
-    if any(p.name != journals.LOCK_FILE and not p.name.startswith(PREFIX) for p in out.iterdir()):
+        there = found.header.meta
+    elif (out / RUN_FILE).exists():
+        finished = Run.read(out)
+        there = finished.meta
+    elif any(path.name != journals.LOCK_FILE and not path.name.startswith(PREFIX) for path in out.iterdir()):
         raise AlphaflopsError(f"{out} exists already and holds no run: choose another folder or remove it")
-    return None, {}
-
-
-def _allowed(there: Mapping[str, Any], meta: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """Give the differences of a run to one that is there, which the options must allow."""
+    else:
+        return None, {}
     for name in FIXED_AT_START:
         if getattr(options, name) not in (None, there.get(name)):
             raise AlphaflopsError(f"{name} cannot change in a run that is there: leave it out or start a new run")
-    return check_same(there, meta, options.allow_different)
+    different = check_same(there, meta, options.allow_different)
+    return (reopened(finished, options) if finished else found), different
 
 
 def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
@@ -157,40 +178,15 @@ def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
     header = found.header
     if header.rows:
         there = as_table(pd.DataFrame(header.rows), "header of the journal")
-        known = {*there[list(SAME_LAYER)].itertuples(index=False, name=None)}
-        new = [key not in known for key in rows[list(SAME_LAYER)].itertuples(index=False, name=None)]
-        rows = rows[new]
-        if set(rows["row"]) & set(there["row"]):
-            rows = rows.assign(row=range(int(there["row"].max()) + 1, int(there["row"].max()) + 1 + len(rows)))
+        known = {*there[SAME_LAYER].itertuples(index=False, name=None)}
+        rows = rows[[key not in known for key in rows[SAME_LAYER].itertuples(index=False, name=None)]]
+        if rows["row"].isin(there["row"]).any():
+            first = int(there["row"].max()) + 1
+            rows = rows.assign(row=range(first, first + len(rows)))
     order = [int(row) for row in rows["row"]]
     random.Random(seed).shuffle(order)
     specs = to_json(rows.to_dict(orient="records"))
     return replace(found, header=replace(header, rows=[*header.rows, *specs], order=[*header.order, *order]))
-
-
-def _work(out: Path, options: Options, rows: "pd.DataFrame | None", progress: Progress, device: Device | None) -> Run:
-    settings = options.settings()
-    name = device.name if device else choose(options.device)
-    with _stoppable(out), journals.locked(out), ExitStack() as stack:
-        device = device or stack.enter_context(opened(name, settings, options.threads))
-        meta = metadata(options, name, out)
-        old, different = _found(out, options, meta)
-        found = old or Contents(Header(journals.VERSION, meta, to_json(options), [], []), ())
-        if rows is not None:
-            found = _extended(found, rows, options.seed)
-        complete = len(found.done) == len(found.header.rows)
-        if complete and not (out / journals.JOURNAL_FILE).exists():
-            return Run.read(out)
-        if old is None or found.header != old.header or not found.size:
-            found = journals.begin(out, found.header, found.entries)
-        with Journal(out, found) as journal:
-            if old is not None and not complete:
-                journal.append(Entry("resumed", started=meta["started"], different=different))
-            if not complete:
-                _measure(device, options, journal, progress)
-            elif journal.found.entries[-1].type != "end":  # stopped behind the last row
-                journal.append(_end())
-            return finish(out, journal.found)
 
 
 @contextmanager
@@ -216,24 +212,15 @@ def _stoppable(out: Path) -> Iterator[None]:
         with interruptible():
             yield
     except KeyboardInterrupt:
-        raise Interrupted(_how_to_go_on(out)) from None
-    except FileNotFoundError as error:
-        raise AlphaflopsError(f"{out} cannot be used: {reason(error)}") from error
+        told = f"stopped before a layer was measured into {out}: start again"
+        with suppress(AlphaflopsError):
+            found = journals.read(out)
+            counted = f"stopped after {len(found.done)} of {len(found.header.rows)} layers"
+            told = f"{counted}: go on with alphaflops measure --resume {out}"
+        raise Interrupted(told) from None
 
 
-def _how_to_go_on(out: Path) -> str:
-    with suppress(AlphaflopsError):
-        found = journals.read(out)
-        counted = f"stopped after {len(found.done)} of {len(found.header.rows)} layers"
-        return f"{counted}: go on with alphaflops measure --resume {out}"
-    return f"stopped before a layer was measured into {out}: start again"
-
-
-def _end(elapsed_s: float = 0.0) -> Entry:
-    return Entry("end", elapsed_s, finished=datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-def _measure(device: Device, options: Options, journal: Journal, progress: Progress) -> None:
+def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> None:
     header, settings = journal.found.header, options.settings()
     done, deaths = {*journal.found.done}, journal.found.deaths
     rows = {row["row"]: row for row in header.rows}
@@ -244,7 +231,7 @@ def _measure(device: Device, options: Options, journal: Journal, progress: Progr
         return round(before + max(device.clock_ns() - began, 0) / 1e9, 3)
 
     def reading() -> float:
-        if (found := sentinel.reading(device, settings)) is not None:
+        if (found := sentinel_ms(device)) is not None:
             journal.append(Entry("reading", elapsed(), median_ms=found))
         return elapsed()
 
@@ -257,17 +244,16 @@ def _measure(device: Device, options: Options, journal: Journal, progress: Progr
         device.watch.begin()
         found = time_layer(device, layer, settings)
         state, energy = device.watch.end(), {}
-        if meter is not None and found.status == "ok":
+        if counter is not None and found.status == "ok":
             call_s = float(np.median(found.throughput_ns or found.latency_ns)) / 1e9
-            energy = meter.measure(layer, call_s)
+            energy = joules(device, counter, layer, call_s)
         return Entry("row", start, row, place, **vars(found), state=state, energy=energy)
 
     with ExitStack() as stack:
-        meter = stack.enter_context(open_meter(device)) if options.energy else None
-        progress.start(len(rows), len(done))
-        stack.callback(progress.close)
+        counter = stack.enter_context(open_counter(device)) if options.energy else None
+        tell("start", len(rows), len(done))
         try:
-            sentinel.heat(device, settings)
+            heat(device, settings.sentinel_s)
             last = reading()
             for place, row in enumerate(header.order):
                 if row in done:
@@ -278,9 +264,9 @@ def _measure(device: Device, options: Options, journal: Journal, progress: Progr
                 journal.append(entry)
                 spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
                 label = f"{spec['experiment']} {spec['line']}, x = {spec['x']}"
-                progress.row(label, found.median, found.half_width, elapsed() - before)
+                tell("row", label, found.median, found.half_width, elapsed() - before)
             reading()
-            journal.append(_end(elapsed()))
+            journal.append(Entry("end", elapsed(), finished=now()))
         except BaseException:
             with suppress(AlphaflopsError):
                 journal.append(Entry("pause", elapsed()))  # stopped in good order: nobody was killed

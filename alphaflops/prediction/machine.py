@@ -15,7 +15,7 @@ from ..files import export_csv, write_atomic
 from ..fitting import Calibration, fit
 from ..host import describe
 from ..layers import as_table
-from ..measuring.opening import choose, opened
+from ..measuring.device import choose, opened
 from ..measuring.protocol import for_profile
 from ..network.families import named_family
 from ..network.inputs import Shape

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS, Layer
-from ..measuring.device import Device, layer_call
-from ..measuring.opening import choose, opened
+from ..measuring.device import Device, choose, layer_call, opened
 from ..measuring.protocol import Protocol, for_profile
 from ..measuring.sampling import time_call, time_layer
 from ..network import Network, trace
