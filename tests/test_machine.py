@@ -83,14 +83,14 @@ def test_a_processor_is_described_by_what_the_system_says_of_the_first_core(
     caches = "/sys/devices/system/cpu/cpu0/cache"
     files |= {f"{caches}/index0/size": "48K\n", f"{caches}/index2/size": "3M\n", f"{caches}/index3/size": "2048K\n"}
     planted(files)
-    found = machine.describe_cpu()
+    found = cpu.describe_cpu()
     assert (found["name"], found["instructions"], found["virtual"]) == (name, instructions, virtual)
     assert (found["cache_mib"], found["memory_gib"]) == (3, 3)
 
 
 def test_memory(planted):
     planted({"/proc/meminfo": "MemTotal: 4 kB\nMemAvailable: 3 kB\n"})
-    assert machine.memory_bytes() == (4096, 3072)
+    assert cpu.memory_bytes() == (4096, 3072)
 
 
 GIB = 2**30
@@ -123,8 +123,8 @@ def test_limits_of_control_groups_are_honoured_and_recorded(planted, monkeypatch
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
     planted(MEMINFO | files)
     assert cpu.cores_usable() == 1
-    assert machine.memory_bytes() == (2 * GIB, GIB)
-    found = machine.describe_cpu()
+    assert cpu.memory_bytes() == (2 * GIB, GIB)
+    found = cpu.describe_cpu()
     assert (found["cores_usable"], found["memory_gib"], found["memory_limit_gib"]) == (1, 16, 2)
     assert found["quota_cores"] == (1.5 if files is OLD else 1)
 
@@ -136,22 +136,22 @@ def test_without_limits_nothing_is_limited(planted, monkeypatch):
         MEMINFO | endless | {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "9"}
     )
     assert cpu.cores_usable() == 8
-    assert machine.memory_bytes() == (16 * GIB, 12 * GIB)
-    assert machine.describe_cpu()["memory_limit_gib"] is None
+    assert cpu.memory_bytes() == (16 * GIB, 12 * GIB)
+    assert cpu.describe_cpu()["memory_limit_gib"] is None
 
 
 @pytest.mark.parametrize(("told", "count"), [("3", 3), ("2,4", 2), ("", 8), ("many", 8)])
 def test_the_threads_that_the_environment_asks_for(planted, monkeypatch, told, count):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert machine.threads() == machine.describe("cpu")["threads"] == count
-    assert machine.threads(5) == 5
+    assert cpu.threads() == machine.describe("cpu")["threads"] == count
+    assert cpu.threads(5) == 5
 
 
 @pytest.mark.parametrize("count", [0, -1, 2**40])
 def test_threads_that_cannot_be_had_are_refused(count):
     with pytest.raises(AlphaflopsError, match=f"threads is {count}: give 1 to"):
-        machine.threads(count)
+        cpu.threads(count)
 
 
 def test_what_a_system_says_is_cut_to_what_a_record_may_hold(planted, monkeypatch):
@@ -275,7 +275,7 @@ def test_a_system_without_sysctl_still_has_a_name(planted, monkeypatch):
 
 
 def test_memory_and_cores_where_linux_does_not_tell(planted, monkeypatch):
-    assert machine.memory_bytes() == (None, None)
+    assert cpu.memory_bytes() == (None, None)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cpu.cores_usable() == os.cpu_count()
 

@@ -287,7 +287,7 @@ def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
 @pytest.mark.parametrize(("card", "sensors"), [("a card", GpuSensors), (None, CpuSensors)])
 def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, card, sensors):
     asked = []
-    monkeypatch.setattr(devices.host, "nvml", lambda index: asked.append(index) or nullcontext(card))
+    monkeypatch.setattr(devices.gpu, "nvml", lambda index: asked.append(index) or nullcontext(card))
     with devices.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
         assert type(device.watch.sensors) is sensors

@@ -8,7 +8,7 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
-from alphaflops.host import Card
+from alphaflops.host.gpu import Card
 from alphaflops.layers import Dense
 from alphaflops.measuring import energy, session
 

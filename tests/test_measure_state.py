@@ -7,7 +7,8 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import experiments
 from alphaflops import measuring as measure
-from alphaflops.host import Card, cpu
+from alphaflops.host import cpu
+from alphaflops.host.gpu import Card
 from alphaflops.measuring import session
 from alphaflops.measuring.monitor import CpuSensors, GpuSensors, Watch
 

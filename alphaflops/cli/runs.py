@@ -35,7 +35,8 @@ def env_options(parser: argparse.ArgumentParser) -> None:
 def env(args: argparse.Namespace) -> None:
     """Print versions, processor and devices."""
     from .. import __version__
-    from ..host import describe_cpu, library_versions
+    from ..host import library_versions
+    from ..host.cpu import describe_cpu
     from ..measuring import available
 
     try:

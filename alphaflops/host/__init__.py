@@ -11,21 +11,8 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
-from .cpu import busy_s, cpu_state, describe_cpu, memory_bytes, threads, word
-from .gpu import Card, describe_gpu, nvml
-
-__all__ = [
-    "Card",
-    "busy_s",
-    "cpu_state",
-    "describe",
-    "describe_cpu",
-    "describe_software",
-    "library_versions",
-    "memory_bytes",
-    "nvml",
-    "threads",
-]
+from .cpu import describe_cpu, threads, word
+from .gpu import describe_gpu
 
 LIBRARIES = ("torch", "numpy", "pandas", "triton", "nvidia-ml-py")
 """Distributions whose versions go into a record (None where absent)."""

@@ -12,8 +12,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from .. import host
 from ..errors import AlphaflopsError
+from ..host import cpu, gpu
 from ..layers import Dense, Layer
 from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
@@ -85,7 +85,7 @@ class Device:
 
     def free_bytes(self) -> int | None:
         """Memory that could be allocated now, the pools included (bytes)."""
-        free = host.memory_bytes()[1]
+        free = cpu.memory_bytes()[1]
         return None if free is None else free + self._pooled_bytes()
 
     def _pooled_bytes(self) -> int:
@@ -101,13 +101,9 @@ class Device:
         if pool is None or pool.numel() < count:
             self.pools.pop((role, dtype), None)
             del pool
-            pool = self.torch.empty(count, dtype=dtype, device=self.name)
             drawn = self.torch.randn(min(count, BLOCK), generator=self.torch.Generator().manual_seed(len(role)))
             drawn = drawn.to(device=self.name, dtype=dtype)
-            whole = count // len(drawn) * len(drawn)
-            pool[:whole].view(-1, len(drawn)).copy_(drawn)
-            pool[whole:].copy_(drawn[: count - whole])
-            self.pools[role, dtype] = pool
+            self.pools[role, dtype] = pool = drawn.repeat(-(-count // len(drawn)))
         return pool[:count].view(shape)
 
     def prepare(self, layer: Layer) -> Call:
@@ -265,13 +261,13 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
     kind, _, index = name.partition(":")
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(host.threads(threads))
+        torch.set_num_threads(cpu.threads(threads))
         for place, switch, value in switches(torch.backends, settings):
             stack.callback(setattr, place, switch, getattr(place, switch))
             setattr(place, switch, value)
         stack.enter_context(torch.inference_mode())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
-        card = stack.enter_context(host.nvml(int(index))) if kind == "cuda" else None
+        card = stack.enter_context(gpu.nvml(int(index))) if kind == "cuda" else None
         sensors = GpuSensors(card) if card else CpuSensors()
         yield {"cpu": Device, "cuda": CudaDevice, "mps": MpsDevice}[kind](name, settings, Watch(sensors))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..host import nvml
+from ..host.gpu import nvml
 from ..layers import Layer, bytes_moved, macs
 from .device import Device
 

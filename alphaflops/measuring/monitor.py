@@ -8,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import host
+from ..host import cpu
+from ..host.gpu import Card
 from ..runs.schema import STATE_COLUMNS
 
 CLOCK_SHARE = 0.75
@@ -30,19 +31,19 @@ THROTTLE_BITS = {
 class CpuSensors:
     """Readings of the processor: busy time of all cores (None if unknown) and of this process, and the time (s)."""
 
-    busy_s = staticmethod(host.busy_s)
+    busy_s = staticmethod(cpu.busy_s)
     own_s = staticmethod(time.process_time)
     now_s = staticmethod(time.perf_counter)
 
     def read(self) -> dict[str, Any]:
         """Clock (MHz) and the count of thermal throttle events."""
-        return host.cpu_state()
+        return cpu.cpu_state()
 
 
 class GpuSensors(CpuSensors):
     """The clock of the CPU, plus NVML's readings of one GPU (clock, temperature, power, reasons, other processes)."""
 
-    def __init__(self, card: host.Card) -> None:
+    def __init__(self, card: Card) -> None:
         self._card = card
 
     def read(self) -> dict[str, Any]:

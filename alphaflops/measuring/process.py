@@ -29,39 +29,12 @@ WORKER: Final = (
 """The measuring process: the package of this very process, found first, and nothing from the working directory."""
 
 
-class Progress:
-    """Rows done, time left, the last layer and its interval, written to a stream; without one it says nothing."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-        self._total = self._done = self._first = 0
-
-    def start(self, total: int, done: int) -> None:
-        """Begin; `done` of `total` rows are there already."""
-        self._total, self._done, self._first = total, done, done
-
-    def row(self, label: str, ms: float, half_width: float, seconds: float) -> None:
-        """One more row is on disk: its median (ms) and half-width (a fraction); `seconds` since the beginning."""
-        self._done += 1
-        left = seconds / (self._done - self._first) * (self._total - self._done)
-        interval = f"{ms:.4g} ms ± {100 * half_width:.1f} %" if ms == ms else "no time"
-        self._show(f"{self._done}/{self._total} layers, {left:.0f} s left, {label}: {interval}")
-
-    def close(self) -> None:
-        """End, however it ended: the line goes."""
-        self._show("")
-
-    def _show(self, text: str) -> None:
-        if self._stream is not None:
-            width = shutil.get_terminal_size((110, 24)).columns - 1
-            self._stream.write(f"\r{text[:width]:<{width}}\r")
-            self._stream.flush()
-
-
-def for_stream(stream: TextIO) -> Progress:
-    """Choose by what `stream` is."""
-    in_notebook = "ipykernel" in sys.modules and hasattr(sys.stderr, "pub_thread")
-    return Progress(stream if stream.isatty() or in_notebook else None)
+def show(text: str, stream: TextIO) -> None:
+    """Write how far it is over the line before, on a terminal or in a notebook."""
+    if stream.isatty() or ("ipykernel" in sys.modules and hasattr(stream, "pub_thread")):
+        width = shutil.get_terminal_size((110, 24)).columns - 1
+        stream.write(f"\r{text[:width]:<{width}}\r")
+        stream.flush()
 
 
 def measure(
@@ -168,23 +141,22 @@ def resume(out: Path | str, progress: bool = True, **changes: Any) -> Run:
 
 def _supervise(request: Mapping[str, Any], progress: bool) -> None:
     """Let a process do what is asked, and another one after it as long as layers kill it."""
-    shown = for_stream(sys.stderr) if progress else Progress()
-    began, code = True, -1
-    while began and code < 0:
-        began, end, code = _attended(request, shown)
-        if "stopped" in end:
-            raise Interrupted(end["stopped"])
-        if "error" in end:
-            raise AlphaflopsError(end["error"])
+    told, code = {"begin": ""}, -1
+    while "begin" in told and code < 0:
+        told, code = _attended(request, progress)
+        if "stopped" in told:
+            raise Interrupted(told["stopped"])
+        if "error" in told:
+            raise AlphaflopsError(told["error"])
     if code:
         killed = f"by signal {signal.Signals(-code).name} before its first layer" if code < 0 else f"with code {code}"
         raise AlphaflopsError(f"the measuring process ended {killed}: rows so far are in {request['out']}")
 
 
-def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dict[str, str], int]:
-    """Run one process to its end: whether it began a layer, what it said at its end, and its exit code."""
+def _attended(request: Mapping[str, Any], progress: bool) -> tuple[dict[str, str], int]:
+    """Run one process to its end: what it told last of each kind, see `worker`, and its exit code."""
     root = str(Path(__file__).parents[2])
-    began, end = False, {}
+    told: dict[str, str] = {}
     try:
         os.getcwd()
     except FileNotFoundError as error:  # torch's libraries would not load there
@@ -205,29 +177,30 @@ def _attended(request: Mapping[str, Any], progress: Progress) -> tuple[bool, dic
             while True:
                 try:
                     for line in process.stdout or ():
-                        what, *told = json.loads(line)
-                        if what in ("start", "row"):
-                            began = True
-                            getattr(progress, what)(*told)
-                        else:
-                            end = {what: told[0]}
-                    process.wait()
-                    return began, end, process.returncode
+                        what, text = json.loads(line)
+                        told[what] = text
+                        if progress and what == "row":
+                            show(text, sys.stderr)
+                    return told, process.wait()
                 except KeyboardInterrupt:
                     process.terminate()
         finally:
             process.kill()
-            progress.close()
+            if progress:
+                show("", sys.stderr)
 
 
 def worker() -> int:
-    """Do in this process what standard input asks, telling standard output one JSON list a line."""
+    """Do in this process what standard input asks, telling standard output pairs, as JSON, one a line.
+
+    ``begin`` and ``row``, see `alphaflops.measuring.session.Tell`; at the end ``stopped`` or ``error``, and why.
+    """
     pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not disturb
 
-    def tell(*what: Any) -> None:
+    def tell(what: str, text: str) -> None:
         try:
-            pipe.write(json.dumps(what) + "\n")
+            pipe.write(json.dumps([what, text]) + "\n")
         except BrokenPipeError:  # the process that waits is gone: this one stops in good order
             raise KeyboardInterrupt from None
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from .. import host
 from ..errors import AlphaflopsError
+from ..host.cpu import threads
 from ..runs.schema import check_slug
 
 MEMORY_FORMATS: Final = ("contiguous", "channels-last")
@@ -157,7 +157,7 @@ class Options:
             check_slug(self.run_id)
         if not 0 <= self.seed < 2**63:
             raise AlphaflopsError(f"seed is {self.seed}: give an integer from 0 up, below 2**63")
-        host.threads(self.threads)
+        threads(self.threads)
         same = ("tolerance", "memory_share", "tf32", "cudnn_benchmark", "memory_format")
         changes = {name: getattr(self, name) for name in same}
         changes |= {"latency_s": self.row_seconds, "throughput_s": self.row_seconds}

@@ -29,8 +29,8 @@ from .sampling import heat, sentinel_ms, time_layer
 if TYPE_CHECKING:
     import pandas as pd
 
-Tell = Callable[..., None]
-"""Told ``"start", total, done`` and, as soon as a row is on disk, ``"row", label, ms, half_width, seconds``."""
+Tell = Callable[[str, str], None]
+"""Told ``begin`` when a layer begins and, as soon as it is on disk, ``row`` and how far the run is."""
 
 SAME_LAYER: Final = ["experiment", "line", "x", *COLUMNS]
 """Columns by which a row is known again, whatever its number."""
@@ -192,12 +192,8 @@ def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGTERM interrupt as Ctrl-C does; signals reach the main thread only."""
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
         yield
     finally:
@@ -222,8 +218,9 @@ def _stoppable(out: Path) -> Iterator[None]:
 
 def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> None:
     header, settings = journal.found.header, options.settings()
-    done, deaths = {*journal.found.done}, journal.found.deaths
+    done, deaths = journal.found.done, journal.found.deaths
     rows = {row["row"]: row for row in header.rows}
+    todo = [(place, row) for place, row in enumerate(header.order) if row not in done]
     before = max((entry.elapsed_s for entry in journal.found.entries), default=0.0)
     began = device.clock_ns()
 
@@ -240,6 +237,7 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             why = f"the measuring process was killed {deaths[row]} times in this layer, as it is where memory is short"
             return Entry("row", elapsed(), row, place, "out-of-memory", why)
         journal.append(Entry("begin", row=row), sync=False)
+        tell("begin", "")
         layer, start = from_row(rows[row]), elapsed()
         device.watch.begin()
         found = time_layer(device, layer, settings)
@@ -251,20 +249,19 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
 
     with ExitStack() as stack:
         counter = stack.enter_context(open_counter(device)) if options.energy else None
-        tell("start", len(rows), len(done))
         try:
             heat(device, settings.sentinel_s)
             last = reading()
-            for place, row in enumerate(header.order):
-                if row in done:
-                    continue
+            for taken, (place, row) in enumerate(todo, start=1):
                 if elapsed() - last > settings.sentinel_s:
                     last = reading()
                 entry = timed(row, place)
                 journal.append(entry)
                 spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
-                label = f"{spec['experiment']} {spec['line']}, x = {spec['x']}"
-                tell("row", label, found.median, found.half_width, elapsed() - before)
+                ms = f"{found.median:.4g} ms ± {100 * found.half_width:.1f} %" if found.n else "no time"
+                about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
+                left_s = (elapsed() - before) / taken * (len(todo) - taken)
+                tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")
             reading()
             journal.append(Entry("end", elapsed(), finished=now()))
         except BaseException:

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils import _pytree
 
 from ..errors import AlphaflopsError
-from ..host import memory_bytes
+from ..host.cpu import memory_bytes
 from .dispatch import Recorder
 from .guard import Guard, forget
 from .inputs import floating_type, materialise, said
