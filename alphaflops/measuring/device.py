@@ -187,7 +187,8 @@ class CudaDevice(Device):
                 call()
             stop.record()
             stop.synchronize()
-        return round(start.elapsed_time(stop) * 1e6)
+        passed_ms: float = start.elapsed_time(stop)
+        return round(passed_ms * 1e6)
 
     def release(self) -> None:
         """Hand cached blocks back to the driver, so that one layer's workspace cannot starve the next."""

@@ -236,7 +236,8 @@ def begin(folder: Path, header: Header, entries: Sequence[Entry] = ()) -> Conten
         If it cannot be written.
     """
     digest, data = "", bytearray()
-    for record in (header, *entries):
+    records: tuple[Header | Entry, ...] = (header, *entries)
+    for record in records:
         digest, line = _encoded(digest, record)
         data += line
     write_atomic(folder / JOURNAL_FILE, bytes(data))
