@@ -121,7 +121,7 @@ def reopened(run: Run, options: Options) -> Contents:
     entries = [Entry("reading", at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
     for row in table.astype(object).where(table.notna(), None).to_dict(orient="records"):
         ns = {f"{name}_ns": 1e6 * run.samples.get(f"{name}_{row['row']}", np.empty(0)) for name in QUANTITIES}
-        told = {name: row[name] for name in ("row", *TAKEN_COLUMNS)} | ns
+        told = {name: row[name] for name in ("row", *TAKEN_COLUMNS) if name in row} | ns
         state, energy = ({name: row[name] for name in part if name in row} for part in (STATE_COLUMNS, ENERGY_COLUMNS))
         entries.append(Entry("row", **to_json(told), state=to_json(state), energy=to_json(energy)))
     entries += [Entry("resumed", **part) for part in meta.pop("resumed", ())]
