@@ -220,10 +220,8 @@ class Journal:
             self._cut()
             raise
 
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
 

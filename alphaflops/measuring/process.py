@@ -119,8 +119,8 @@ def measure(
     options.settings()
     now = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = Path(tempfile.mkdtemp(prefix="alphaflops-"), now) if out is None else Path(out)
-    table = rows.to_dict(orient="list")
-    _supervise({"out": str(folder), "layers": table, "options": to_json(options)}, progress)
+    request = {"out": str(folder), "layers": rows.to_dict(orient="list"), "options": to_json(options)}
+    _supervise(request, progress)
     found = Run.read(folder)
     if out is None:
         shutil.rmtree(folder.parent, ignore_errors=True)

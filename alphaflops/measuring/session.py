@@ -4,7 +4,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -110,7 +110,7 @@ def run(
             return Run.read(out)
         if old is None or found.header != old.header:
             found = journals.begin(out, found.header, found.entries)
-        with Journal(out, found) as journal:
+        with closing(Journal(out, found)) as journal:
             if old is not None and not complete:
                 journal.append(Entry("resumed", started=meta["started"], different=different))
             if not complete:
