@@ -16,7 +16,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the core
 from alphaflops import cli, experiments
 from alphaflops.book import publish
 from alphaflops.layers import as_table, macs
-from alphaflops.runs import FORMAT_VERSION, Run, datasets
+from alphaflops.runs import Run, datasets
+from alphaflops.runs.schema import FORMAT_VERSION
 
 
 @pytest.fixture

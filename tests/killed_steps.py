@@ -15,7 +15,7 @@ from fake_device import FakeDevice
 from alphaflops import experiments, files, measuring, results, share
 from alphaflops.book import manifest, publish
 from alphaflops.measuring import session
-from alphaflops.results import refreshing, tables
+from alphaflops.results import tables
 from alphaflops.results.tables import Result
 from alphaflops.runs import Run, datasets
 
@@ -138,7 +138,7 @@ CALLS = {
 
 def main(name, base):
     """Kill at the first step, the second, …, until nothing dies any more."""
-    tables.RESULTS = refreshing.RESULTS = results.RESULTS = {
+    tables.RESULTS = results.RESULTS = {
         "halves": Result("halves", lambda name, part: [{"half": VALUES[name] / 2}], lambda: list(VALUES)),
         "doubled": Result(
             "doubled",

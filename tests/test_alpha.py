@@ -18,7 +18,7 @@ from alphaflops.costs.alpha import (
     published_ms,
     spatial_size,
 )
-from alphaflops.layers import to_table
+from alphaflops.layers import as_table
 
 sizes = st.floats(1, 1e7)
 areas = st.integers(1, 900)
@@ -31,7 +31,7 @@ def test_by_hand():
     # K = 1: S_K = 1; (1 + 0.02·(100 − 1)) / 100 = 0.0298; ^0.99 = 0.0308648
     assert PAPER_T2000.factor(100, 1) == pytest.approx(0.0298**0.99)
     # the paper's dense layer: 0.0375 ms per million MAC · 163.84 = 6.144 ms
-    assert published_ms(to_table([Dense(12800, 12800)]))[0] == pytest.approx(6.144)
+    assert published_ms(as_table([Dense(12800, 12800)]))[0] == pytest.approx(6.144)
 
 
 def test_a_dense_layer_is_not_corrected():
@@ -41,12 +41,12 @@ def test_a_dense_layer_is_not_corrected():
 def test_the_replications_constants_by_hand():
     # K = 1: (1 + 0.00972514·(100 − 1)) / 100 = 0.0196279; ^1.1779239 = 0.00975293; times 0.00549217 · 100 million MAC
     dense = Dense(1000, 1000, batch=100)
-    assert published_ms(to_table([dense]), REPLICATION_RTX4090)[0] == pytest.approx(0.00975293 * 0.549217, rel=1e-5)
+    assert published_ms(as_table([dense]), REPLICATION_RTX4090)[0] == pytest.approx(0.00975293 * 0.549217, rel=1e-5)
     # side 3, not area 9: S_K = ln 3 + 1 = 2.0986123; (S_K + 0.00785036·(400 − S_K)) / 400 = 0.0130557;
     # ^1.0601711 = 0.0100560; times 0.00401956 · 400 · 9 · 100 · 100 / 10⁶ = 0.144704 ms
     conv = Conv2d(20, 20, 100, 100, 3)
     assert REPLICATION_RTX4090.factor(400, 9) == pytest.approx(0.0100560, rel=1e-5)
-    assert published_ms(to_table([conv]), REPLICATION_RTX4090)[0] == pytest.approx(0.0100560 * 0.144704, rel=1e-5)
+    assert published_ms(as_table([conv]), REPLICATION_RTX4090)[0] == pytest.approx(0.0100560 * 0.144704, rel=1e-5)
 
 
 def test_limit_for_large_inputs():
@@ -66,7 +66,7 @@ def test_never_grows_with_s(s, factor, k):
 
 
 def test_what_s_and_k_mean_in_a_table():
-    table = to_table([Conv2d(10, 20, 4, 6, (3, 5), batch=2, groups=2), Dense(8, 8, batch=64)])
+    table = as_table([Conv2d(10, 20, 4, 6, (3, 5), batch=2, groups=2), Dense(8, 8, batch=64)])
     assert spatial_size(table).tolist() == [400, 64]
     assert kernel_area(table).tolist() == [15, 1]
     assert alpha_flops(table)[1] == pytest.approx(PAPER_T2000.factor(64, 1) * 2 * 8 * 8 * 64)

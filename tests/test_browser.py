@@ -22,7 +22,7 @@ from alphaflops.costs import ANALYTIC, features
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, kernel_area, published_ms, spatial_size
 from alphaflops.fitting import calibration as calibrations
 from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
-from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, to_table, valid_macs
+from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, as_table, valid_macs
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -448,7 +448,7 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
     answers = _in_javascript(page, layers, data)
     page.close()
 
-    table = to_table(layers)
+    table = as_table(layers)
     counts = np.stack([macs(table), flops(table), params(table), bytes_moved(table), valid_macs(table)], axis=1)
     np.testing.assert_allclose([a["counts"] for a in answers], counts, rtol=1e-12)
     s, area = spatial_size(table), kernel_area(table)

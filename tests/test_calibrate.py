@@ -23,7 +23,7 @@ from alphaflops.fitting import (
 )
 from alphaflops.fitting.intervals import bands, interval_ms
 from alphaflops.fitting.validate import errors, identical, out_of_fold
-from alphaflops.layers import to_table
+from alphaflops.layers import as_table
 from alphaflops.runs import Run, datasets
 
 GRID = experiments.grid("paper")
@@ -140,7 +140,7 @@ def test_intervals_hold_nine_of_ten_new_layers(vendor):
 
 def test_bands_by_hand():
     # 19 layers, ratios measured over predicted 1 … 19: of 20 places, 5 % is the 1st and 95 % the 19th
-    table = to_table([Dense(10 + i, 10) for i in range(19)])
+    table = as_table([Dense(10 + i, 10) for i in range(19)])
     f = features(table)
     found = bands(f, np.ones(19), np.arange(1.0, 20.0))
     assert [b.layer_class for b in found] == ["all", "dense"]
@@ -156,12 +156,12 @@ def test_bands_by_hand():
 def test_a_class_is_cut_into_ranges_of_sixty_layers_at_least(n, cuts):
     # predicted times 1 … n, cut where as many lie on both sides; beyond 180 layers there are three ranges still
     predicted = np.arange(1.0, n + 1)
-    found = bands(features(to_table([Dense(10 + i, 10) for i in range(n)])), predicted, predicted)
+    found = bands(features(as_table([Dense(10 + i, 10) for i in range(n)])), predicted, predicted)
     assert [b.from_ms for b in found[1:]] == pytest.approx([0, *cuts])
     assert [b.to_ms for b in found[1:-1]] == pytest.approx(cuts)
     assert found[-1].to_ms is None
     assert sum(b.n for b in found[1:]) == n
-    many = bands(features(to_table([Dense(10 + i, 10) for i in range(400)])), np.arange(1.0, 401), np.arange(1.0, 401))
+    many = bands(features(as_table([Dense(10 + i, 10) for i in range(400)])), np.arange(1.0, 401), np.arange(1.0, 401))
     assert len(many) == 1 + 3
 
 
@@ -176,7 +176,7 @@ def test_layers_beyond_the_measured_ones_are_flagged(meta):
         Conv2d(10, 10, 64, 64, kernel=3, dtype_bytes=2),
         Conv2d(60, 60, 64, 64, kernel=29),
     ]
-    assert found.predict(to_table(strange))["outside"].all()
+    assert found.predict(as_table(strange))["outside"].all()
     assert (known["low_ms"] <= known["predicted_ms"]).all()
     assert (known["high_ms"] >= known["predicted_ms"]).all()
 
@@ -302,7 +302,7 @@ def test_what_cannot_be_known_is_flagged(meta):
 
 
 def dense_run(meta, widths, times, experiment="all"):
-    table = pd.DataFrame(to_table([Dense(width, 64) for width in widths]))
+    table = pd.DataFrame(as_table([Dense(width, 64) for width in widths]))
     return Run(meta, table.assign(latency_ms=times, experiment=experiment))
 
 

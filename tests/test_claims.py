@@ -11,7 +11,7 @@ from alphaflops.claims import FAILS, HOLDS, IN_PART, NOT_MEASURED
 from alphaflops.claims import statistics as evidence
 from alphaflops.layers import macs
 from alphaflops.runs import Run
-from alphaflops.runs.sources import AUTHORS
+from alphaflops.runs.datasets import AUTHORS
 
 GRID = experiments.grid("paper")
 

@@ -6,14 +6,14 @@ import pytest
 
 from alphaflops import REPLICATION_RTX4090, AlphaflopsError, Conv2d, Dense, published_ms
 from alphaflops.costs import ANALYTIC, MODEL_NAMES, OURS, REFERENCES, Parameter, features, model
-from alphaflops.layers import to_table
+from alphaflops.layers import as_table
 
 DENSE = Dense(100, 50, batch=4)  # 4·100·50 = 20,000 MAC; 5,000 weights; 4·(400 + 200 + 5,000) = 22,400 bytes
 CONV = Conv2d(10, 10, 8, 16, kernel=3, batch=2)  # 2·100·9·8·16 = 230,400 MAC; 1,152 weights
 
 
 def time(name: str, layer: Conv2d | Dense, **values: float) -> float:
-    return float(model(name).predict_ms(to_table([layer]), values)[0])
+    return float(model(name).predict_ms(as_table([layer]), values)[0])
 
 
 def test_names_are_those_of_the_command_line():
@@ -54,7 +54,7 @@ def test_power_law_by_hand():
 
 
 def test_published_models_are_the_formula():
-    table = to_table([DENSE, CONV, Conv2d(5, 5, 3, 3, kernel=28)])
+    table = as_table([DENSE, CONV, Conv2d(5, 5, 3, 3, kernel=28)])
     np.testing.assert_allclose(model("alpha-published").predict_ms(table), published_ms(table), rtol=1e-12)
     ours = model("alpha-rtx4090").predict_ms(table)
     np.testing.assert_allclose(ours, published_ms(table, REPLICATION_RTX4090), rtol=1e-12)
@@ -68,7 +68,7 @@ def test_every_parameter_says_what_it_is():
 
 
 def test_features_take_keeps_rows():
-    f = features(to_table([DENSE, CONV, DENSE]))
+    f = features(as_table([DENSE, CONV, DENSE]))
     kept = f.take(np.array([True, False, True]))
     assert len(kept) == 2
     assert kept.macs.tolist() == [20_000, 20_000]
@@ -79,7 +79,7 @@ def test_features_take_keeps_rows():
 
 
 def test_a_group_is_a_product_of_its_own():
-    f = features(to_table([Conv2d(10, 10, 8, 16, kernel=3, groups=4)]))
+    f = features(as_table([Conv2d(10, 10, 8, 16, kernel=3, groups=4)]))
     assert (f.rows[0], f.columns[0], f.depth[0], f.groups[0], f.in_channels[0]) == (100, 4, 18, 4, 2)
     assert not f.winograd[0]
 
@@ -96,7 +96,7 @@ def test_a_group_is_a_product_of_its_own():
 )
 def test_bad_parameters_are_refused(values, words):
     with pytest.raises(AlphaflopsError, match=words):
-        model("macs+t0").predict_ms(to_table([DENSE]), values)
+        model("macs+t0").predict_ms(as_table([DENSE]), values)
 
 
 def test_a_bound_may_be_missed_by_a_rounding_error():
@@ -106,7 +106,7 @@ def test_a_bound_may_be_missed_by_a_rounding_error():
 
 def test_a_published_formula_has_no_parameters():
     with pytest.raises(AlphaflopsError, match="'alpha-published' has no parameter 'scale': it has none"):
-        model("alpha-published").predict_ms(to_table([DENSE]), {"scale": 1.0})
+        model("alpha-published").predict_ms(as_table([DENSE]), {"scale": 1.0})
 
 
 def test_bad_names_are_refused():
@@ -117,4 +117,4 @@ def test_bad_names_are_refused():
     with pytest.raises(AlphaflopsError, match=r"start 2\.0 is not within"):
         Parameter("x", "ms", 0.1, 1.0, 2.0, "too large")
     with pytest.raises(AlphaflopsError, match="column 'groups' is missing"):
-        features(pd.DataFrame(to_table([DENSE])).drop(columns="groups"))
+        features(pd.DataFrame(as_table([DENSE])).drop(columns="groups"))

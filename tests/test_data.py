@@ -9,7 +9,8 @@ from alphaflops.paths import data_folder
 from alphaflops.prediction import comparison
 from alphaflops.results.makers import CALIBRATED, calibration_file
 from alphaflops.results.tables import fitted
-from alphaflops.runs import KNOWN_COLUMNS, datasets, derive
+from alphaflops.runs import datasets, derive
+from alphaflops.runs.schema import KNOWN_COLUMNS
 
 CALIBRATIONS = sorted((data_folder() / "calibrations").glob("*.json"))
 README = (data_folder() / "README.md").read_text(encoding="utf-8")

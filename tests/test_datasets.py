@@ -10,7 +10,7 @@ import pytest
 
 from alphaflops import AlphaflopsError, load
 from alphaflops.layers import Conv2d, Dense, from_row
-from alphaflops.runs import datasets, sources
+from alphaflops.runs import datasets
 
 PAPER = datasets.entries()["paper-t2000"]
 NEUSIGHT = b"Latency,B,M,N,K\n0.5,2,58,13,141\n"
@@ -21,7 +21,7 @@ def pretend(monkeypatch, tmp_path, content: bytes, reader="paper", **more):
     (tmp_path / "file").write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
     entry = dataclasses.replace(PAPER, name="pretended", reader=reader, mirror_path="file", sha256=sha256, **more)
-    monkeypatch.setenv(sources.MIRROR, str(tmp_path))
+    monkeypatch.setenv(datasets.MIRROR, str(tmp_path))
     monkeypatch.setenv("ALPHAFLOPS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets, "registered", lambda: {"pretended": entry})
     return "pretended"
@@ -87,7 +87,7 @@ def test_a_wrong_hash_is_refused(monkeypatch, tmp_path):
 def offered(monkeypatch, tmp_path, content: bytes):
     """Let the network, and nothing else, have a file whose hash should be that of `NEUSIGHT`; give its downloads."""
     name = pretend(monkeypatch, tmp_path, NEUSIGHT, "neusight-dense")
-    monkeypatch.delenv(sources.MIRROR)
+    monkeypatch.delenv(datasets.MIRROR)
     downloads = []
 
     def download(url, path, _pooch):
@@ -137,9 +137,9 @@ def test_every_entry_says_whose_it_is_and_what_for():
     for name, entry in datasets.entries().items():
         assert entry.name == name
         assert entry.vendor in ("NVIDIA", "AMD", "CPU")
-        assert entry.role in sources.ROLES
+        assert entry.role in datasets.ROLES
         assert entry.protocol
-        if entry.reader != sources.OWN:
+        if entry.reader != datasets.OWN:
             assert len(entry.sha256) == 64
             assert entry.commit in entry.url
             assert entry.url.startswith("https://")
@@ -148,7 +148,7 @@ def test_every_entry_says_whose_it_is_and_what_for():
 
 
 def test_formulas_are_chosen_on_eleven_sets_and_judged_on_other_machines():
-    roles = {role: [e for e in datasets.entries().values() if e.role == role] for role in sources.ROLES}
+    roles = {role: [e for e in datasets.entries().values() if e.role == role] for role in datasets.ROLES}
     assert len([e for e in roles["development"] if e.vendor != "CPU"]) == 9
     assert {e.vendor for e in roles["judged"]} == {"NVIDIA", "AMD"}
     assert not {e.device for e in roles["judged"]} & {e.device for e in roles["development"]}

@@ -6,7 +6,7 @@ import pytest
 
 from alphaflops import AlphaflopsError
 from alphaflops.fitting.dissect import dissect
-from alphaflops.layers import Conv2d, bytes_moved, output_size, to_table
+from alphaflops.layers import Conv2d, bytes_moved, output_size, as_table
 from alphaflops.runs import Run, datasets
 
 
@@ -25,7 +25,7 @@ def layers(n: int = 400, kernels=(1, 3, 5), groups=(1, 1, 2)) -> pd.DataFrame:
             strict=True,
         )
     ]
-    return pd.DataFrame(to_table(specs))
+    return pd.DataFrame(as_table(specs))
 
 
 def planted(table: pd.DataFrame, space=0.8, kernel=1.2, cin=0.9, cout=1.1, groups=0.7, noise=0.05) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alphaflops import Conv2d, Dense
 from alphaflops.costs import OURS
-from alphaflops.layers import to_table
+from alphaflops.layers import as_table
 
 FAST = {"t0": 0.01, "b": 250.0, "p": 5000.0, "d": 20.0, "q": 1e5, "v": 1.2, "e": 0.9, "bw": 30.0}
 SLOW = {"t0": 0.002, "b": 8.0, "p": 50.0, "d": 120.0, "q": 1.0, "v": 3.0, "e": 1.2, "bw": 2.0}
@@ -56,19 +56,19 @@ convolutions = st.builds(
 @given(st.one_of(denses, convolutions), st.sampled_from([FAST, SLOW]))
 @settings(max_examples=300, deadline=None)
 def test_any_layer_takes_what_the_equations_say(layer, values):
-    assert OURS.predict_ms(to_table([layer]), values)[0] == pytest.approx(by_hand(layer, values), rel=1e-9)
+    assert OURS.predict_ms(as_table([layer]), values)[0] == pytest.approx(by_hand(layer, values), rel=1e-9)
 
 
 def test_a_dense_layer_by_hand():
     # 2 rows, 90 columns, depth 400: (34·100 + 600)·(400 + 100) = 2,000,000 products at 1 GMAC/s: 2 ms, squared 4;
     # 4·(2·400 + 2·90 + 36,000) = 147,920 bytes at 1 GB/s: 0.14792 ms; 0.5 ms of overhead
     values = {"t0": 0.5, "b": 1.0, "p": 1.0, "d": 100.0, "q": 600.0, "v": 1.0, "e": 1.5, "bw": 1.0}
-    got = OURS.predict_ms(to_table([Dense(400, 90, batch=2)]), values)[0]
+    got = OURS.predict_ms(as_table([Dense(400, 90, batch=2)]), values)[0]
     assert got == pytest.approx(0.5 + 0.14792 + 2**1.5)
 
 
 def test_winograd_is_taken_where_it_is_faster():
-    table = to_table([Conv2d(56, 56, 256, 256, kernel=3), Conv2d(56, 56, 256, 256, kernel=(3, 5))])
+    table = as_table([Conv2d(56, 56, 256, 256, kernel=3), Conv2d(56, 56, 256, 256, kernel=(3, 5))])
     cheap, dear = (OURS.predict_ms(table, FAST | {"v": v, "b": 2e4}) for v in (0.5, 20.0))
     assert cheap[0] < dear[0]
     assert cheap[1] == dear[1]
@@ -100,7 +100,7 @@ squares = st.builds(
 @settings(max_examples=150, deadline=None)
 def test_more_work_never_takes_less_time_nor_less_than_the_overhead(layer, values, axis):
     more = [replace(layer, **{axis: getattr(layer, axis) + step}) for step in (0, 1, 17)]
-    times = OURS.predict_ms(to_table(more), values)
+    times = OURS.predict_ms(as_table(more), values)
     assert np.isfinite(times).all()
     assert times[0] >= values["t0"] * (1 - 1e-12)
     assert (np.diff(times) >= -1e-9 * times[:-1]).all()

@@ -4,6 +4,7 @@ Seeded; a few hundred inputs for each parser by default, 10,000 with ``FUZZ=full
 """
 
 import bz2
+import dataclasses
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from alphaflops import measuring as measure
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
 from alphaflops.paths import data_folder
-from alphaflops.runs import Run, datasets, miopen, readers, sources
+from alphaflops.runs import Run, datasets, miopen, readers
 
 COUNT = {"": 120, "full": 10_000}.get(os.environ.get("FUZZ", ""), 0) or int(os.environ["FUZZ"])
 SECONDS = 10.0
@@ -342,8 +343,8 @@ def test_the_register_of_data_sets(sandbox):
     whole = (data_folder() / "datasets.json").read_bytes()
 
     def register(damaged):
-        for entry in sources.parse(damaged, "datasets.json").values():
-            assert entry.role in sources.ROLES
+        for entry in datasets.parse(damaged, "datasets.json").values():
+            assert entry.role in datasets.ROLES
             assert ".." not in entry.mirror_path.split("/")
             assert not entry.url or entry.url.startswith("https://")
 
@@ -419,12 +420,13 @@ def test_tables_of_neusight(sandbox):
     conv = b"Latency,B,Input_Channel,Output_Channel,Kernel_Szie,Input_Size,Stride,Padding\n"
     conv += b"1.5,1,64,64,3,56,1,1\n0.2,8,3,32,3,9,2,0\n"
     dense = b"Latency,B,M,N,K\n0.5,1,64,128,256\n0.7,4,64,128,256\n"
-    source = next(entry for entry in datasets.entries().values() if entry.reader == "neusight-conv")
+    entry = next(entry for entry in datasets.entries().values() if entry.reader == "neusight-conv")
+    sources = {True: entry, False: dataclasses.replace(entry, reader="neusight-dense")}
 
     def neusight(damaged):
         path = sandbox / "in" / "x.csv"
         path.write_bytes(damaged[1])
-        (readers.read_neusight_conv if damaged[0] else readers.read_neusight_dense)(source, path)
+        readers.read_neusight(sources[damaged[0]], path)
 
     def seeds(rng):
         first = rng.random() < 0.5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from alphaflops import AlphaflopsError, Conv2d, Dense, layers
-from alphaflops.layers import from_row, to_table
+from alphaflops.layers import from_row, as_table
 
 
 def test_convolution_by_hand():
@@ -56,7 +56,7 @@ def test_dense_by_hand():
 
 def test_a_table_counts_like_its_layers():
     specs = [Conv2d(10, 12, 3, 5, 4), Dense(7, 9, 2, bias=True), Conv2d(20, 20, 6, 6, 5, 1, 2, 1, 2, 3)]
-    table = to_table(specs)
+    table = as_table(specs)
     for name in ("macs", "params", "bytes_moved", "valid_macs", "flops"):
         assert getattr(layers, name)(table).tolist() == [getattr(s, name) for s in specs]
 
@@ -159,7 +159,7 @@ def test_rows_that_no_spec_can_say_are_refused():
 
 
 def test_counts_are_exact_for_large_tables():
-    table = to_table([Dense(12800, 12800, 64)] * 1000)
+    table = as_table([Dense(12800, 12800, 64)] * 1000)
     assert np.all(layers.macs(table) == 12800 * 12800 * 64)
 
 

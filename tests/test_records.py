@@ -241,7 +241,7 @@ TABLES = [
     (lambda t: t.assign(line="a\nb"), "line is 'a\\nb' in row 0: expected one printable line"),
     (lambda t: t.assign(line="\x1b[31m"), "line is '\\x1b[31m' in row 0"),
     (lambda t: t.assign(message="x" * 241), "message is"),
-    (lambda t: t.head(0), "has no rows"),
+    (lambda t: t.head(0), "holds no layers"),
 ]
 
 

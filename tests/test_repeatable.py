@@ -20,7 +20,7 @@ import pytest
 from alphaflops import runs as records
 from alphaflops.book import contents, manifest
 from alphaflops.paths import CHECKOUT
-from alphaflops.runs import datasets, sources
+from alphaflops.runs import datasets
 from alphaflops.share import import_run, pack_run
 
 pytestmark = [
@@ -60,7 +60,7 @@ def environment(folder, number):
     if "ALPHAFLOPS_MIRROR" in os.environ:
         told["ALPHAFLOPS_MIRROR"] = os.environ["ALPHAFLOPS_MIRROR"]
     else:  # what was downloaded once need not be downloaded again
-        told["ALPHAFLOPS_CACHE"] = str(sources.cache_folder())
+        told["ALPHAFLOPS_CACHE"] = str(datasets.cache_folder())
     if number == 1:
         told["PYTHONPATH"] += f"{os.pathsep}{ANOTHER_DAY}"
     return told

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from alphaflops import AlphaflopsError, results
-from alphaflops.results import makers, refreshing, tables
+from alphaflops.results import makers, tables
 from alphaflops.results.tables import Result
 from alphaflops.runs import datasets
 
@@ -35,7 +35,7 @@ def made(monkeypatch, tmp_path):
         Result("halves", halves, lambda: list(VALUES), parts=("a", "b")),
         Result("doubled", doubled, lambda: ["one", "two"], needs=("halves",)),
     )
-    for module in (tables, refreshing, results):
+    for module in (tables, results):
         monkeypatch.setattr(module, "RESULTS", {fake.name: fake for fake in fakes})
     monkeypatch.setattr(tables, "folder", lambda: tmp_path)
     monkeypatch.setattr(tables, "code", lambda places: state["code"])

@@ -12,8 +12,7 @@ import pytest
 from alphaflops import experiments, files, share
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import macs
-from alphaflops.runs import RUN_FILE, SUMS_FILE, TABLE_FILE, Run, datasets, derive
-from alphaflops.runs.run import SIZES
+from alphaflops.runs import RUN_FILE, SIZES, SUMS_FILE, TABLE_FILE, Run, datasets, derive
 from alphaflops.share.plausibility import peak_flops
 
 

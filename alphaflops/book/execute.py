@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import AlphaflopsError
 from ..files import markdown
 from ..runs import datasets
-from ..runs.sources import registered
+from ..runs.datasets import registered
 from .contents import Chapter, read_text
 
 TIMEOUT_S = 1800

@@ -13,7 +13,7 @@ from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
 from ..fitting import fit_model
 from ..runs import Run, datasets
-from ..runs.sources import AUTHORS
+from ..runs.datasets import AUTHORS
 from .limits import rates
 
 SHOWN: Final = ("smoke", "quick", "paper")

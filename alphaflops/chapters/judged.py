@@ -9,7 +9,7 @@ from .. import claims
 from ..results import read
 from ..results.makers import exponent_rows
 from ..runs import Run, datasets
-from ..runs.sources import AUTHORS, OWN
+from ..runs.datasets import AUTHORS, OWN
 from .beside import NOT_RECORDED
 from .frames import SHOWN, described
 

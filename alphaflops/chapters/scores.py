@@ -9,7 +9,7 @@ from ..costs import ANALYTIC, BOOSTING, OURS
 from ..results import absent, read
 from ..results.makers import score_rows
 from ..runs import Run, datasets
-from ..runs.sources import AUTHORS
+from ..runs.datasets import AUTHORS
 
 GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
 """Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..runs import Run
-from ..runs.sources import AUTHORS
+from ..runs.datasets import AUTHORS
 from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
 from .statistics import ErrorOf, held_out_mape
 

@@ -17,7 +17,7 @@ from ..fitting.dissect import Exponent, dissect
 from ..fitting.validate import fitted, score
 from ..layers import macs
 from ..runs import Run
-from ..runs.sources import AUTHORS
+from ..runs.datasets import AUTHORS
 
 ErrorOf: TypeAlias = Callable[[Run, str], float]
 """``(run, model) -> held-out MAPE (%)``."""

@@ -1,32 +1,263 @@
 """The one place that opens foreign bytes and writes files: bounded reading, whole-or-nothing writing, escaping.
 
-Everything here raises `AlphaflopsError` with one line that names the file and what is wrong with it.
+Here is what strangers wrote: JSON, in which every byte, key, number and type is checked before anything uses it, and
+text, which is data, in the forms in which it may stand in a page, on a terminal, in a figure or a spreadsheet.
+Everything raises `AlphaflopsError` with one line that names the file and what is wrong with it.
 """
 
+import dataclasses
+import json
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from ..errors import AlphaflopsError
 from .archive import pack_arrays, pack_zip, read_arrays, read_zip
-from .disk import read_bytes, sha256, write_atomic, write_folder
-from .foreign import check, from_json, json_bytes, parse_json, read_json, to_json
-from .text import PRINTABLE, export_csv, markdown, mathtext, one_line, terminal
+from .disk import read_bytes, reason, sha256, write_atomic, write_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
-    "PRINTABLE",
-    "check",
-    "export_csv",
-    "from_json",
-    "json_bytes",
-    "markdown",
-    "mathtext",
-    "one_line",
-    "pack_arrays",
-    "pack_zip",
-    "parse_json",
-    "read_arrays",
-    "read_bytes",
-    "read_json",
-    "read_zip",
-    "sha256",
-    "terminal",
-    "to_json",
-    "write_atomic",
-    "write_folder",
-]
+    "PRINTABLE", "check", "export_csv", "from_json", "json_bytes", "markdown", "mathtext", "one_line", "pack_arrays",
+    "pack_zip", "parse_json", "read_arrays", "read_bytes", "read_json", "read_zip", "reason", "sha256", "terminal",
+    "to_json", "write_atomic", "write_folder",
+]  # fmt: skip
+
+T = TypeVar("T")
+_WORDS: Final = {str: "text", int: "an integer", float: "a number"}
+_SHOWN: Final = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 80
+
+PRINTABLE: Final = (
+    r"[ -~\u00a1-\u00ac\u00ae-\u024f\u0370-\u04ff\u2010-\u2027\u2030-\u205e\u2070-\u209c\u20ac\u2122\u2190-\u22ff]"
+)
+"""One character that fonts have: Latin, Greek, Cyrillic, punctuation, arrows, mathematics; no control, no direction."""
+
+_NOT_PRINTABLE: Final = re.compile(f"[^{PRINTABLE[1:]}")
+_MARKUP: Final = re.compile(r"[^\w ,.()/+=;\u00a1-\uffff-]|_")
+_COMPUTED: Final = re.compile(r"\s*[=+\-@|\t\r]")
+
+
+def one_line(text: object, most: int = 200) -> str:
+    """Give a text as one printable line of at most `most` characters: what a record may hold."""
+    line = _NOT_PRINTABLE.sub("?", " ".join(str(text).split()))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def markdown(text: object) -> str:
+    """Give a text for Markdown, MyST, HTML and notebooks so that it is shown and never obeyed.
+
+    Every sign that could begin markup, a role, a link, a formula or a table cell becomes a numbered entity, which
+    each of these formats shows as the sign. Not for code spans, which show entities as they are.
+    """
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", one_line(text, 10_000))
+
+
+def terminal(text: object) -> str:
+    """Give a text for a terminal: control codes and signs that turn the direction are shown, not sent."""
+    shown = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+    return "".join(shown).encode("utf-8", "replace").decode()
+
+
+def mathtext(text: object) -> str:
+    """Give a text for a figure: a dollar begins no formula."""
+    return one_line(text, 10_000).replace("$", r"\$")
+
+
+def export_csv(table: "pd.DataFrame") -> bytes:
+    """Give a table as the bytes of a CSV file for others; text that a spreadsheet would compute gets an apostrophe."""
+
+    def plain(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and _COMPUTED.match(value) else value
+
+    text: str = table.rename(columns=plain).map(plain).to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def json_bytes(value: Any) -> bytes:
+    """Give a value as the bytes of a JSON file, keys sorted."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _float(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**63:
+        raise ValueError(f"{text[:20]}… has more than 64 bits")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return value
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """Read the bytes of a JSON object that can be written again, naming `where` in errors; see `read_json`."""
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text, parse_float=_float, parse_constant=_float, parse_int=_integer, object_pairs_hook=_object
+        )
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half of a pair of characters has no UTF-8
+    except (ValueError, RecursionError) as error:
+        why = {json.JSONDecodeError: "perhaps truncated", RecursionError: "too deep"}.get(type(error))
+        why = why or ("a text is no Unicode" if isinstance(error, UnicodeError) else str(error))
+        raise AlphaflopsError(f"{where} cannot be read: it is not valid JSON, {why}") from error
+    if not isinstance(value, dict):
+        raise AlphaflopsError(f"{where} holds a {type(value).__name__}: expected a JSON object")
+    return value
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Raises
+    ------
+    AlphaflopsError
+        If it cannot be read, is no JSON object, has a key twice, or holds a number or text that JSON cannot write or 64
+        bits cannot hold.
+    """
+    return parse_json(read_bytes(path), str(path))
+
+
+@lru_cache(maxsize=1)
+def _validators() -> Any:
+    """Give the validator class, in which 1.0 and true are no integers; None without the library."""
+    try:
+        from jsonschema import Draft202012Validator, validators
+    except ImportError:
+        return None
+    strict = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    return validators.extend(Draft202012Validator, type_checker=strict)
+
+
+def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = False) -> None:
+    """Check a value against a JSON Schema with the library jsonschema.
+
+    A rule's ``description`` is what its error expects. A bare host without the library reads its own files unchecked;
+    where `needed`, as for a stranger's files, its absence is an error.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming the first key that is missing, unknown or wrong.
+    """
+    validators = _validators()
+    if validators is None:
+        if needed:
+            raise AlphaflopsError(f"{where} is checked with the library jsonschema: pip install jsonschema")
+        return
+    error = min(validators(schema).iter_errors(value), key=lambda found: len(found.absolute_path), default=None)
+    if error is None:
+        return
+    path = one_line(".".join(str(part) for part in error.absolute_path), 120)
+    rule, under = error.schema, f" in {path}" if path else ""
+    if error.validator == "required":
+        missing = next(key for key in rule["required"] if key not in error.instance)
+        raise AlphaflopsError(f"{where}: {path + '.' if path else ''}{missing} is missing")
+    if error.validator == "additionalProperties":
+        odd = (key for key in error.instance if key not in rule.get("properties", ()))
+        name = next(key for key in odd if not any(re.search(one, key) for one in rule.get("patternProperties", ())))
+        raise AlphaflopsError(f"{where}: the key {_SHOWN.repr(name)}{under} is not allowed: remove it")
+    wanted = rule.get("description") or _wanted(error.validator, error.validator_value)
+    raise AlphaflopsError(f"{where}: {path or 'it'} is {_SHOWN.repr(error.instance)}: expected {wanted}")
+
+
+def _wanted(rule: str, value: Any) -> str:
+    if rule in ("type", "enum"):
+        return " or ".join(str(choice) for choice in (value if isinstance(value, list) else [value]))
+    return f"{rule} {value}".replace("minimum", "at least").replace("maximum", "at most")
+
+
+def to_json(record: Any) -> Any:
+    """Give a record, or a list, mapping or number in one, as what ``json.dumps`` can write; arrays become lists."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {field.name: to_json(getattr(record, field.name)) for field in dataclasses.fields(record) if field.init}
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if hasattr(record, "tolist"):  # NumPy's arrays and numbers
+        return record.tolist()
+    return [to_json(value) for value in record] if isinstance(record, list | tuple | set | frozenset) else record
+
+
+def from_json(cls: type[T], value: Any, where: str) -> T:
+    """Build a record of a dataclass from parsed JSON; every type is checked, none is converted silently.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose annotations are built of ``str, int, float, bool, Any, Literal``, lists, tuples, mappings from
+        text, ``… | None``, and dataclasses.
+    value : object
+        As from `read_json`.
+    where : str
+        What errors call it.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming the key that is missing, unknown, or of another type.
+    """
+    record: T = _build(cls, value, where)
+    return record
+
+
+def _refuse(where: str, value: Any, wanted: str) -> AlphaflopsError:
+    shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)[:80]
+    return AlphaflopsError(f"{where} is {shown}: expected {wanted}")
+
+
+def _build(hint: Any, value: Any, where: str) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, value, where)
+    if type(None) in inner:
+        return None if value is None else _build(inner[0], value, where)
+    if origin is Literal:
+        if not any(type(value) is type(choice) and value == choice for choice in inner):
+            raise _refuse(where, value, " or ".join(str(choice) for choice in inner))
+        return value
+    if origin in (tuple, list):
+        fixed = origin is tuple and inner[-1] is not ...
+        if not isinstance(value, list) or (fixed and len(inner) != len(value)):
+            raise _refuse(where, value, f"a list of {len(inner)}" if fixed else "a list")
+        hints = inner if fixed else [inner[0]] * len(value)
+        return origin(_build(h, item, f"{where}[{at}]") for at, (h, item) in enumerate(zip(hints, value, strict=True)))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise _refuse(where, value, "an object")
+        return {key: _build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise _refuse(where, value, _WORDS.get(hint, hint.__name__))
+    return value
+
+
+def _record(cls: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _refuse(where, value, "an object")
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    for key in value:
+        if key not in fields:
+            raise AlphaflopsError(f"{where}: the key {key[:80]!r} is not allowed: remove it")
+    for name, field in fields.items():
+        if name not in value and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise AlphaflopsError(f"{where}: {name} is missing")
+    return cls(**{name: _build(hints[name], item, f"{where}: {name}") for name, item in value.items()})

@@ -15,9 +15,9 @@ from ..errors import AlphaflopsError
 from ..files import from_json, to_json
 from ..files.disk import PREFIX
 from ..layers import COLUMNS, as_table, from_row
-from ..runs import KEY_COLUMNS, RUN_FILE, Run
+from ..runs import RUN_FILE, Run
 from ..runs.derive import summarise
-from ..runs.schema import checked_table
+from ..runs.schema import KEY_COLUMNS, checked_table
 from . import journal as journals
 from .device import Device, choose, opened
 from .energy import choose_rows, joules, open_counter

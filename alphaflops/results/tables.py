@@ -15,7 +15,7 @@ from ..errors import AlphaflopsError
 from ..files import json_bytes, read_json, sha256, write_atomic
 from ..prediction.comparison import measured_networks
 from ..runs import datasets
-from ..runs.sources import AUTHORS, OWN
+from ..runs.datasets import AUTHORS, OWN
 from . import makers
 
 MADE: Final = "made.json"

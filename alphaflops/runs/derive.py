@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike
 from .. import experiments
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS
-from .schema import DERIVED_COLUMNS, QUANTITIES, refuse
+from ..layers.table import refuse
+from .schema import DERIVED_COLUMNS, QUANTITIES
 
 if TYPE_CHECKING:
     import pandas as pd

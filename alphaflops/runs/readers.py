@@ -17,10 +17,9 @@ from ..errors import AlphaflopsError
 from ..layers import Dense, Layer, as_table
 from ..layers.table import SHORT
 from . import Run, miopen
+from .datasets import DataSet, cache_folder
 from .derive import derived
-from .run import exact_floats, parse_table
-from .schema import KNOWN_COLUMNS, checked_table, least_meta, slug
-from .sources import DataSet, cache_folder
+from .schema import KNOWN_COLUMNS, checked_table, exact_floats, least_meta, parse_table, slug
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,30 +99,33 @@ def _file_order(experiment: str, layer: Layer) -> tuple[int, ...]:
     return *plane, layer.in_channels, layer.out_channels, *layer.sides
 
 
-def read_neusight_conv(source: DataSet, path: Path) -> Run:
-    """Read a table of NeuSight's 3×3 convolutions as a run.
+NEUSIGHT: Final = {
+    "neusight-conv": {"Input_Size": "height", "Input_Channel": "in_channels", "Output_Channel": "out_channels", "B": "batch"}
+    | {"Kernel_Szie": "kernel", "Stride": "stride", "Padding": "padding"},
+    "neusight-dense": {"B": "batch", "M": "rows", "N": "out_channels", "K": "in_channels"},
+}
+"""What the columns of NeuSight's tables are: of 3×3 convolutions, and of dense layers, B times M rows each."""
+
+
+def read_neusight(source: DataSet, path: Path) -> Run:
+    """Read a table of NeuSight's convolutions or dense layers as a run.
 
     Raises
     ------
     AlphaflopsError
         If columns or values are not what they should be.
     """
-    sizes = {"Input_Size": "height", "Input_Channel": "in_channels", "Output_Channel": "out_channels", "B": "batch"}
-    sizes |= {"Kernel_Szie": "kernel", "Stride": "stride", "Padding": "padding"}
-    return _neusight(source, path, _read_columns(source, path, [*sizes]).rename(columns=sizes).assign(kind="conv2d"))
-
-
-def read_neusight_dense(source: DataSet, path: Path) -> Run:
-    """Read a table of NeuSight's dense layers as a run: M rows, K inputs, N outputs, B times.
-
-    Raises
-    ------
-    AlphaflopsError
-        If columns or values are not what they should be.
-    """
-    raw = _read_columns(source, path, ["B", "M", "N", "K"])
-    sizes = raw.rename(columns={"K": "in_channels", "N": "out_channels"}).drop(columns=["B", "M"])
-    return _neusight(source, path, sizes.assign(kind="dense", batch=raw["B"] * raw["M"]))
+    names = NEUSIGHT[source.reader]
+    sizes = _read_columns(source, path, [*names]).rename(columns=names | {"Latency": "latency_ms"})
+    if "rows" in sizes:
+        sizes["batch"] *= sizes.pop("rows")
+    sizes["kind"] = "conv2d" if "kernel" in sizes else "dense"
+    table = as_table(sizes, str(path)).assign(experiment=source.reader)
+    untimed = ~(np.isfinite(table["latency_ms"]) & (table["latency_ms"] > 0))
+    if untimed.any():
+        words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
+        table = table.assign(latency_ms=table["latency_ms"].mask(untimed), **words)
+    return Run(_meta(source), table)
 
 
 def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFrame":
@@ -147,15 +149,6 @@ def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFr
             value, line = str(raw[name].iloc[at])[:40], int(numbers.index[at]) + 2
             raise AlphaflopsError(f"{path}, line {line}: {name} is {value!r}: expected an integer from {least} up")
     return numbers.astype(dict.fromkeys(columns, "int64")).reset_index(drop=True)
-
-
-def _neusight(source: DataSet, path: Path, sizes: "pd.DataFrame") -> Run:
-    table = as_table(sizes.rename(columns={"Latency": "latency_ms"}), str(path)).assign(experiment=source.reader)
-    untimed = ~(np.isfinite(table["latency_ms"]) & (table["latency_ms"] > 0))
-    if untimed.any():
-        words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
-        table = table.assign(latency_ms=table["latency_ms"].mask(untimed), **words)
-    return Run(_meta(source), table)
 
 
 def read_miopen(source: DataSet, path: Path, variant: str = "") -> Run:
@@ -231,8 +224,8 @@ def _meta(source: DataSet, variant: str = "") -> dict[str, Any]:
 
 READERS: Final[dict[str, Callable[..., Run]]] = {
     "paper": read_paper,
-    "neusight-conv": read_neusight_conv,
-    "neusight-dense": read_neusight_dense,
+    "neusight-conv": read_neusight,
+    "neusight-dense": read_neusight,
     "miopen": read_miopen,
 }
 """Functions ``(source, path) -> Run`` by the name of a reader; that of a find-db also takes a variant."""

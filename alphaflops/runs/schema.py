@@ -1,11 +1,13 @@
 """What metadata and table of a run must hold: names, types, ranges, and errors that name the key or row at fault."""
 
 import difflib
+import io
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +16,7 @@ import numpy as np
 
 from .. import files, layers
 from ..errors import AlphaflopsError
+from ..layers.table import numbers, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +40,15 @@ DEFAULTS: Final[dict[str, Any]] = {"experiment": "all", "figure": "", "line": ""
 """What a table may leave out, besides ``row``, which counts from 0 then."""
 
 _LINE: Final = re.compile(f"{files.PRINTABLE}{{0,240}}")
+FEW_NAMES: Final = (
+    "its first line, which must name the columns, has fewer fields than others: remove what stands above it"
+)
 
 
-@lru_cache(maxsize=1)
-def meta_schema() -> dict[str, Any]:
-    """JSON Schema of ``run.json``; its ``$defs`` serve other files too."""
-    schema: dict[str, Any] = json.loads(Path(__file__).with_name("run.schema.json").read_text(encoding="utf-8"))
+@cache
+def declared(name: str) -> dict[str, Any]:
+    """JSON Schema of ``run.json`` or ``datasets.json``, by its name; the ``$defs`` of ``run`` serve other files too."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name(f"{name}.schema.json").read_text(encoding="utf-8"))
     return schema
 
 
@@ -64,7 +70,7 @@ def check_meta(meta: Mapping[str, Any], where: str) -> None:
     if type(version) is not int or version != FORMAT_VERSION:
         shown = files.one_line(repr(version), 40)
         raise AlphaflopsError(f"{where}: format_version is {shown}, this program reads {FORMAT_VERSION}: update it")
-    files.check(dict(meta), meta_schema(), where)
+    files.check(dict(meta), declared("run"), where)
     resumed = [("resumed", part["started"]) for part in meta.get("resumed") or ()]
     told = [("started", meta.get("started")), *resumed, ("finished", meta.get("finished"))]
     dates = [(name, _date(text, f"{where}: {name}")) for name, text in told if text]
@@ -98,7 +104,7 @@ def check_slug(name: str) -> str:
 
 def is_slug(name: str) -> bool:
     """Whether a name is safe as a folder on every system, see `check_slug`."""
-    rule = meta_schema()["$defs"]["id"]["pattern"]
+    rule = declared("run")["$defs"]["id"]["pattern"]
     return bool(re.search(rule, name)) and ":" not in name
 
 
@@ -124,8 +130,6 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     for name in layers.COLUMNS:
         if name not in table:
             raise AlphaflopsError(f"{where}: column {name!r} is missing")
-    if table.empty:
-        raise AlphaflopsError(f"{where}: the table has no rows")
     checked = layers.as_table(table, where)
     defaults = {"row": range(len(table)), **DEFAULTS}
     checked = checked.assign(**{name: value for name, value in defaults.items() if name not in checked})
@@ -142,21 +146,6 @@ def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     return checked[[name for name in KNOWN_COLUMNS if name in checked]].reset_index(drop=True)
 
 
-def refuse(bad: "pd.Series[bool]", column: "pd.Series[Any]", where: str, wanted: str) -> None:
-    """Raise for the first row that is bad, if any, naming it, its value in the column, and what was wanted.
-
-    Raises
-    ------
-    AlphaflopsError
-        If a row is bad.
-    """
-    if bad.any():
-        at = int(np.asarray(bad).argmax())
-        value = column.iloc[at]
-        shown = files.one_line(repr(value) if isinstance(value, str) else value, 60)
-        raise AlphaflopsError(f"{where} is {shown} in row {at}: expected {wanted}")
-
-
 def _texts(column: "pd.Series[Any]", where: str) -> "pd.Series[str]":
     texts = column.fillna("").astype(str)
     sound = [text for text in texts.unique() if _LINE.fullmatch(text)]
@@ -165,14 +154,40 @@ def _texts(column: "pd.Series[Any]", where: str) -> "pd.Series[str]":
 
 
 def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
-    import pandas as pd
-
-    try:
-        numbers = pd.to_numeric(column, errors="coerce")
-    except OverflowError as error:  # an integer of more than 308 digits
-        raise AlphaflopsError(f"{where} holds a number that is too large") from error
-    odd = (numbers.isna() & column.notna()) | np.isinf(numbers.astype(float)) | (column.dtype == bool)
+    found = numbers(column, where)
+    odd = (found.isna() & column.notna()) | np.isinf(found.astype(float)) | (column.dtype == bool)
     refuse(odd, column, where, "a number")
     if not where.endswith((": row", ": x")):
-        refuse(numbers < 0, numbers, where, "a positive number")
-    return numbers
+        refuse(found < 0, found, where, "a positive number")
+    return found
+
+
+def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
+    """Parse the text of a CSV file whose floats come back exactly; `form` is how a user's program wrote it.
+
+    Raises
+    ------
+    AlphaflopsError
+        Naming the file and what is wrong with it.
+    """
+    import pandas as pd
+
+    exact = exact_floats() if form.get("decimal", ".") == "." else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # lines with more fields than the first
+            table: pd.DataFrame = pd.read_csv(
+                io.BytesIO(data), dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
+            )
+    except (pd.errors.ParserWarning, ValueError, OverflowError) as error:
+        why = FEW_NAMES if isinstance(error, pd.errors.ParserWarning) else files.one_line(error)
+        raise AlphaflopsError(f"{where} is no table of layers: {why}") from error
+    return table
+
+
+def exact_floats() -> dict[str, Any]:
+    """Give the settings of ``pandas.read_csv`` that read floats back exactly; from pandas 3.1 on it always does."""
+    import pandas as pd
+
+    older = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+    return {"float_precision": "round_trip"} if older else {}
