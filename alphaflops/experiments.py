@@ -73,8 +73,7 @@ STEPS = (10, *range(20, 641, 20))
 KERNELS_OVER_SIZE = (*range(1, 20), 21, 22, 24, 26, 28)
 
 PAPER = (
-    Experiment(
-        "conv_fixed_progressive", "1, 3",
+    Experiment("conv_fixed_progressive", "1, 3",
         "Dense and convolutional layers of equal FLOPs", "width s of the dense layer (neurons)", (
             _line("dense", SIZES, lambda s: Dense(s, s)),
             _line("conv 1×2", SIZES, lambda s: Conv2d(1, 2, s, s // 2)),
@@ -82,28 +81,21 @@ PAPER = (
             _line("conv 2×2, s/2 → s/2", SIZES, lambda s: Conv2d(2, 2, s // 2, s // 2)),
             _line("conv 4×4", SIZES, lambda s: Conv2d(4, 4, s // 4, s // 4)),
         ), log=True),
-    Experiment(
-        "conv_K_vs_C", "2a, 2c, 4a", "The kernel grows, the channels shrink, FLOPs stay", "kernel side K (pixels)",
+    Experiment("conv_K_vs_C", "2a, 2c, 4a", "The kernel grows, the channels shrink, FLOPs stay", "kernel side K (pixels)",
         _family("C·K = {0}", (1500, 2100, 3000, 4500), range(1, 29), lambda ck, k: Conv2d(10, 10, ck // k, ck // k, k)),
         log=True),
-    Experiment(
-        "conv_K_vs_S", "2b, 2d, 4b", "The kernel grows, the input shrinks, FLOPs stay", "kernel side K (pixels)",
+    Experiment("conv_K_vs_S", "2b, 2d, 4b", "The kernel grows, the input shrinks, FLOPs stay", "kernel side K (pixels)",
         _family("C = {0}", (50, 70, 100, 150), KERNELS_OVER_SIZE, lambda c, k: Conv2d(300 // k, 300 // k, c, c, k)),
         log=True),
-    Experiment(
-        "increasing_W", "5", "The input gets wider", "width W (pixels)",
+    Experiment("increasing_W", "5", "The input gets wider", "width W (pixels)",
         _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, w: Conv2d(100, w, c, 100, 3))),
-    Experiment(
-        "increasing_Cout", "5", "More output channels, 3×3 kernel", "output channels (number)",
+    Experiment("increasing_Cout", "5", "More output channels, 3×3 kernel", "output channels (number)",
         _family("Cin = {0}", (50, 100, 150), STEPS, lambda c, n: Conv2d(100, 100, c, n, 3))),
-    Experiment(
-        "increasing_Cout_with_K1", "5", "More output channels, 1×1 kernel", "output channels (number)",
+    Experiment("increasing_Cout_with_K1", "5", "More output channels, 1×1 kernel", "output channels (number)",
         _family("input 300×{0}", (100, 200, 300), STEPS, lambda w, n: Conv2d(300, w, 50, n))),
-    Experiment(
-        "increasing_Cin", "5", "More input channels", "input channels (number)",
+    Experiment("increasing_Cin", "5", "More input channels", "input channels (number)",
         _family("K = {0}", (1, 3, 5), range(100, 1001, 100), lambda k, c: Conv2d(10, 10, c, 1000, k))),
-    Experiment(
-        "increasing_batch", "6", "Dense layers with a growing batch", "batch (vectors per call)", (
+    Experiment("increasing_batch", "6", "Dense layers with a growing batch", "batch (vectors per call)", (
             *_family("{0}×{0}", (6400, 9050, 11085), (1, *range(2, 65, 2)), lambda n, b: Dense(n, n, b)),
             _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
         )),
@@ -114,33 +106,26 @@ SCALES = tuple(2**i for i in range(9))
 biased = partial(Conv2d, bias=True)
 
 REPLICATION = (
-    Experiment(
-        "replication_A", "A", "Convolutional layers of equal FLOPs", "scale (multiple of 100 channels)", (
+    Experiment("replication_A", "A", "Convolutional layers of equal FLOPs", "scale (multiple of 100 channels)", (
             _line("1×2", SCALES, lambda s: biased(1, 2, 100 * s, 50 * s)),
             _line("2×2", SCALES, lambda s: biased(2, 2, 50 * s, 50 * s)),
             _line("4×4", SCALES, lambda s: biased(4, 4, 25 * s, 25 * s)),
         ), log=True),
-    Experiment(
-        "replication_B", "B", "The kernel grows, the input shrinks", "kernel side K (pixels)",
+    Experiment("replication_B", "B", "The kernel grows, the input shrinks", "kernel side K (pixels)",
         _family("C = {0}", (50, 70, 100, 150), range(1, 31),
                 lambda c, k: biased(round(300 / k), round(300 / k), c, c, k)),
         log=True),
-    Experiment(
-        "replication_C", "C", "The kernel grows, the channels shrink", "kernel side K (pixels)",
+    Experiment("replication_C", "C", "The kernel grows, the channels shrink", "kernel side K (pixels)",
         _family("C·K = {0}", (1500, 2100, 3000, 4500), range(1, 31),
                 lambda ck, k: biased(10, 10, round(ck / k), round(ck / k), k)),
         log=True),
-    Experiment(
-        "replication_D", "D", "The input gets wider, one column at a time", "width W (pixels)",
+    Experiment("replication_D", "D", "The input gets wider, one column at a time", "width W (pixels)",
         _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, w: biased(100, w, c, 100, 3))),
-    Experiment(
-        "replication_E", "E", "Output channels one by one, 3×3 kernel", "output channels (number)",
+    Experiment("replication_E", "E", "Output channels one by one, 3×3 kernel", "output channels (number)",
         _family("Cin = {0}", (50, 100, 150), range(1, 650), lambda c, n: biased(100, 100, c, n, 3))),
-    Experiment(
-        "replication_F", "F", "Output channels one by one, 1×1 kernel", "output channels (number)",
+    Experiment("replication_F", "F", "Output channels one by one, 1×1 kernel", "output channels (number)",
         _family("H = {0}", (100, 200, 300), range(1, 650), lambda h, n: biased(h, 100, 50, n))),
-    Experiment(
-        "replication_G", "G", "Input channels one by one", "input channels (number)",
+    Experiment("replication_G", "G", "Input channels one by one", "input channels (number)",
         _family("K = {0}", (1, 3, 5), range(1, 1000), lambda k, c: biased(10, 10, c, 1000, k))),
 )  # fmt: skip
 """The replication's experiments A to G, with the bias that its layers carry: 25 lines, 9105 points."""

@@ -97,8 +97,7 @@ def _integer(text: str) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
+    if len(value := dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice in one object")
     return value
 

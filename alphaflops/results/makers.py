@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from ..claims import judge
 from ..costs import BOOSTING, OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..files import json_bytes
+from ..files import json_bytes, to_json
 from ..fitting import fit, read_calibration, score
 from ..fitting import sample as drawn
 from ..fitting.calibration import LAYERS
@@ -56,6 +54,12 @@ def sample(name: str) -> Run:
 
 def _part(run: Run, rows: NDArray[np.bool_]) -> Run:
     return Run(run.meta, run.table[rows].reset_index(drop=True))
+
+
+def _drawn(groups: NDArray[np.int64], seed: int, size: int) -> NDArray[np.bool_]:
+    """Draw so many distinct layers: a mask of them."""
+    order = np.random.default_rng([0, seed]).permutation(int(groups.max()) + 1)
+    return np.isin(groups, order[:size])
 
 
 def scores(name: str, part: str) -> Rows:
@@ -142,8 +146,7 @@ def coverage(name: str, part: str) -> Rows:
     run = sample(name)
     groups, rows = identical(run.table), []
     for split in range(SPLITS):
-        order = np.random.default_rng([0, split]).permutation(int(groups.max()) + 1)
-        known = np.isin(groups, order[: len(order) // 2])
+        known = _drawn(groups, split, (int(groups.max()) + 1) // 2)
         try:
             found = fit(_part(run, known), OURS.name, draws=1)
         except AlphaflopsError:  # a smoke run has too few layers for halves
@@ -162,9 +165,8 @@ def learning(name: str, part: str) -> Rows:
     f, times, groups = features(run.table), np.asarray(run.time_ms(), dtype=np.float64), identical(run.table)
     distinct, rows = int(groups.max()) + 1, []
     for repeat in range(REPEATS):
-        order = np.random.default_rng([0, repeat]).permutation(distinct)
         for size in (size for size in SIZES if size <= distinct - LEAST_JUDGED):
-            known = np.isin(groups, order[:size])
+            known = _drawn(groups, repeat, size)
             for learner in LEARNERS:
                 predict, _ = fitted(learner, f.take(known), times[known])
                 error = errors(predict(f.take(~known)), times[~known])["mape_pct"]
@@ -201,9 +203,8 @@ def operators(name: str, part: str) -> Rows:
     kinds = found.correction.kinds.items() if found.correction else ()
     rows: Rows = [{"kind": k, "low_factor": s.low_factor, "high_factor": s.high_factor} for k, s in kinds]
     rows = [{"kind": "all", "rho": found.rho}, *rows]
-    with TemporaryDirectory() as place:
-        text = found.write(Path(place) / "x.json").with_suffix(FITS).read_text(encoding="utf-8")
-    rows[0][FILE] = (f"operators/{name}{FITS}", text)
+    fits = {"rho": found.rho, "correction": to_json(found.correction)}
+    rows[0][FILE] = (f"operators/{name}{FITS}", json_bytes(fits).decode())
     return rows
 
 

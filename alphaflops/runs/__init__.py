@@ -90,10 +90,6 @@ class Run:
         good = self.table["status"] == "ok"
         return self if good.all() else self.made(self.meta, self.table[good].reset_index(drop=True), self.samples)
 
-    def copy(self) -> "Run":
-        """Give the same run with a table of its own."""
-        return self.made(self.meta, self.table.copy(), self.samples)
-
     @classmethod
     def made(cls, meta: Mapping[str, Any], table: "pd.DataFrame", samples: Mapping[str, NDArray[np.float64]]) -> "Run":
         """Make a run of what was checked already: metadata, a table as `derived` gives it, and samples."""

@@ -195,8 +195,7 @@ def entries() -> dict[str, DataSet]:
 
 def _described(run: Run) -> DataSet:
     machine = str(run.meta["machine"]["name"])
-    vendor = "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
-    vendor = "CPU" if run.meta["device"] == "cpu" else vendor
+    vendor = "CPU" if run.meta["device"] == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
     return DataSet(run.id, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
 
 
@@ -228,7 +227,7 @@ def load(name: str | Path) -> Run:
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
     held = _found().get(str(name))
     if isinstance(held, Run):
-        return held.copy()
+        return Run.made(held.meta, held.table.copy(), held.samples)
     if held:
         raise AlphaflopsError(f"run {str(name)!r} is left out: {held}")
     path = Path(name)

@@ -205,28 +205,27 @@ def derived(
     """
     table = table.assign(experiment=_named(table))
     if not samples and ("latency_ms" in table or table["status"].eq("ok").any()):
-        _check_times(table, where)
+        if "latency_ms" not in table:
+            raise AlphaflopsError(f"{where}: column 'latency_ms' is missing, and there are no samples")
+        time = table["latency_ms"]
+        bad = table["status"].eq("ok") & ~(np.isfinite(time) & (time > 0))
+        refuse(bad, time, f"{where}: latency_ms", "a positive number")
         return table
-    rows = [int(row) for row in table["row"]]
-    ok = table["status"].eq("ok").tolist()
+    rows, ok = table["row"].astype(int).tolist(), table["status"].eq("ok").to_numpy()
     _check_samples(samples, [row for row, good in zip(rows, ok, strict=True) if good], where)
-    settings, columns, narrow = meta["protocol"], {}, np.ones(len(table), dtype=bool)
-    none: tuple[float, ...] = ()
+    settings, columns, narrow = meta["protocol"], {}, ok.copy()
     for quantity in QUANTITIES:
-        found = [summarise(samples.get(f"{quantity}_{row}", none), settings["name"]) for row in rows]
+        found = [summarise(samples.get(f"{quantity}_{row}", np.empty(0)), settings["name"]) for row in rows]
         for part, name in (("ms", "median"), ("low_ms", "low"), ("high_ms", "high"), ("n", "n")):
             columns[f"{quantity}_{part}"] = [getattr(one, name) for one in found]
         if settings["name"] == "adaptive":
             tolerance = float(settings.get("tolerance", 0.01))
             narrow &= [one.n == 0 or one.within(tolerance) for one in found]
-    narrow &= ok
     order = [name for name in table.columns if name not in DERIVED_COLUMNS]
-    return table[order].assign(**columns, converged=narrow, flags=_flags(table, meta, ok, narrow))
+    return table[order].assign(**columns, converged=narrow, flags=_flags(table, meta, ok & ~narrow))
 
 
-def _flags(
-    table: "pd.DataFrame", meta: Mapping[str, Any], ok: Sequence[bool], narrow: "NDArray[np.bool_]"
-) -> list[str]:
+def _flags(table: "pd.DataFrame", meta: Mapping[str, Any], unconverged: "NDArray[np.bool_]") -> list[str]:
     import pandas as pd
 
     foreign = FOREIGN_CORES + FOREIGN_SHARE * (meta["machine"].get("cpu") or {}).get("cores", 1)
@@ -234,7 +233,7 @@ def _flags(
         "clock": table.get("bad_clock", 0) > 0,
         "throttled": table.get("throttle", "") != "",
         "foreign-load": (table.get("load", 0) > foreign) | (table.get("processes", 0) > 1),
-        "unconverged": np.asarray(ok) & ~narrow,
+        "unconverged": unconverged,
     }
     found = pd.DataFrame(told, index=table.index)
     return [";".join(found.columns[row]) for row in found.to_numpy(dtype=bool)]
@@ -245,21 +244,12 @@ def _named(table: "pd.DataFrame") -> "pd.Series[str]":
     import pandas as pd
 
     known = [name for name in table["experiment"].unique() if name in experiments.BY_NAME]
-    claimed = table["experiment"].isin(known)
-    if not claimed.any():
+    if not known:
         return table["experiment"]
     keys = ["experiment", "line", "x", *COLUMNS]
     real = pd.MultiIndex.from_frame(experiments.table([experiments.find(name) for name in known])[keys])
-    other = claimed & ~pd.MultiIndex.from_frame(table[keys]).isin(real)
+    other = table["experiment"].isin(known) & ~pd.MultiIndex.from_frame(table[keys]).isin(real)
     return table["experiment"].mask(other, OTHER)
-
-
-def _check_times(table: "pd.DataFrame", where: str) -> None:
-    if "latency_ms" not in table:
-        raise AlphaflopsError(f"{where}: column 'latency_ms' is missing, and there are no samples")
-    time = table["latency_ms"]
-    bad = table["status"].eq("ok") & ~(np.isfinite(time) & (time > 0))
-    refuse(bad, time, f"{where}: latency_ms", "a positive number")
 
 
 def _check_samples(samples: Mapping[str, "NDArray[np.float64]"], rows: Iterable[int], where: str) -> None:

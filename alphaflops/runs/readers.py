@@ -55,9 +55,8 @@ def _read_plots(path: Path) -> dict[str, list[Any]]:
         data = path.read_bytes()
         _check_opcodes(data)
         content = _ArraysOnly(io.BytesIO(data)).load()
-        return {
-            plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in content["plots"]
-        }
+        plots = content["plots"]
+        return {plot["name"]: [np.asarray(line, dtype=np.float64) for line in plot["lines"]] for plot in plots}
     except AlphaflopsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -85,9 +84,8 @@ def read_paper(source: DataSet, path: Path) -> Run:
         for line, points in zip(experiment.lines, plot, strict=True):
             wanted = np.array([_file_order(experiment.name, layer) for _, layer in line.points])
             if points.shape != (len(line.points), 7) or not np.array_equal(points[:, :6], wanted):
-                raise AlphaflopsError(
-                    f"{path}: line {line.label!r} of {experiment.name} has other layers than the paper"
-                )
+                told = f"line {line.label!r} of {experiment.name}"
+                raise AlphaflopsError(f"{path}: {told} has other layers than the paper")
             times.extend(points[:, 6])
     return Run(_meta(source), experiments.grid("paper").assign(latency_ms=times))
 
@@ -100,8 +98,8 @@ def _file_order(experiment: str, layer: Layer) -> tuple[int, ...]:
 
 
 NEUSIGHT: Final = {
-    "neusight-conv": {"Input_Size": "height", "Input_Channel": "in_channels", "Output_Channel": "out_channels", "B": "batch"}
-    | {"Kernel_Szie": "kernel", "Stride": "stride", "Padding": "padding"},
+    "neusight-conv": {"Input_Size": "height", "Input_Channel": "in_channels", "Output_Channel": "out_channels"}
+    | {"B": "batch", "Kernel_Szie": "kernel", "Stride": "stride", "Padding": "padding"},
     "neusight-dense": {"B": "batch", "M": "rows", "N": "out_channels", "K": "in_channels"},
 }
 """What the columns of NeuSight's tables are: of 3×3 convolutions, and of dense layers, B times M rows each."""
@@ -224,8 +222,7 @@ def _meta(source: DataSet, variant: str = "") -> dict[str, Any]:
 
 READERS: Final[dict[str, Callable[..., Run]]] = {
     "paper": read_paper,
-    "neusight-conv": read_neusight,
-    "neusight-dense": read_neusight,
     "miopen": read_miopen,
+    **dict.fromkeys(NEUSIGHT, read_neusight),
 }
 """Functions ``(source, path) -> Run`` by the name of a reader; that of a find-db also takes a variant."""

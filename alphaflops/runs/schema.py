@@ -96,9 +96,7 @@ def check_slug(name: str) -> str:
     """
     if not is_slug(name):
         shown = files.one_line(repr(name), 80)
-        raise AlphaflopsError(
-            f"run id {shown} cannot be a folder: use up to 64 of a-z, 0-9 and single . _ - (--id NAME)"
-        )
+        raise AlphaflopsError(f"run id {shown} cannot be a folder: use up to 64 of a-z, 0-9, single . _ - (--id NAME)")
     return name
 
 
@@ -172,13 +170,12 @@ def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    exact = exact_floats() if form.get("decimal", ".") == "." else {}
+    form |= {"dtype": dict.fromkeys(TEXT_COLUMNS, str), "index_col": False}
+    form |= exact_floats() if form.get("decimal", ".") == "." else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # lines with more fields than the first
-            table: pd.DataFrame = pd.read_csv(
-                io.BytesIO(data), dtype=dict.fromkeys(TEXT_COLUMNS, str), index_col=False, **form, **exact
-            )
+            table: pd.DataFrame = pd.read_csv(io.BytesIO(data), **form)
     except (pd.errors.ParserWarning, ValueError, OverflowError) as error:
         why = FEW_NAMES if isinstance(error, pd.errors.ParserWarning) else files.one_line(error)
         raise AlphaflopsError(f"{where} is no table of layers: {why}") from error
