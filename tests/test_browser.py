@@ -22,7 +22,7 @@ from alphaflops.costs import ANALYTIC, features
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, kernel_area, published_ms, spatial_size
 from alphaflops.fitting import calibration as calibrations
 from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
-from alphaflops.layers import Conv2d, Dense, bytes_moved, flops, macs, params, as_table, valid_macs
+from alphaflops.layers import Conv2d, Dense, as_table, bytes_moved, flops, macs, params, valid_macs
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

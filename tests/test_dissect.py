@@ -6,7 +6,7 @@ import pytest
 
 from alphaflops import AlphaflopsError
 from alphaflops.fitting.dissect import dissect
-from alphaflops.layers import Conv2d, bytes_moved, output_size, as_table
+from alphaflops.layers import Conv2d, as_table, bytes_moved, output_size
 from alphaflops.runs import Run, datasets
 
 

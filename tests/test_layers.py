@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from alphaflops import AlphaflopsError, Conv2d, Dense, layers
-from alphaflops.layers import from_row, as_table
+from alphaflops.layers import as_table, from_row
 
 
 def test_convolution_by_hand():
