@@ -214,43 +214,40 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
     return record
 
 
-def _refuse(where: str, value: Any, wanted: str) -> AlphaflopsError:
-    shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)[:80]
-    return AlphaflopsError(f"{where} is {shown}: expected {wanted}")
+def _expect(sound: bool, where: str, value: Any, wanted: str) -> None:
+    if not sound:
+        shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)[:80]
+        raise AlphaflopsError(f"{where} is {shown}: expected {wanted}")
 
 
 def _build(hint: Any, value: Any, where: str) -> Any:
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if hint is Any or (value is None and type(None) in inner):
         return value
-    if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where)
     if type(None) in inner:
-        return None if value is None else _build(inner[0], value, where)
+        return _build(inner[0], value, where)
     if origin is Literal:
-        if not any(type(value) is type(choice) and value == choice for choice in inner):
-            raise _refuse(where, value, " or ".join(str(choice) for choice in inner))
+        known = any(type(value) is type(choice) and value == choice for choice in inner)
+        _expect(known, where, value, " or ".join(map(str, inner)))
         return value
     if origin in (tuple, list):
         fixed = origin is tuple and inner[-1] is not ...
-        if not isinstance(value, list) or (fixed and len(inner) != len(value)):
-            raise _refuse(where, value, f"a list of {len(inner)}" if fixed else "a list")
+        sound = isinstance(value, list) and (not fixed or len(inner) == len(value))
+        _expect(sound, where, value, f"a list of {len(inner)}" if fixed else "a list")
         hints = inner if fixed else [inner[0]] * len(value)
         return origin(_build(h, item, f"{where}[{at}]") for at, (h, item) in enumerate(zip(hints, value, strict=True)))
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise _refuse(where, value, "an object")
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, value, where)
+    if issubclass(origin, Mapping):
+        _expect(isinstance(value, dict), where, value, "an object")
         return {key: _build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise _refuse(where, value, _WORDS.get(hint, hint.__name__))
-    return value
+    sound = type(value) is hint or (hint is float and type(value) is int)
+    _expect(sound, where, value, _WORDS.get(hint, hint.__name__))
+    return hint(value)
 
 
 def _record(cls: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _refuse(where, value, "an object")
+    _expect(isinstance(value, dict), where, value, "an object")
     hints = get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for key in value:

@@ -30,13 +30,13 @@ FEW: Final = 6
 
 def stale(names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
     """Say which rows are stale and why: reasons by data set by result; sets that are not at hand are left out."""
-    made = tables.made()
-    found = {}
-    for result in chosen(names):
-        known = made.get(result.name, {})
-        reasons = {name: _reason(result, name, known.get(name)) for name in result.sets() if datasets.available(name)}
-        found[result.name] = {name: reason for name, reason in reasons.items() if reason}
-    return found
+    return {result.name: _reasons(result) for result in chosen(names)}
+
+
+def _reasons(result: Result) -> dict[str, str]:
+    known = tables.made().get(result.name, {})
+    told = {name: _reason(result, name, known.get(name)) for name in result.sets() if datasets.available(name)}
+    return {name: reason for name, reason in told.items() if reason}
 
 
 def _reason(result: Result, name: str, known: str | None) -> str:
@@ -83,7 +83,7 @@ def _workers(jobs: int) -> Iterator[Map]:
 
 
 def _renew(result: Result, run: Map) -> Iterator[str]:
-    reasons, start = stale([result.name])[result.name], time.perf_counter()
+    reasons, start = _reasons(result), time.perf_counter()
     every, known = result.sets(), tables.made().get(result.name, {})
     lacking = [name for name in every if not datasets.available(name)]
     if not reasons and {*tables.table(result.name)["run"], *known} == {*every}:
