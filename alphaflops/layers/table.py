@@ -16,7 +16,7 @@ from ..files import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Final = (
+COLUMNS = (
     *("kind", "batch", "height", "width", "in_channels", "out_channels", "k1", "k2", "stride1", "stride2"),
     *("pad_top", "pad_bottom", "pad_left", "pad_right", "dilation1", "dilation2", "groups", "bias", "dtype_bytes"),
 )
@@ -240,7 +240,7 @@ def _integers(column: "pd.Series[Any]", name: str, where: str) -> "pd.Series[Any
     if name == "bias" and column.isin([True, False]).all():
         return column.astype(bool)
     found, least = numbers(column, where), 0 if name.startswith("pad_") or name == "bias" else 1
-    good = np.isfinite(found) & (found >= least) & (found == np.floor(found)) & (found < 2**31)
+    good = found.between(least, 2**31 - 1) & (found % 1 == 0)
     refuse(~good, column, where, f"an integer from {least} up")
     return found.astype(bool if name == "bias" else np.int64)
 

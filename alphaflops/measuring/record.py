@@ -13,7 +13,7 @@ from ..errors import AlphaflopsError
 from ..files import one_line, to_json, write_atomic
 from ..files.disk import reason
 from ..layers import COLUMNS
-from ..runs import KEY_COLUMNS, RUN_FILE, STATUSES, SUMS_FILE, Run, changed_files
+from ..runs import RUN_FILE, SUMS_FILE, Run, changed_files, schema
 from ..runs.schema import ENERGY_COLUMNS, FORMAT_VERSION, QUANTITIES, STATE_COLUMNS, TAKEN_COLUMNS, slug
 from . import journal as journals
 from .journal import JOURNAL_FILE, Contents, Entry, Header
@@ -116,7 +116,7 @@ def _run(found: Contents) -> Run:
 def reopened(run: Run, options: Options) -> Contents:
     """Give a finished run as the journal that led to it, so that rows can be added."""
     table, meta = run.table, {**run.meta}
-    rows: list[Any] = table[[*KEY_COLUMNS, *COLUMNS]].to_dict(orient="records")
+    rows: list[Any] = table[[*schema.KEY_COLUMNS, *COLUMNS]].to_dict(orient="records")
     order = [int(row) for row in table.sort_values("order")["row"]]
     entries = [Entry("reading", at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
     for row in table.astype(object).where(table.notna(), None).to_dict(orient="records"):
@@ -210,7 +210,7 @@ def summary(run: Run) -> dict[str, Any]:
     table = run.table
     told: dict[str, Any] = {"run": run.id, "machine": run.machine, "layers": len(table)}
     told |= {name: run.meta.get(name) for name in ("title", "device", "profile", "seconds")}
-    told["status"] = {name: int((table["status"] == name).sum()) for name in STATUSES}
+    told["status"] = {name: int((table["status"] == name).sum()) for name in schema.STATUSES}
     for name in ("unconverged", "throttled", "foreign-load", "clock"):
         told[name.replace("-", "_")] = int(table["flags"].str.contains(name).sum())
     for quantity in QUANTITIES:
