@@ -448,7 +448,7 @@ def planted(folder, *values):
         (lambda head, rows: head["rows"][0].pop("kind"), "row 0: the key 'kind' is missing"),
         (lambda head, rows: head["rows"][7].pop("line"), "row 7: the key 'line' is missing"),
         (lambda head, rows: head["rows"][7].update(speed=1), "row 7: the key 'speed' is missing or not allowed"),
-        (lambda head, rows: head["rows"][7].update(k2="x"), "k2 is x in row 7"),
+        (lambda head, rows: head["rows"][7].update(k2="x"), "k2 is 'x' in row 7"),
         (lambda head, rows: head["rows"][7].update(line="a\x1b"), "line is 'a\\\\x1b' in row 7"),
         (lambda head, rows: rows[0].update(median_ms=float("nan")), "damaged in line 2"),
         (lambda head, rows: head["rows"][0].update(k1=-3), "k1 is -3"),
