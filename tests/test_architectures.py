@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from alphaflops.network import trace
-from alphaflops.prediction import find_calibration, report_on
+from alphaflops.prediction import report_on
+from alphaflops.prediction.estimating import find_calibration
 
 transformers = pytest.importorskip("transformers")
 

@@ -6,7 +6,7 @@ import pytest
 from alphaflops import measuring as measure
 from alphaflops import read_calibration
 from alphaflops.paths import data_folder
-from alphaflops.prediction import comparison
+from alphaflops.prediction import machine
 from alphaflops.results.makers import CALIBRATED, calibration_file
 from alphaflops.results.tables import fitted
 from alphaflops.runs import datasets, derive
@@ -70,7 +70,7 @@ def test_every_data_set_is_described():
 
 def test_counters_are_compared_on_every_network():
     rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
-    table = comparison.counters()
+    table = machine.counters()
     assert set(table.index) == set(rows["network"])
     assert len(table.columns) == rows["tool"].nunique()
     own, torch = (table.filter(like=f"{name} ").squeeze(axis=1) for name in ("alphaflops", "FlopCounterMode"))

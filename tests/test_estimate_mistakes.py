@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alphaflops.prediction import calibrations
+from alphaflops.prediction.estimating import calibrations
 
 MODELS = """
 import torch

@@ -14,9 +14,9 @@ from alphaflops.layers import macs
 from alphaflops.network import trace
 from alphaflops.network.inputs import Shape
 from alphaflops.paths import data_folder
-from alphaflops.prediction import comparison, estimate, machine, read_operators, timing
+from alphaflops.prediction import estimate, machine, operators, read_operators, timing
+from alphaflops.prediction.correction import shared_error, shared_error_of
 from alphaflops.prediction.curves import PARTS
-from alphaflops.prediction.predict import shared_error, shared_error_of
 from alphaflops.prediction.timing import in_turns
 from alphaflops.runs.datasets import load
 
@@ -42,7 +42,7 @@ def written(own_run, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("data"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "shared_error_of", lambda run, model: 0.25)
-        paths = machine.measure_machine(own_run, TINY, profile="smoke", into=folder, say=said.append)
+        paths = machine.measure_machine(own_run, TINY, training=True, profile="smoke", into=folder, say=said.append)
     return folder, paths, said
 
 
@@ -75,24 +75,23 @@ def test_measured_rows_are_whole_networks_layers_and_training(written):
 
 
 def test_chapter_shows_the_new_machine_by_itself(written, monkeypatch):
-    monkeypatch.setattr(comparison, "data_folder", lambda: written[0])
-    monkeypatch.setattr(comparison, "operators_folder", lambda: written[0] / "operators")
-    monkeypatch.setattr(comparison, "find_calibration", lambda run: read_calibration(written[1][2]))
-    assert comparison.measured_networks() == ["mine"]
+    for module in (machine, operators):
+        monkeypatch.setattr(module, "data_folder", lambda: written[0])
+    assert machine.measured_networks() == ["mine"]
     networks = {"Tiny": trace(TINY["Tiny"][0]().eval(), (1, 3, 8, 8)), "Absent": None}
-    (row,) = comparison.comparison(networks, ["mine"]).to_dict("records")
-    assert (row["run"], row["network"]) == ("mine", "Tiny")
+    (row,) = machine.comparison(networks, "mine").to_dict("records")
+    assert row["network"] == "Tiny"
     # the parts add up to the whole, on both sides
     assert row["layers_ms"] + row["rest_ms"] == pytest.approx(row["predicted_ms"])
     assert row["turns_ms"] + row["remaining_ms"] == pytest.approx(row["measured_ms"])
-    rows = comparison.measured("mine")
+    rows = machine.measured("mine")
     assert row["measured_ms"] == rows.loc[rows["what"] == "network", "latency_ms"].median()
 
 
 def test_another_machine_is_refused_before_anything_is_measured(own_run, tmp_path):
     other = Run({**own_run.meta, "machine": {**own_run.meta["machine"], "name": "Other CPU, 1 thread"}}, own_run.table)
     with pytest.raises(AlphaflopsError) as refused:
-        machine.measure_machine(other, TINY, into=tmp_path)
+        machine.measure_machine(other, TINY, training=True, profile="quick", into=tmp_path, say=print)
     here = describe("cpu", 1)["name"]
     assert (
         str(refused.value) == f"run 'mine' was measured on Other CPU, 1 thread, this is {here}: measure networks there"
@@ -131,12 +130,12 @@ def test_errors_that_cannot_be_told_apart_count_as_shared(groups, share):
     assert shared_error([0.1, 0.1, 0.1, 0.1], groups) == share
 
 
-@pytest.mark.parametrize("run", comparison.measured_networks())
+@pytest.mark.parametrize("run", machine.measured_networks())
 def test_bundled_tables_belong_to_the_bundled_run_and_its_calibration(run):
-    table = read_operators(comparison.operators_folder() / f"{run}.json")
+    table = read_operators(data_folder() / "operators" / f"{run}.json")
     assert 0 <= table.rho <= 1
     assert table.run["sha256"] == load(run).sha256
-    assert (comparison.measured(run)["run_sha256"] == table.run["sha256"]).all()
+    assert (machine.measured(run)["run_sha256"] == table.run["sha256"]).all()
     assert table.correction.model == OURS.name
     calibration = read_calibration(data_folder() / "calibrations" / f"{run}.json")
     fitted = {name: entry["value"] for name, entry in calibration.parameters.items()}

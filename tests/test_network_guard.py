@@ -367,7 +367,7 @@ def test_work_of_random_networks_stands_where_it_is_done(kinds, reads):
     before = copy.deepcopy(model.state_dict())
     report = estimate(model, (3, 4), training=True)
     assert report.by_module()["macs"].sum() == report.total()["macs"]
-    frame = report.to_pandas()
+    frame = report.table
     sums = frame.groupby(["module", "phase"])["macs"].sum().unstack(fill_value=0)
     sums = sums[sums.sum(axis=1) > 0]
     assert (sums["backward"] == [(1 if m.endswith("first") else 2) * v for m, v in sums["forward"].items()]).all()

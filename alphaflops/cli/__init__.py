@@ -3,7 +3,7 @@
 import argparse
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
@@ -31,10 +31,10 @@ COMMANDS = {
     "fit": ("models", "Fit a cost formula to a run and keep it as a calibration."),
     "compare": ("models", "Compare runs: speed on shared layers, call overhead, errors of each formula."),
     "claims": ("models", "Judge the claims of the paper and of its replication on runs."),
-    "estimate": ("networks", "Count a network and predict its time per layer, without running it."),
-    "rerun": ("books", "Run the notebooks on this machine, then build the book with it beside the paper's."),
-    "book": ("books", "Run the notebooks and build the book; nothing is measured."),
-    "refresh": ("books", "Make recorded results anew where data or code changed, or check them."),
+    "estimate": ("models", "Count a network and predict its time per layer, without running it."),
+    "rerun": ("runs", "Run the notebooks on this machine, then build the book with it beside the paper's."),
+    "book": ("runs", "Run the notebooks and build the book; nothing is measured."),
+    "refresh": ("runs", "Make recorded results anew where data or code changed, or check them."),
     "pack": ("runs", "Pack a run to be sent to others; nothing private goes in."),
     "import": ("runs", "Check the archive of a run that somebody sent, and add it to the book's runs."),
 }
@@ -99,18 +99,16 @@ def _run(args: list[str]) -> int:
         overview().print_help()
         return 2
     if args[0].startswith("-"):
-        return _parsed(overview(), args)
-    name = args[0]
-    if name in RENAMED:
-        raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
-    if name not in COMMANDS:
-        raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(COMMANDS)}")
-    return _parsed(parser(name), args[1:])
-
-
-def _parsed(parser: Parser, args: list[str]) -> int:
+        chosen = overview()
+    else:
+        name, *args = args
+        if name in RENAMED:
+            raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
+        if name not in COMMANDS:
+            raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(COMMANDS)}")
+        chosen = parser(name)
     try:
-        given = parser.parse_args(args)
+        given = chosen.parse_args(args)
     except SystemExit as asked:  # --help or --version has been printed
         return int(asked.code or 0)
     return int(given.function(given) or 0)
@@ -130,10 +128,9 @@ def parser(name: str) -> Parser:
     """Give the parser of a command; only its own module is imported."""
     module, told = COMMANDS[name]
     home = import_module(f"alphaflops.cli.{module}")
-    options: Callable[[Parser], None] = getattr(home, f"{name}_options")
     command = Parser(prog=f"alphaflops {name}", description=told)
     command.set_defaults(function=getattr(home, f"{name}_" if iskeyword(name) else name))
-    options(command)
+    getattr(home, f"{name}_options")(command)
     return command
 
 

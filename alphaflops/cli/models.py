@@ -1,31 +1,37 @@
-"""``alphaflops layer``, ``score``, ``fit``, ``compare``, ``claims``: a layer counted, formulas and claims on runs."""
+"""``alphaflops layer, estimate, score, fit, compare, claims``: one layer, a network, formulas and claims on runs."""
 
 import argparse
+import sys
+from contextlib import redirect_stdout
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
 from .output import cell, examples, json_option, show, show_json, show_pairs, show_table
 
-SIZES = (("height", "input height"), ("width", "input width"), ("cin", "input channels"), ("cout", "output channels"))
-QUANTITIES = ("latency", "throughput")
-SEEDS = 2**32
+PAIRS = {"kernel": "kernel side, or height,width", "stride": "stride, or two", "dilation": "dilation, or two"}
+SHOWN = ("module", "operator", "macs", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
+SORTS = {"order": "", "predicted": "predicted_ms", "macs": "macs", "bytes": "bytes"}
 
 
 def layer_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``conv2d`` and ``dense`` with their options."""
+    """Add ``conv2d`` and ``dense`` with their options, which bear the names of the fields of a spec."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=type(parser))
     conv = kinds.add_parser("conv2d", help="a two-dimensional convolution")
-    for name, text in SIZES:
-        conv.add_argument(f"--{name}", type=int, required=True, help=text)
-    conv.add_argument("--kernel", default="1", help="kernel side, or height,width [1]")
-    conv.add_argument("--stride", default="1", help="stride, or two with a comma [1]")
-    conv.add_argument("--padding", default="same", help="same, or zeros on each side [same]")
-    conv.add_argument("--dilation", default="1", help="dilation, or two with a comma [1]")
+    size: dict[str, Any] = {"type": int, "required": True, "metavar": "N"}
+    conv.add_argument("--height", help="input height", **size)
+    conv.add_argument("--width", help="input width", **size)
+    conv.add_argument("--cin", dest="in_channels", help="input channels", **size)
+    conv.add_argument("--cout", dest="out_channels", help="output channels", **size)
+    for name, text in PAIRS.items():
+        conv.add_argument(f"--{name}", type=partial(pair, name), default="1", help=f"{text} with a comma [1]")
+    conv.add_argument("--padding", type=partial(pair, "padding"), default="same", help="same, or zeros per side [same]")
     conv.add_argument("--groups", type=int, default=1, help="groups of channels [1]")
     dense = kinds.add_parser("dense", help="a dense layer")
-    dense.add_argument("--in", dest="in_features", type=int, required=True, help="input features")
-    dense.add_argument("--out", dest="out_features", type=int, required=True, help="output features")
+    dense.add_argument("--in", dest="in_features", help="input features", **size)
+    dense.add_argument("--out", dest="out_features", help="output features", **size)
     for kind in (conv, dense):
         kind.add_argument("--batch", type=int, default=1, help="inputs per call [1]")
         kind.add_argument("--bias", action=argparse.BooleanOptionalAction, default=False, help="count biases [no]")
@@ -41,60 +47,85 @@ def layer(args: argparse.Namespace) -> None:
     from ..costs.alpha import summary
     from ..layers import Conv2d, Dense
 
-    shared: dict[str, Any] = {"batch": args.batch, "bias": args.bias, "dtype_bytes": args.dtype_bytes}
-    if args.kind == "dense":
-        found: Conv2d | Dense = Dense(args.in_features, args.out_features, **shared)
-    else:
-        shared |= {name: pair(name, getattr(args, name)) for name in ("kernel", "stride", "dilation")}
-        shared |= {"padding": "same" if args.padding == "same" else pair("padding", args.padding)}
-        found = Conv2d(args.height, args.width, args.cin, args.cout, groups=args.groups, **shared)
+    kind: Any = Conv2d if args.kind == "conv2d" else Dense
+    found = kind(**{field.name: getattr(args, field.name) for field in fields(kind)})
     names = ("macs", "flops", "params", "bytes_moved", "valid_macs")
     counts = {name: getattr(found, name) for name in names} | summary(found.row())
     (show_json if args.json else show_pairs)(counts)
 
 
-def pair(name: str, value: str) -> int | tuple[int, int]:
-    """Read ``3`` or ``3,5``.
+def pair(name: str, text: str) -> Any:
+    """Read ``3`` or ``3,5``, or ``same`` for a padding.
 
     Raises
     ------
     AlphaflopsError
-        If it is neither.
+        If it is none of these.
     """
+    if (name, text) == ("padding", "same"):
+        return text
     try:
-        numbers = [int(part) for part in value.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise AlphaflopsError(f"{name} is {value!r}: give one integer or two with a comma")
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+        numbers = tuple(map(int, text.split(",")))
+    except ValueError as error:
+        raise AlphaflopsError(f"{name} is {text!r}: give one integer or two with a comma") from error
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < SEEDS:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and {SEEDS - 1}")
-    return value
-
-
-def _quantity(parser: argparse.ArgumentParser, *also: str) -> None:
-    text = "which time, or joules [latency]" if also else "which time [latency]"
-    parser.add_argument("--quantity", choices=(*QUANTITIES, *also), default="latency", help=text)
+def estimate_options(parser: argparse.ArgumentParser) -> None:
+    """Add the factory, its inputs and the machine."""
+    parser.add_argument("factory", metavar="PACKAGE.MODULE:FACTORY", help="what builds the network")
+    text = "shape of an input, such as 1,3,224,224, 1,128:int64 or name=1,128 (repeatable)"
+    parser.add_argument("--input", dest="inputs", action="append", required=True, metavar="SHAPE", help=text)
+    parser.add_argument("--kwargs", metavar="JSON", default="{}", help="arguments of the factory, as a JSON object")
+    parser.add_argument("--calibration", metavar="NAME", help="machine to predict for: a name or a file")
+    parser.add_argument("--training", action="store_true", help="forward and backward pass")
+    parser.add_argument("--sort", choices=SORTS, default="order", help="order of execution, or largest first [order]")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table here")
     json_option(parser)
+    examples(
+        parser,
+        "estimate alphaflops.prediction.zoo:resnet50 --input 1,3,224,224 --calibration cpu-1core",
+        """estimate my_models:net --kwargs '{"width": 64}' --input 1,3,64,64 --json""",
+    )
 
 
-def _model(parser: argparse.ArgumentParser) -> None:
+def estimate(args: argparse.Namespace) -> None:
+    """Estimate what a factory builds."""
+    from ..prediction import estimate_factory
+
+    factory = args.factory.replace("alphaflops.whole.", "alphaflops.prediction.")  # its name in version 0.1
+    with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
+        report = estimate_factory(factory, args.inputs, args.kwargs, args.calibration, training=args.training)
+    if column := SORTS[args.sort]:
+        report = replace(report, table=report.table.sort_values(column, ascending=False, kind="stable"))
+    if args.csv is not None:
+        report.to_csv(args.csv)
+    if args.json:
+        show_json(report.to_json())
+        return
+    table = report.table[list(SHOWN)].dropna(axis="columns", how="all")
+    title = f"{report.network.name}: {report.calibration or 'counts only'}"
+    show_table(title, list(table.columns), table.to_numpy().tolist())
+    show("\n".join((*report.notes, str(report))))
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
     from ..costs import MODEL_NAMES, OURS
 
     parser.add_argument("run", help="name, folder or CSV file")
     text = f"cost formula: {', '.join(MODEL_NAMES)} [{OURS.name}]"
     parser.add_argument("--model", choices=MODEL_NAMES, default=OURS.name, metavar="MODEL", help=text)
-    parser.add_argument("--seed", type=_seed, default=0, help="seed of folds and starts [0]")
+
+
+def _quantity(parser: argparse.ArgumentParser) -> None:
+    text = "which time [latency]"
+    parser.add_argument("--quantity", choices=("latency", "throughput"), default="latency", help=text)
+    json_option(parser)
 
 
 def score_options(parser: argparse.ArgumentParser) -> None:
     """Add the run, the formula and how layers are held out."""
-    _model(parser)
+    _run(parser)
     text = "held-out layers: random folds, one figure at a time, or a fifth of the range of MACs or of rows"
     parser.add_argument("--cv", choices=("random", "figure", "macs", "rows"), help=text)
     _quantity(parser)
@@ -106,7 +137,7 @@ def score(args: argparse.Namespace) -> None:
     from ..fitting import score as scored
     from ..runs.datasets import load
 
-    found = scored(load(args.run), args.model, args.cv, quantity=args.quantity, seed=args.seed).as_dict()
+    found = scored(load(args.run), args.model, args.cv, quantity=args.quantity).as_dict()
     if args.json:
         show_json(found)
         return
@@ -122,9 +153,9 @@ def score(args: argparse.Namespace) -> None:
 
 def fit_options(parser: argparse.ArgumentParser) -> None:
     """Add the run, the formula and the file."""
-    _model(parser)
+    _run(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the calibration here")
-    _quantity(parser, "energy")
+    _quantity(parser)
     examples(parser, "fit cpu-1core", "fit my-gpu --out my-gpu.json")
 
 
@@ -132,16 +163,11 @@ def fit(args: argparse.Namespace) -> None:
     """Fit a formula."""
     from ..fitting import fit as fitted
     from ..fitting.calibration import check_saved
-    from ..prediction.estimating import ENERGY, calibrate_energy
     from ..runs.datasets import load
 
     if args.out is not None:
         check_saved(args.model)
-    run = load(args.run)
-    if args.quantity == ENERGY:
-        found = calibrate_energy(run, args.model, seed=args.seed)
-    else:
-        found = fitted(run, args.model, quantity=args.quantity, seed=args.seed)
+    found = fitted(load(args.run), args.model, args.quantity)
     if args.out is not None:
         found.save(args.out)
     if args.json:
@@ -196,14 +222,13 @@ def claims(args: argparse.Namespace) -> None:
 
     loaded = [load(run) for run in args.runs or at_hand("development")]
     theirs = authors()
-    rows = [row(verdict) for run in loaded for verdict in judge(run, authors=theirs)]
+    judged = [[row(verdict) for verdict in judge(run, authors=theirs)] for run in loaded]
     if args.json:
-        show_json(rows)
+        show_json([entry for own in judged for entry in own])
         return
-    for run in dict.fromkeys(entry["run"] for entry in rows):
-        own = [entry for entry in rows if entry["run"] == run]
+    for run, own in zip(loaded, judged, strict=True):
         cells = [[entry["text"], entry["statistic"], _value(entry), entry["verdict"]] for entry in own]
-        show_table(f"{own[0]['machine']} ({run})", ("claim", "statistic", "value", "verdict"), cells)
+        show_table(f"{run.machine} ({run.id})", ("claim", "statistic", "value", "verdict"), cells)
 
 
 def _value(row: dict[str, Any]) -> str:

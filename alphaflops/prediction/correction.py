@@ -6,6 +6,9 @@ logarithm of measured over fitted time is smoothed over the logarithms of rows, 
 by kernel ridge regression with a Gaussian kernel. `WIDTH` and `NOISE` were chosen on layers of the grid left out. No
 network enters. What is kept is a *factor* on the prediction of the run's own calibration: a calibration with other
 numbers keeps its own prediction, times that factor.
+
+Errors that are left are not independent: a machine on which one 3×3 layer is slower than predicted is slow on its
+neighbours too. `shared_error` is the share that a formula's errors have in common, for intervals of totals.
 """
 
 from collections.abc import Mapping
@@ -13,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..costs import Features, features, model
 from ..fitting.intervals import CLASSES, layer_class
 
 if TYPE_CHECKING:
     from ..fitting import Calibration
+    from ..runs import Run
 
 Array = NDArray[np.float64]
 
@@ -147,3 +151,43 @@ def fit_smooth(sizes: Array, log_ratio: Array) -> Smooth:
     low, high = np.exp(np.quantile(left_out, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
     ends, weights = (min(float(low), 1.0), max(float(high), 1.0)), ridge.fit(points, off).dual_coef_
     return Smooth(points.tolist(), weights.tolist(), mean, centre.tolist(), scale.tolist(), *ends)
+
+
+def shared_error(log_ratio: ArrayLike, groups: ArrayLike) -> float:
+    """Intraclass correlation of residuals: the share of their variance that layers of one group have in common.
+
+    Parameters
+    ----------
+    log_ratio : array_like
+        Logarithm of measured over predicted time, held out, shape ``(n,)``.
+    groups : array_like
+        Group of each layer, such as the line of its experiment, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        One-way analysis-of-variance estimator (Donner and Koval, 1980, Biometrics 36, 19–25), cut to 0…1.
+    """
+    residuals, (_, member, sizes) = np.asarray(log_ratio), np.unique(groups, return_inverse=True, return_counts=True)
+    n, k = len(residuals), len(sizes)
+    if k < 2 or n <= k:
+        return 1.0
+    means = np.bincount(member, residuals) / sizes
+    between = (sizes * (means - residuals.mean()) ** 2).sum() / (k - 1)
+    within = ((residuals - means[member]) ** 2).sum() / (n - k)
+    typical = (n - (sizes**2).sum() / n) / (k - 1)
+    spread = between + (typical - 1) * within
+    return float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
+
+
+def shared_error_of(run: "Run", name: str) -> float:
+    """Share of a formula's error that the layers of one line of an experiment have in common on a run.
+
+    Residuals are held out by figure, as new networks are.
+    """
+    from ..fitting.validate import out_of_fold
+
+    good = run.ok
+    table, times = good.table, np.asarray(good.time_ms("latency"), dtype=np.float64)
+    predicted = out_of_fold(name, features(table), times, table, "figure")
+    return shared_error(np.log(times / predicted), (table["experiment"] + " " + table["line"]).to_numpy(dtype=str))

@@ -104,8 +104,7 @@ def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUND
     """Time layers in turns, in random groups of `TOGETHER`, shape ``(n,)`` (ms)."""
     times = np.empty(len(layers))
     order = np.random.default_rng(seed).permutation(len(layers))
-    for start in range(0, len(layers), TOGETHER):
-        group = order[start : start + TOGETHER]
+    for group in np.split(order, range(TOGETHER, len(layers), TOGETHER)):
         times[group] = in_turns(device, [layers[i] for i in group], rounds=rounds, seed=seed)
     return times
 
@@ -128,14 +127,8 @@ def _micro(device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], S
 
     norm, wide = [torch.ones(64, device=device)] * 4, torch.ones(256, device=device)
     rows = torch.arange(SIZES[-1] // 256, device=device)
-    return {
-        "relu": (torch.relu, flat),
-        "hardtanh": (functional.hardtanh, flat),
-        "gelu": (functional.gelu, flat),
-        "silu": (functional.silu, flat),
-        "sigmoid": (torch.sigmoid, flat),
-        "tanh": (torch.tanh, flat),
-        "hardswish": (functional.hardswish, flat),
+    activations = ("relu", "hardtanh", "gelu", "silu", "sigmoid", "tanh", "hardswish")
+    return {name: (getattr(functional, name), flat) for name in activations} | {
         "add": (torch.add, pair),
         "mul": (torch.mul, pair),
         "clone": (lambda x: x.t().contiguous(), flat),

@@ -1,8 +1,4 @@
-"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory.
-
-A formula in milliseconds becomes one in millijoules when its times are replaced by energies; each rate then counts per
-joule instead of per second. Nothing is derived from a rated power.
-"""
+"""Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..costs import OURS
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
-from ..fitting import Calibration, fit, read_calibration
+from ..fitting import Calibration, read_calibration
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
+from ..network.trace import COUNTED
 from ..paths import data_folder
-from ..runs import Run
-from .operators import OperatorTable, bundled_operators, read_operators
-from .predict import NOTHING, Predictor, total_interval
+from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import COLUMNS, Report, notes_of
 
 if TYPE_CHECKING:
@@ -30,8 +25,8 @@ if TYPE_CHECKING:
 
 Chosen: TypeAlias = Calibration | Path | str | None
 
-ENERGY: Final = "energy"
-"""Quantity of a calibration that predicts millijoules."""
+GUESSED: Final = {"predicted_ms": float, "low_ms": float, "high_ms": float, "source": str, "outside": bool}
+"""Columns of a report with what `alphaflops.prediction.operators.Guess` holds."""
 
 
 def calibrations() -> list[str]:
@@ -56,25 +51,6 @@ def find_calibration(chosen: Calibration | Path | str) -> Calibration:
     raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
 
 
-def default_energy(folder: Path, calibration: Calibration) -> Path | None:
-    """File with the joules of the same machine in a folder of calibrations, or None where there is none."""
-    path = folder / joules_file(str(calibration.run["id"]))
-    return path if path.is_file() else None
-
-
-def _chosen(chosen: Chosen, joules: bool) -> Calibration | None:
-    """Find a calibration, and check that it predicts joules, or times."""
-    found = None if chosen is None else find_calibration(chosen)
-    if found is not None and (found.run.get("quantity") == ENERGY) != joules:
-        instead = (
-            "times, not joules: fit an energy run with `alphaflops fit RUN --quantity energy --out FILE`"
-            if joules
-            else "joules, not times: pass it as energy"
-        )
-        raise AlphaflopsError(f"calibration of {found.run['id']!r} gives {instead}")
-    return found
-
-
 def estimate(
     model: "torch.nn.Module",
     inputs: Inputs,
@@ -82,7 +58,6 @@ def estimate(
     *,
     training: bool = False,
     operators: OperatorTable | Path | str | None = None,
-    energy: Chosen = None,
     with_data: "Callable[[], torch.nn.Module] | None" = None,
 ) -> Report:
     """Say what one call of a network costs, without running it.
@@ -99,8 +74,6 @@ def estimate(
         Forward and backward pass rather than forward alone.
     operators : OperatorTable or path, optional
         Curves for operators that no formula covers; by default those bundled for the calibration's run.
-    energy : Calibration, path or str, optional
-        A calibration that gives joules, for the column ``energy_j``; by default the bundled one of the same machine.
     with_data : callable, optional
         Gives the same network with weights, for one on the meta device; see `alphaflops.network.trace`.
 
@@ -114,40 +87,28 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    times = _chosen(calibration, joules=False)
-    if energy is None and times is not None:
-        energy = default_energy(data_folder() / "calibrations", times)
-    joules = _chosen(energy, joules=True)
+    found = None if calibration is None else find_calibration(calibration)
     network = trace(model, inputs, backward=training, with_data=with_data)
-    if operators is None and times is not None:
-        operators = bundled_operators(str(times.run.get("sha256")))
+    if operators is None and found is not None:
+        operators = bundled_operators(found.run["sha256"])
     table = read_operators(operators) if isinstance(operators, (Path, str)) else operators
-    return report_on(network, times, table, joules)
+    return report_on(network, found, table)
 
 
-def report_on(
-    network: Network,
-    calibration: Calibration | None,
-    operators: OperatorTable | None = None,
-    energy: Calibration | None = None,
-) -> Report:
+def report_on(network: Network, calibration: Calibration | None, operators: OperatorTable | None = None) -> Report:
     """Predict a traced network; see `estimate`."""
+    import pandas as pd
+
     frame = network.to_pandas().rename(columns={"name": "operator"})
     frame["alpha_flops"] = _alpha_flops(network)
-    unknown = [(replace(NOTHING, source=""), False)] * len(network.operations)
-    found = unknown if calibration is None else Predictor(calibration, operators).network(network)
-    joules = unknown if energy is None else Predictor(energy, None).network(network)
-    frame[["predicted_ms", "low_ms", "high_ms"]] = np.array([guess.ends for guess, _ in found]).reshape(-1, 3)
-    frame["source"] = [guess.source for guess, _ in found]
-    frame["outside"] = np.array([beyond for _, beyond in found], dtype=bool)
+    found = [NOTHING._replace(source="")] * len(network.operations)
+    if calibration is not None:
+        found = operator_times(calibration, operators, network)
+    frame = frame.join(pd.DataFrame(found, columns=list(GUESSED)).astype(GUESSED))
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
-    frame["energy_j"] = np.array([guess.ms / 1e3 for guess, _ in joules], dtype=np.float64)
     totals = _totals(network, frame, operators.rho if operators else 1.0)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
-    notes = notes_of(network, frame, totals, calibration)
-    if calibration is not None and energy is None:
-        notes += (f"no energy: nobody measured joules on the machine of {calibration.run['id']}",)
-    return Report(network, frame[list(COLUMNS)], totals, name, notes)
+    return Report(network, frame[list(COLUMNS)], totals, name, notes_of(network, frame, totals, calibration))
 
 
 def _alpha_flops(network: Network) -> Any:
@@ -161,32 +122,63 @@ def _alpha_flops(network: Network) -> Any:
 
 def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:
     groups = [o.layers or (o.name, o.bytes) for o in network.operations]
-    interval = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
-    uncovered = frame.loc[frame["family"] != "multiply", "predicted_ms"].sum()
-    times = (*interval, uncovered, frame.loc[frame["outside"], "share"].sum())
-    known = frame["predicted_ms"].notna().any()
-    names = ("predicted_ms", "low_ms", "high_ms", "uncovered_ms", "outside_share")
+    total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
+    times = {
+        "predicted_ms": total,
+        "low_ms": low,
+        "high_ms": high,
+        "uncovered_ms": float(frame.loc[frame["family"] != COUNTED, "predicted_ms"].sum()),
+        "outside_share": float(frame.loc[frame["outside"], "share"].sum()),
+    }
     return {
         "params": network.params,
         "macs": network.macs,
         "flops": network.flops,
         "alpha_flops": float(frame["alpha_flops"].sum()),
         "bytes": int(frame["bytes"].sum()),
-        **{name: float(value) if known else float("nan") for name, value in zip(names, times, strict=True)},
+        **(dict.fromkeys(times, float("nan")) if frame["predicted_ms"].isna().all() else times),
         "operators": len(frame),
         "unknown": list(network.unknown),
-        "energy_j": float(frame["energy_j"].sum(min_count=1)),
     }
 
 
+def total_interval(
+    ms: ArrayLike, low: ArrayLike, high: ArrayLike, groups: Sequence[Any], rho: float
+) -> tuple[float, float, float]:
+    """Sum of predictions with an interval that respects their correlation.
+
+    Errors of a formula are not independent. Identical layers share their error fully, different ones a share ``rho``:
+
+        d² = rho · (Σ d_i)² + (1 − rho) · Σ d_i²
+
+    with ``d_i`` the distance from the prediction of group i to its end. Where ``rho``, the intraclass correlation of a
+    run's held-out residuals within the lines of its experiments, is not known, it is 1: the widest interval.
+
+    Parameters
+    ----------
+    ms, low, high : array_like
+        Prediction and interval of each operator, shape ``(n,)`` (ms); NaN rows count as nothing.
+    groups : sequence
+        Operators with equal entries share their error fully.
+    rho : float
+        Share of the error's variance that different groups have in common, 0 to 1.
+
+    Returns
+    -------
+    total, low, high : float
+        In ms; the low end is never negative.
+    """
+    values = np.nan_to_num(np.array([ms, low, high], dtype=np.float64))
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    member = np.array([places[group] for group in groups], dtype=np.intp)
+    distances = np.array([np.bincount(member, off) for off in np.abs(values[1:] - values[0])])
+    below, above = np.sqrt(rho * distances.sum(axis=1) ** 2 + (1 - rho) * (distances**2).sum(axis=1)).tolist()
+    total = float(values[0].sum())
+    return total, max(total - below, 0.0), total + above
+
+
 def estimate_factory(
-    factory: str,
-    inputs: Sequence[str],
-    kwargs_json: str | None = None,
-    calibration: Chosen = None,
-    *,
-    training: bool = False,
-    energy: Chosen = None,
+    factory: str, inputs: Sequence[str], kwargs_json: str = "{}", calibration: Chosen = None, *, training: bool = False
 ) -> Report:
     """Estimate what a factory builds, in evaluation mode unless `training`.
 
@@ -196,9 +188,9 @@ def estimate_factory(
         ``package.module:factory``, also a module in the current folder.
     inputs : sequence of str
         Shapes such as ``"1,3,224,224"`` or ``"1,128:int64"``, or ``name=shape`` for keyword inputs.
-    kwargs_json : str, optional
+    kwargs_json : str
         Arguments of the factory as a JSON object.
-    calibration, energy : Calibration, path or str, optional
+    calibration : Calibration, path or str, optional
         As in `estimate`.
     training : bool
         Training mode, forward and backward.
@@ -209,16 +201,15 @@ def estimate_factory(
         For every mistake in the arguments, in one line.
     """
     try:
-        kwargs = json.loads(kwargs_json) if kwargs_json else {}
+        kwargs = json.loads(kwargs_json)
     except ValueError as error:
         raise AlphaflopsError(f"arguments {kwargs_json!r} are not valid JSON: {error}") from error
     if not isinstance(kwargs, dict):
         raise AlphaflopsError(f"arguments {kwargs_json!r} are no JSON object: give them by name")
     if not inputs:
         raise AlphaflopsError("no input is given: add one such as 1,3,224,224")
-    named = [text.rpartition("=") for text in inputs]
-    shapes = {name or str(i): parse_shape(shape) for i, (name, _, shape) in enumerate(named)}
-    names = [name for name, _, _ in named]
+    names, _, shapes = zip(*(text.rpartition("=") for text in inputs), strict=True)
+    read = [parse_shape(shape) for shape in shapes]
     if any(names) and not all(names):
         raise AlphaflopsError("some inputs have a name and some do not: name all or none")
     model, notes = build(factory, kwargs)
@@ -226,52 +217,6 @@ def estimate_factory(
     def with_data() -> "torch.nn.Module":
         return build(factory, kwargs, data=True)[0].train(training)
 
-    given: Any = shapes if all(names) else list(shapes.values())
-    report = estimate(model.train(training), given, calibration, training=training, energy=energy, with_data=with_data)
+    given: Any = dict(zip(names, read, strict=True)) if all(names) else read
+    report = estimate(model.train(training), given, calibration, training=training, with_data=with_data)
     return replace(report, notes=(*report.notes, *notes))
-
-
-def joules_file(run_id: str) -> str:
-    """Name of the file of the calibration with the joules of a machine, from the id of its run."""
-    return f"{run_id.removesuffix('-energy')}-joules.json"
-
-
-def calibrate_energy(run: Run, name: str = OURS.name, *, seed: int = 0, draws: int = 200) -> Calibration:
-    """Fit a cost formula to the net energy per call of each layer.
-
-    Parameters
-    ----------
-    run : Run
-        A run made with ``alphaflops measure --energy``; rows without a positive ``energy_j`` are left out.
-    name : str
-        One of `alphaflops.costs.MODEL_NAMES`.
-    seed, draws : int
-        As in `alphaflops.fitting.fit`.
-
-    Returns
-    -------
-    Calibration
-        Its ``predicted_ms`` are millijoules; ``run["quantity"]`` is `ENERGY`.
-
-    Raises
-    ------
-    AlphaflopsError
-        If the run has no joules; the reason that it recorded is in the message.
-    """
-    table = run.ok.table
-    joules = table["energy_j"].to_numpy(dtype=np.float64) if "energy_j" in table else np.full(len(table), np.nan)
-    known = np.isfinite(joules) & (joules > 0)
-    if not known.any():
-        reasons = set(table["energy_source"]) if "energy_source" in table else {"it measured times only"}
-        raise AlphaflopsError(
-            f"run {run.id!r} has no joules ({', '.join(sorted(reasons))}): make one with `alphaflops measure --energy`"
-        )
-    kept = table[known].assign(latency_ms=1e3 * joules[known])
-    found = fit(Run(run.meta, kept), name, seed=seed, draws=draws)
-    parameters = {key: {**entry, "unit": _per_joule(str(entry["unit"]))} for key, entry in found.parameters.items()}
-    origin = {**found.run, "quantity": ENERGY, "sha256": run.sha256}
-    return replace(found, run=origin, parameters=parameters)
-
-
-def _per_joule(unit: str) -> str:
-    return f"mJ{unit[2:]}" if unit.startswith("ms") else f"{unit[:-1]}J" if unit.endswith("/s") else unit

@@ -1,10 +1,10 @@
-"""Everything that whole networks need of one further machine: operators, networks, calibration, shared error."""
+"""The book's networks on one machine: what estimates need of it is measured, and predictions stand beside times."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,18 +12,19 @@ from .. import __version__
 from ..costs import OURS
 from ..errors import AlphaflopsError
 from ..files import export_csv, write_atomic
-from ..fitting import Calibration, fit
+from ..fitting import Calibration, fit, read_calibration
 from ..host import describe
-from ..layers import as_table
+from ..layers import COLUMNS, as_table, from_row
 from ..measuring.device import choose, opened
 from ..measuring.protocol import for_profile
+from ..network import Network, trace
 from ..network.families import named_family
 from ..network.inputs import Shape
 from ..paths import data_folder
 from . import curves
-from .correction import fit_correction
-from .operators import DEPTHWISE_TERMS, OperatorTable, depthwise_terms
-from .predict import shared_error_of
+from .correction import fit_correction, shared_error_of
+from .estimating import report_on
+from .operators import DEPTHWISE_TERMS, OperatorTable, depthwise_terms, layer_times, read_operators, tables
 from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
 
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
     from ..runs import Run
 
 Networks = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
+
+MEASURES: Final = {
+    "params": "parameters",
+    "macs": "MACs",
+    "alpha_flops": "α-FLOPs",
+    "bytes": "bytes",
+    "predicted_ms": "predicted time",
+}
+"""Columns that are ranked against measured time, and their names in prose."""
 
 
 def choose_networks(names: tuple[str, ...]) -> Networks:
@@ -51,13 +61,7 @@ def choose_networks(names: tuple[str, ...]) -> Networks:
 
 
 def measure_machine(
-    run: "Run",
-    networks: Networks = NETWORKS,
-    *,
-    training: bool = True,
-    profile: str = "quick",
-    into: Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    run: "Run", networks: Networks, *, training: bool, profile: str, into: Path | None, say: Callable[[str], None]
 ) -> list[Path]:
     """Measure operators and networks on the machine of a run, and write what the book and `estimate` need of it.
 
@@ -71,7 +75,7 @@ def measure_machine(
         Also time forward and backward together.
     profile : str
         How narrow the intervals must be.
-    into : Path, optional
+    into : Path or None
         Data folder; the project's own by default.
     say : callable
         Told what is being measured.
@@ -99,11 +103,11 @@ def measure_machine(
     how: dict[str, Any] = {"device": chosen, "threads": threads, "profile": profile}
     frames: dict[tuple[str, str, int], pd.DataFrame] = {}
     parts = []
+    grid = curves.layer_grid(4 if small else curves.GRID_LAYERS)
+    deep = curves.depthwise_grid()[:: 6 if small else 1]
     say("operators and layers")
     with opened(chosen, settings, threads) as device:
         found, windows = curves.curves(device, settings, small=small), curves.pooling(device, settings)
-        grid = curves.layer_grid(4 if small else curves.GRID_LAYERS)
-        deep = curves.depthwise_grid()[:: 6 if small else 1]
         for part in range(curves.PARTS):  # networks see the same minutes as layers
             parts.append(curves.groups_in_turns(device, [*grid, *deep], 1 if small else ROUNDS, part))
             for name, (make, shape) in networks.items():
@@ -151,3 +155,108 @@ def with_fits(table: OperatorTable, run: "Run", calibration: Calibration) -> Ope
     """Give the table with what depends on the run's calibration: the correction, and the share of errors in common."""
     rho = round(shared_error_of(run, calibration.model), 3)
     return replace(table, rho=rho, correction=fit_correction(calibration, table.layers))
+
+
+def measured_networks() -> list[str]:
+    """List the runs for whose machine operators and whole networks were measured too, by run id."""
+    operators = {path.stem for path in tables()}
+    return sorted(path.stem for path in (data_folder() / "networks").glob("*.csv") if path.stem in operators)
+
+
+def measured(run: str) -> "pd.DataFrame":
+    """Read the times of networks and of their layers on the machine of a run, as `measure_network` gives them.
+
+    Raises
+    ------
+    AlphaflopsError
+        If no networks were measured for that run.
+    """
+    import pandas as pd
+
+    if run not in measured_networks():
+        here = ", ".join(measured_networks()) or f"none; `alphaflops measure --networks {run}` makes them"
+        raise AlphaflopsError(f"no networks were measured for run {run!r}: choose from {here}")
+    return pd.read_csv(data_folder() / "networks" / f"{run}.csv")
+
+
+def traced() -> dict[str, Network]:
+    """Trace the forward pass of the networks of the book on the meta device."""
+    import torch
+
+    with torch.device("meta"):
+        return {name: trace(make().eval(), shape) for name, (make, shape) in NETWORKS.items()}
+
+
+def comparison(networks: Mapping[str, Network], run: str) -> "pd.DataFrame":
+    """Predict every network that was measured on the machine of a run, and put the measured time beside it.
+
+    Returns
+    -------
+    DataFrame
+        ``network``, the totals of a report, ``measured_ms`` (median of the parts) and the parts of `parts`.
+    """
+    import pandas as pd
+
+    folder, times, rows = data_folder(), measured(run), []
+    calibration = read_calibration(folder / "calibrations" / f"{run}.json")
+    operators = read_operators(folder / "operators" / f"{run}.json")
+    for name, network in networks.items():
+        own = times[times["network"] == name].set_index("what")
+        if "network" in own.index:
+            ms = float(own.loc[["network"], "latency_ms"].median())
+            totals = report_on(network, calibration, operators).total()
+            del totals["unknown"]  # a list is no entry of a table
+            split = parts(own.loc[["layer"]], calibration, operators, totals["predicted_ms"], ms)
+            rows.append({"network": name, **totals, "measured_ms": ms, **split})
+    return pd.DataFrame(rows)
+
+
+def parts(
+    alone: "pd.DataFrame", calibration: Calibration, operators: OperatorTable | None, predicted_ms: float, ms: float
+) -> dict[str, float]:
+    """Split the time of a network, predicted and measured, into its layers as they are alone, and the rest.
+
+    Parameters
+    ----------
+    alone : DataFrame
+        Measured layers: columns of `alphaflops.layers.COLUMNS`, ``uses, latency_ms, turn_ms``.
+    calibration, operators : Calibration, OperatorTable or None
+        What predicts the layers.
+    predicted_ms, ms : float
+        Of the whole network, predicted and measured (ms).
+
+    Returns
+    -------
+    dict
+        ``layers_ms, turns_ms, alone_ms``: sum of the layers as predicted, as measured in turns, and as measured call
+        after call; ``rest_ms, remaining_ms``: what the whole takes beyond the layers, predicted and measured (ms).
+    """
+    layers = [from_row({str(k): v for k, v in row.items()}) for row in alone[list(COLUMNS)].to_dict("records")]
+    known = layer_times(calibration, operators, layers)
+    times = alone[["turn_ms", "latency_ms"]].assign(predicted_ms=[known[layer].ms for layer in layers])
+    sums = times.mul(alone["uses"], axis=0).sum()
+    return {
+        "layers_ms": float(sums["predicted_ms"]),
+        "turns_ms": float(sums["turn_ms"]),
+        "alone_ms": float(sums["latency_ms"]),
+        "rest_ms": predicted_ms - float(sums["predicted_ms"]),
+        "remaining_ms": ms - float(sums["turn_ms"]),
+    }
+
+
+def correlations(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Spearman rank correlation of each measure with measured time, one row per measure and one column per run."""
+    import pandas as pd
+
+    by_run = frame.groupby("run", sort=False)
+    ranks = {run: part[list(MEASURES)].corrwith(part["measured_ms"], method="spearman") for run, part in by_run}
+    return pd.DataFrame(ranks).rename(MEASURES)
+
+
+def counters() -> "pd.DataFrame":
+    """Give the stored comparison of counters: ratio to this library's MACs by network and tool."""
+    import pandas as pd
+
+    rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
+    rows["tool"] = rows["tool"] + " " + rows["version"].fillna("") + " (" + rows["name"] + ")"
+    return rows.pivot_table(index="network", columns="tool", values="ratio_to_macs", sort=False)

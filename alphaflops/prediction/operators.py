@@ -1,27 +1,40 @@
-"""Times of what no calibrated formula covers, measured alone on one machine; no network enters an `OperatorTable`.
+"""Times of a network's operators, each with an interval and the name of what it rests on.
+
+Operators with layers take the calibration's formula. Batched products of one call (attention heads, ``bmm``) run as one
+kernel: they are timed as one dense layer over all their vectors, plus the further matrices' bytes at the calibration's
+bandwidth. Products of different calls (the steps of an LSTM, both gradients of a convolution) add up.
+
+What no calibrated formula covers takes its bytes at the calibration's bandwidth, unless it was measured alone on the
+machine of the calibration's run; no network enters such an `OperatorTable`:
 
 - Normalisation, activation and element-wise work are bound by memory, at a bandwidth that depends on the operator and
   on whether its data fit a cache: one curve per operator, milliseconds against bytes touched.
-- Pooling windows and depthwise convolutions take a few fitted numbers.
+- Pooling windows and depthwise convolutions, which no figure of the paper contains, take a few fitted numbers.
 - Layers of ordinary sizes, timed in turns as in a network, correct the formula; see `alphaflops.prediction.correction`.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..costs import features
 from ..errors import AlphaflopsError
 from ..files import from_json, json_bytes, read_json, to_json, write_atomic
-from ..layers import Conv2d
+from ..layers import Conv2d, Dense, Layer, as_table
+from ..network import Network, Operation
+from ..network.formulas import Repeated
+from ..network.trace import COUNTED
 from ..paths import data_folder
 from .correction import Correction
+
+if TYPE_CHECKING:
+    from ..fitting import Calibration
 
 SCHEMA: Final = 4
 FITS: Final = ".fits.json"
@@ -43,21 +56,23 @@ _SAME_WORK: Final = {
 }
 MEASURED_AS: Final = {other: name for name, others in _SAME_WORK.items() for other in others}
 """Operators that do the work of a measured one under another name."""
+OWN_CURVE: Final = 1.5
+"""Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
+BANDWIDTH_SPREAD: Final = 2.0
+"""Half-width, as a factor, of a time that rests on bytes over a bandwidth alone."""
 
 
-@dataclass(frozen=True)
-class Guess:
-    """Time of one operator with an interval (ms), and where it comes from."""
+class Guess(NamedTuple):
+    """Time with an interval (ms), where it comes from, and whether it is for layers beyond the calibrated region."""
 
     ms: float
     low_ms: float
     high_ms: float
     source: str
+    outside: bool = False
 
-    @property
-    def ends(self) -> NDArray[np.float64]:
-        """Time, low end and high end, shape ``(3,)`` (ms)."""
-        return np.array([self.ms, self.low_ms, self.high_ms])
+
+NOTHING: Final = Guess(math.nan, math.nan, math.nan, "none")
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ class OperatorTable:
     layers : dict
         Random layers of ordinary sizes: columns of `alphaflops.layers.COLUMNS`, and ``ms``, their times in turns.
     rho : float
-        Share of the formula's error that different layers have in common, see `alphaflops.prediction.predict`.
+        Share of the formula's error that different layers have in common, see `alphaflops.prediction.correction`.
     correction : Correction or None
         What the layers in turns say of the run's calibration.
     """
@@ -120,8 +135,7 @@ class OperatorTable:
         plain = name.rstrip("_")  # of an operator that works in place
         known = MEASURED_AS.get(plain, plain)
         if known in self.curves:
-            ms = self.curves[known].at(moved)
-            return Guess(ms, ms / OWN_CURVE, ms * OWN_CURVE, "operator curve")
+            return _within(self.curves[known].at(moved), OWN_CURVE, "operator curve")
         alike = [c for c in self.curves if self.families[c] == family] or list(self.curves)
         times = [self.curves[curve].at(moved) for curve in alike]
         return Guess(float(np.median(times)), min(times), max(times), "family curve")
@@ -130,9 +144,8 @@ class OperatorTable:
         """Time of a depthwise convolution (ms)."""
         return _sum_of(self.depthwise, DEPTHWISE_TERMS, depthwise_terms(layer), "depthwise fit")
 
-    def write(self, path: Path | str) -> Path:
+    def write(self, path: Path) -> Path:
         """Write what was measured as JSON, a line for each part, and what was fitted beside it; give the first path."""
-        path = Path(path)
         content = {"kind": KIND, "schema": SCHEMA} | to_json(self)
         fits = {key: content.pop(key) for key in ("rho", "correction")}
         lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
@@ -142,31 +155,29 @@ class OperatorTable:
         return path
 
 
+def _within(ms: float, factor: float, source: str) -> Guess:
+    return Guess(ms, ms / factor, ms * factor, source)
+
+
 def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[float], source: str) -> Guess:
     ms = sum(fitted[name] * value for name, value in zip(names, terms, strict=True))
     return Guess(ms, ms * fitted["low_factor"], ms * fitted["high_factor"], source)
 
 
-OWN_CURVE: Final = 1.5
-"""Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
-
-
 def depthwise_terms(layer: Conv2d) -> tuple[float, float, float, float]:
     """Give what a depthwise convolution's time is linear in: 1, GMAC, GB, billions of output rows times taps."""
-    batch, channels, height, _ = layer.output_shape
-    row = layer.row()
-    rows = batch * channels * height * row["k1"] * row["k2"]
+    rows = math.prod(layer.output_shape[:3]) * math.prod(layer.sides)
     return 1.0, layer.macs / 1e9, layer.bytes_moved / 1e9, rows / 1e9
 
 
-def is_depthwise(layer: object) -> bool:
+def is_depthwise(layer: Layer) -> TypeGuard[Conv2d]:
     """Whether each group of a convolution has one input channel, and there is more than one group."""
     return isinstance(layer, Conv2d) and layer.groups > 1 and layer.in_channels == layer.groups
 
 
-def operators_folder() -> Path:
-    """Folder of the bundled tables."""
-    return data_folder() / "operators"
+def tables() -> list[Path]:
+    """Files of the bundled tables, which bear the names of their runs."""
+    return sorted(path for path in (data_folder() / "operators").glob("*.json") if not path.name.endswith(FITS))
 
 
 def read_operators(path: Path | str) -> OperatorTable:
@@ -177,7 +188,7 @@ def read_operators(path: Path | str) -> OperatorTable:
     AlphaflopsError
         If the file cannot be read or is no table of this schema.
     """
-    content = read_json(Path(path))
+    content = read_json(path)
     if (content.pop("kind", None), content.pop("schema", None)) != (KIND, SCHEMA):
         raise AlphaflopsError(f"{path} is no operator table of schema {SCHEMA}: measure the operators again")
     fits = Path(path).with_suffix(FITS)
@@ -191,15 +202,78 @@ def read_operators(path: Path | str) -> OperatorTable:
 
 def bundled_operators(run_sha256: str) -> OperatorTable | None:
     """Give the bundled table that belongs to a run, known by its hash; None where there is none."""
-    for path in sorted(operators_folder().glob("*.json")):
-        if not path.name.endswith(FITS):
-            files = (path, path.with_suffix(FITS))
-            table = _read_once(path, *(file.stat().st_mtime_ns for file in files if file.is_file()))
-            if table.run.get("sha256") == run_sha256:
-                return table
+    for path in tables():
+        files = (path, path.with_suffix(FITS))
+        table = _read_once(path, *(file.stat().st_mtime_ns for file in files if file.is_file()))
+        if table.run.get("sha256") == run_sha256:
+            return table
     return None
 
 
 @lru_cache(maxsize=8)
 def _read_once(path: Path, *_changed_ns: int) -> OperatorTable:
     return read_operators(path)
+
+
+def timed_as(name: str, one: Repeated) -> tuple[Layer, int]:
+    """Layer to time and how many times to count it: products of many pairs of matrices fold into one dense layer."""
+    if isinstance(one.layer, Dense) and (name in ("bmm", "baddbmm") or "attention" in name):
+        return replace(one.layer, batch=one.layer.batch * one.count), 1
+    return one.layer, one.count
+
+
+def layer_times(calibration: "Calibration", table: OperatorTable | None, layers: Sequence[Layer]) -> dict[Layer, Guess]:
+    """Time of each distinct layer by itself, with a calibration and the operators of its machine if they are known.
+
+    Where the table belongs to the calibration's run, what layers in turns take is a factor on the calibration's times.
+    """
+    distinct = list(dict.fromkeys(layers))
+    if not distinct:
+        return {}
+    found = calibration.predict(distinct)
+    ends, source = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64), "calibrated"
+    own, correction = calibration.run, table.correction if table else None
+    # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
+    wanted = (calibration.model, own["sha256"], own.get("quantity"))
+    if table and correction and (correction.model, table.run["sha256"], "latency") == wanted:
+        f = features(as_table(distinct))
+        ends, source = correction.correct(f, calibration.formula_ms(f), ends), "corrected"
+    rows = zip(distinct, ends.tolist(), found["outside"], strict=True)
+    known = {layer: Guess(*times, source, bool(outside)) for layer, times, outside in rows}
+    if table:
+        known |= {layer: table.depthwise_ms(layer) for layer in distinct if is_depthwise(layer)}
+    return known
+
+
+def operator_times(calibration: "Calibration", table: OperatorTable | None, network: Network) -> list[Guess]:
+    """Time of each operator of a network, with a calibration and the operators of its machine if they are known."""
+    known = layer_times(calibration, table, [timed_as(o.name, one)[0] for o in network.operations for one in o.layers])
+    bandwidth_gbs = float(calibration.values.get("b", math.nan))
+
+    def time(operation: Operation) -> Guess:
+        if operation.family == COUNTED:
+            return _products(operation, known, bandwidth_gbs)
+        if operation.family == "unknown":
+            return NOTHING
+        if table:
+            return table.time(operation.name, operation.family, operation.bytes, operation.taps)
+        ms = operation.bytes / bandwidth_gbs / 1e6
+        return NOTHING if math.isnan(ms) else _within(ms, BANDWIDTH_SPREAD, "bytes over bandwidth")
+
+    return [time(operation) for operation in network.operations]
+
+
+def _products(operation: Operation, known: Mapping[Layer, Guess], bandwidth_gbs: float) -> Guess:
+    if not operation.layers:  # nothing to multiply, or products of no layer
+        return NOTHING if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")
+    total, outside, source = np.zeros(3), False, ""
+    for one in operation.layers:
+        layer, count = timed_as(operation.name, one)
+        guess, folded = known[layer], count != one.count
+        total += count * np.array(guess[:3])
+        outside |= guess.outside
+        source = "equivalent layer" if one.proxy or folded else guess.source
+        if folded and isinstance(layer, Dense):  # the further matrices are read once each
+            further = (one.count - 1) * layer.in_features * layer.out_features * layer.dtype_bytes
+            total += np.nan_to_num(further / bandwidth_gbs / 1e6)
+    return Guess(*total.tolist(), source, outside)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import style
-from ..errors import AlphaflopsError
-from ..files import export_csv, markdown, mathtext, write_atomic
+from ..files import export_csv, mathtext, write_atomic
 from ..network import Network, unknown_warning
 from ..numbers import number
 
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
-    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape", "energy_j",
+    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape",
 )  # fmt: skip
-SORTS = {"order": "", "predicted": "predicted_ms", "macs": "macs", "bytes": "bytes"}
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
 
@@ -33,10 +31,11 @@ class Report:
     network : Network
         Operators in order.
     table : DataFrame
-        One row per operator: `COLUMNS`; times are NaN without a calibration, ``energy_j`` where nobody measured
-        joules.
+        One row per operator: `COLUMNS`; times are NaN without a calibration.
     totals : dict
-        See `total`.
+        Sums over the network: ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms``
+        (the part that rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the
+        predicted time in layers outside the calibrated region) and ``operators, unknown``.
     calibration : str
         Run and model behind the predictions, "" without one.
     notes : tuple of str
@@ -49,63 +48,29 @@ class Report:
     calibration: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def total_ms(self) -> float:
+        """Predicted time of the whole (ms); NaN without a calibration."""
+        return float(self.totals["predicted_ms"])
+
     def total(self) -> dict[str, Any]:
-        """Give the sums over the network.
-
-        Returns
-        -------
-        dict
-            ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that
-            rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in
-            layers outside the calibrated region), ``operators, unknown`` and ``energy_j`` (NaN where nobody
-            measured joules).
-        """
+        """Give the sums over the network, see `totals`."""
         return dict(self.totals)
-
-    def to_pandas(self, sort: str = "order") -> "pd.DataFrame":
-        """One row per operator.
-
-        Parameters
-        ----------
-        sort : {"order", "predicted", "macs", "bytes"}
-            Order of execution, or largest first.
-
-        Raises
-        ------
-        AlphaflopsError
-            If `sort` is unknown.
-        """
-        if sort not in SORTS:
-            raise AlphaflopsError(f"sort is {sort!r}: choose from {', '.join(SORTS)}")
-        if not (column := SORTS[sort]):
-            return self.table.copy()
-        return self.table.sort_values(column, ascending=False, kind="stable")
 
     def by_module(self) -> "pd.DataFrame":
         """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
         sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
         return self.table.groupby(["module", "module_type"], sort=False)[sums].sum(min_count=1).reset_index()
 
-    def to_csv(self, path: Path | str | None = None, sort: str = "order") -> str | None:
-        """Write the table as CSV, or give it as text.
+    def to_csv(self, path: Path | str) -> None:
+        """Write the table as CSV.
 
         Raises
         ------
         AlphaflopsError
             If the file cannot be written.
         """
-        data = export_csv(self.to_pandas(sort))
-        if path is None:
-            return data.decode()
-        write_atomic(Path(path), data)
-        return None
-
-    def to_markdown(self, sort: str = "order") -> str:
-        """Give the main columns as a Markdown table with a line of totals."""
-        frame = self._formatted(sort)
-        lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
-        lines += ["| " + " | ".join(markdown(c) for c in row) + " |" for row in frame.itertuples(index=False)]
-        return "\n".join(lines)
+        write_atomic(Path(path), export_csv(self.table))
 
     def to_json(self) -> dict[str, Any]:
         """Totals, notes and rows as plain values; missing numbers are None."""
@@ -114,20 +79,15 @@ class Report:
         return {"network": self.network.name, "calibration": self.calibration, "total": totals,
                 "notes": list(self.notes), "operators": rows}  # fmt: skip
 
-    def _formatted(self, sort: str = "order") -> "pd.DataFrame":
-        import pandas as pd
-
-        chosen = self.to_pandas(sort)
-        names = [*SHOWN, "energy_j"] if chosen["energy_j"].notna().any() else SHOWN
-        total = {name: _text(name, self.totals[name]) for name in names if name in self.totals} | {"module": "total"}
-        columns = {name: [*(_text(name, value) for value in chosen[name]), total.get(name, "")] for name in names}
-        return pd.DataFrame(columns)
-
     def _repr_html_(self) -> str:
         from html import escape
 
+        import pandas as pd
+
+        total = {"module": "total"} | {name: _text(name, self.totals[name]) for name in SHOWN if name in self.totals}
+        shown = {name: [*(_text(name, v) for v in self.table[name]), total.get(name, "")] for name in SHOWN}
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return self._formatted().to_html(index=False, border=0) + notes
+        return pd.DataFrame(shown).to_html(index=False, border=0) + notes
 
     def __str__(self) -> str:
         """Say the totals in one line."""
@@ -139,11 +99,6 @@ class Report:
     def __repr__(self) -> str:
         """Say the totals and the notes, a line each."""
         return "\n".join((str(self), *self.notes))
-
-    @property
-    def total_ms(self) -> float:
-        """Predicted time of the whole (ms); NaN without a calibration."""
-        return float(self.totals["predicted_ms"])
 
     @style.styled
     def plot(self, largest: int = 15) -> "Figure":
@@ -176,22 +131,21 @@ def notes_of(
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
-    if calibration is not None:
-        untimed = table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]
-        if len(untimed):
-            named = ", ".join(sorted(set(untimed)))
-            notes.append(f"the total is a lower bound: no formula of this calibration times {named}")
-        if totals["outside_share"] > 0:
-            notes.append(
-                f"{totals['outside_share']:.0%} of the predicted time is in layers outside the calibrated region"
-            )
-        if totals["uncovered_ms"] > 0:
-            bound = totals["uncovered_ms"] / totals["predicted_ms"]
-            notes.append(f"{bound:.0%} of the predicted time is a bandwidth-bound estimate")
-        used = {one.layer.dtype_bytes for o in network.operations for one in o.layers}
-        if strange := sorted(used - set(calibration.region.habits["dtype_bytes"])):
-            bits = ", ".join(f"{8 * size}-bit" for size in strange)
-            notes.append(f"the calibration has seen no layers of {bits} numbers: their times are a guess")
+    if calibration is None:
+        return tuple(notes)
+    untimed = table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]
+    if len(untimed):
+        named = ", ".join(sorted(set(untimed)))
+        notes.append(f"the total is a lower bound: no formula of this calibration times {named}")
+    if totals["outside_share"] > 0:
+        notes.append(f"{totals['outside_share']:.0%} of the predicted time is in layers outside the calibrated region")
+    if totals["uncovered_ms"] > 0:
+        bound = totals["uncovered_ms"] / totals["predicted_ms"]
+        notes.append(f"{bound:.0%} of the predicted time is a bandwidth-bound estimate")
+    used = {one.layer.dtype_bytes for o in network.operations for one in o.layers}
+    if strange := sorted(used - set(calibration.region.habits["dtype_bytes"])):
+        bits = ", ".join(f"{8 * size}-bit" for size in strange)
+        notes.append(f"the calibration has seen no layers of {bits} numbers: their times are a guess")
     return tuple(notes)
 
 
@@ -205,4 +159,4 @@ def _text(name: str, value: Any) -> str:
         return value
     if value != value:
         return "–"
-    return f"{value:.3g}" if name.endswith(("_ms", "_j")) else f"{value:,.0f}"
+    return f"{value:.3g}" if name.endswith("_ms") else f"{value:,.0f}"

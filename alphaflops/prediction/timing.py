@@ -6,7 +6,6 @@ each timed call only its inputs are written, as the operator before it would.
 """
 
 import copy
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +23,7 @@ from ..measuring.sampling import time_call, time_layer
 from ..network import Network, trace
 from ..network.inputs import Inputs, floating_type, materialise, normalise
 from ..runs.derive import Estimate, estimate
-from .predict import timed_as
+from .operators import timed_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 ROUNDS: Final = 4
 """Timed rounds in turns; one more comes before them, to warm up."""
+
+TIMES: Final = {"median": "latency_ms", "low": "latency_low_ms", "high": "latency_high_ms", "n": "latency_n"}
+"""Fields of an `alphaflops.runs.derive.Estimate` → columns of a table of times."""
 
 
 class FreshInputs:
@@ -69,11 +71,9 @@ def in_turns(device: Device, layers: Sequence[Layer], *, rounds: int = ROUNDS, s
         return torch.randn(shape, dtype=dtype, device=device.name)
 
     cases = [layer_call(layer, make) for layer in layers]
-    order, shuffle = list(range(len(cases))), random.Random(seed).shuffle
-    times = np.empty((rounds + 1, len(cases)))
+    rng, times = np.random.default_rng(seed), np.empty((rounds + 1, len(cases)))
     for taken in times:
-        shuffle(order)
-        for i in order:
+        for i in rng.permutation(len(cases)):
             call, given = cases[i]
             given.neg_()  # written just before, its values stay normal numbers
             taken[i] = device.calls_ns(call, 1)[0] / 1e6
@@ -136,34 +136,26 @@ def measure_network(
     if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
         raise AlphaflopsError("the model has no weights (meta device): build it on the CPU to time it")
     network = trace(model, inputs, backward=training)
-    settings = replace(for_profile(profile), latency_s=3.0, warmup_s=0.5)
+    settings = for_profile(profile)
     with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
         with _whole(model, inputs, here.name, training) as (call, make):
-            found = latency(FreshInputs(here, make), call, settings)
-        rows = [_row(found, "ok", what="network", module="", uses=1)]
+            found = latency(FreshInputs(here, make), call, replace(settings, latency_s=3.0, warmup_s=0.5))
+        rows = [{"what": "network", "module": "", "uses": 1, "status": "ok", **vars(found)}]
         del call, make
         uses = distinct_layers(network) if layers else {}
         turns_ms = in_turns(here, list(uses))
         for (layer, (module, count)), turn_ms in zip(uses.items(), turns_ms, strict=True):
-            timing = time_layer(here, layer, for_profile(profile), ("latency",))
-            found = estimate(np.asarray(timing.latency_ns) / 1e6)
-            about = {"what": "layer", "module": module, "uses": count, "turn_ms": turn_ms}
-            rows.append(_row(found, timing.status, **about, **layer.row()))
-    return pd.DataFrame(rows, columns=["what", "module", *COLUMNS, "uses", *TIMES, "status", "turn_ms"])
-
-
-TIMES: Final = ("latency_ms", "latency_low_ms", "latency_high_ms", "latency_n")
-
-
-def _row(found: Estimate, status: str, **about: Any) -> dict[str, Any]:
-    times = (found.median, found.low, found.high, found.n)
-    return {**about, **dict(zip(TIMES, times, strict=True)), "status": status}
+            timing = time_layer(here, layer, settings, ("latency",))
+            about = {"what": "layer", "module": module, "uses": count, "status": timing.status, "turn_ms": turn_ms}
+            rows.append(about | vars(estimate(np.asarray(timing.latency_ns) / 1e6)) | layer.row())
+    columns = ["what", "module", *COLUMNS, "uses", *TIMES, "status", "turn_ms"]
+    return pd.DataFrame(rows, columns=columns).rename(columns=TIMES)
 
 
 @contextmanager
 def _whole(
     model: "torch.nn.Module", inputs: Inputs, device: str, training: bool
-) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, Any]]]]:
+) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, ...]]]]:
     """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
     import torch
 
@@ -176,9 +168,9 @@ def _whole(
         new = tensor.detach().clone().to(device)
         return torch.nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else new
 
-    def make() -> tuple[Any, Any]:
+    def make() -> tuple[Any, ...]:
         with torch.inference_mode(False):
-            return copy.deepcopy((given[0], given[1]))
+            return copy.deepcopy(tuple(given))
 
     def forward(args: Any, kwargs: Any) -> Any:
         return twin(model)(*args, **kwargs)

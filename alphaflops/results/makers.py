@@ -20,9 +20,7 @@ from ..fitting.dissect import DRAWS, dissect
 from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
-from ..prediction import comparison, read_operators
-from ..prediction.estimating import calibrate_energy, joules_file
-from ..prediction.machine import with_fits
+from ..prediction import machine, read_operators
 from ..prediction.operators import FITS
 from ..runs import Run, datasets
 
@@ -39,9 +37,6 @@ LEAST_JUDGED: Final = 50
 """Layers that must remain for judging."""
 CALIBRATED: Final = (OURS.name, "macs+t0", "alpha")
 """Formulas kept for each run; the first one's file bears the run's name alone."""
-
-JOULES: Final = "joules"
-"""Calibration of an energy run with the project's formula."""
 
 
 @lru_cache(maxsize=2)
@@ -177,14 +172,13 @@ def learning(name: str, part: str) -> Rows:
 def calibrations(name: str, part: str) -> Rows:
     """Fit the bundled formulas to a set; gives their numbers, and the files of the calibrations."""
     run, rows = datasets.load(name), []
-    kept = [(chosen, calibration_file(name, chosen)) for chosen in CALIBRATED]
-    for chosen, file in [*kept, *([(JOULES, joules_file(name))] if run.meta.get("energy") else [])]:
+    for chosen in CALIBRATED:
         try:
-            found = calibrate_energy(run) if chosen == JOULES else fit(run, chosen)
+            found = fit(run, chosen)
         except AlphaflopsError:  # too few layers
             continue
         fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
-        fresh[0][FILE] = (f"calibrations/{file}", json_bytes(found.as_dict()).decode())
+        fresh[0][FILE] = (f"calibrations/{calibration_file(name, chosen)}", json_bytes(found.as_dict()).decode())
         rows += fresh
     return rows
 
@@ -199,7 +193,7 @@ def operators(name: str, part: str) -> Rows:
     folder = data_folder()
     calibration = read_calibration(folder / "calibrations" / calibration_file(name, CALIBRATED[0]))
     measured = read_operators(folder / "operators" / f"{name}.json")
-    found = with_fits(measured, datasets.load(name), calibration)
+    found = machine.with_fits(measured, datasets.load(name), calibration)
     kinds = found.correction.kinds.items() if found.correction else ()
     rows: Rows = [{"kind": k, "low_factor": s.low_factor, "high_factor": s.high_factor} for k, s in kinds]
     rows = [{"kind": "all", "rho": found.rho}, *rows]
@@ -243,8 +237,7 @@ def figures(name: str, part: str) -> Rows:
 
 def networks(name: str, part: str) -> Rows:
     """Predict the networks that were measured on the machine of a run."""
-    found = comparison.comparison(comparison.traced(), [name]).drop(columns="run")
-    return plain_rows(found)
+    return plain_rows(machine.comparison(machine.traced(), name))
 
 
 def plain_rows(frame: pd.DataFrame) -> Rows:

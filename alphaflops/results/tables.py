@@ -13,7 +13,7 @@ from .. import paths
 from ..costs import MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..files import json_bytes, read_json, sha256, write_atomic
-from ..prediction.comparison import measured_networks
+from ..prediction.machine import measured_networks
 from ..runs import datasets
 from ..runs.datasets import AUTHORS, OWN
 from . import makers
