@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
 from ..errors import AlphaflopsError
-from .output import examples, show, show_json
+from . import examples, show, show_json
 
 OPTIONS: Final = {
     "device": ("DEVICE", "Where to measure: auto, cpu, cuda, cuda:N or mps."),

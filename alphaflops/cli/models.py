@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
-from .output import cell, examples, json_option, show, show_json, show_pairs, show_table
+from . import cell, examples, json_option, show, show_json, show_pairs, show_table
 
 PAIRS = {"kernel": "kernel side, or height,width", "stride": "stride, or two", "dilation": "dilation, or two"}
 SHOWN = ("module", "operator", "macs", "bytes", "predicted_ms", "low_ms", "high_ms", "source")

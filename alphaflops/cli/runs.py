@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from ..errors import AlphaflopsError
-from .output import examples, json_option, show, show_json, show_pairs, show_table
+from . import examples, json_option, show, show_json, show_pairs, show_table
 
 
 def runs_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from ..network.inputs import Inputs, build, parse_shape
 from ..network.trace import COUNTED
 from ..paths import data_folder
 from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
-from .report import COLUMNS, Report, notes_of
+from .report import Report, notes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def report_on(network: Network, calibration: Calibration | None, operators: Oper
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
     totals = _totals(network, frame, operators.rho if operators else 1.0)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
-    return Report(network, frame[list(COLUMNS)], totals, name, notes_of(network, frame, totals, calibration))
+    return Report(network, frame, totals, name, notes_of(network, frame, totals, calibration))
 
 
 def _alpha_flops(network: Network) -> Any:

@@ -116,8 +116,14 @@ def measure_machine(
         at = {"device": device.name, "threads": torch.get_num_threads()}
     turns = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
     versions = {"alphaflops": __version__} | {name: metadata.version(name) for name in ("torch", "transformers")}
-    how_timed = {"turns": turns, "protocol": settings.record(), "versions": versions}
-    about = {"id": run.id, "sha256": run.sha256, **at, **how_timed}
+    about = {
+        "id": run.id,
+        "sha256": run.sha256,
+        **at,
+        "turns": turns,
+        "protocol": settings.record(),
+        "versions": versions,
+    }
     times = [float(ms) for ms in np.median(parts, axis=0)]
     layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
     families = {name: named_family(name) or "pointwise" for name in found}

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from ..fitting import Calibration
 
-COLUMNS = (
-    "module", "module_type", "call", "operator", "family", "phase", "macs", "flops", "alpha_flops", "bytes",
-    "predicted_ms", "low_ms", "high_ms", "share", "outside", "source", "output_shape",
-)  # fmt: skip
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
 
@@ -31,7 +27,8 @@ class Report:
     network : Network
         Operators in order.
     table : DataFrame
-        One row per operator: `COLUMNS`; times are NaN without a calibration.
+        One row per operator: ``module, module_type, call, operator, family, phase, macs, flops, bytes, output_shape,
+        alpha_flops, predicted_ms, low_ms, high_ms, source, outside, share``; times are NaN without a calibration.
     totals : dict
         Sums over the network: ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms``
         (the part that rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the
