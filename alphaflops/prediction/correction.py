@@ -13,17 +13,16 @@ neighbours too. `shared_error` is the share that a formula's errors have in comm
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..costs import Features, features, model
+from ..fitting import Calibration, fit_model
 from ..fitting.intervals import CLASSES, layer_class
-
-if TYPE_CHECKING:
-    from ..fitting import Calibration
-    from ..runs import Run
+from ..fitting.validate import out_of_fold
+from ..runs import Run
 
 Array = NDArray[np.float64]
 
@@ -116,7 +115,7 @@ def _sizes(f: Features) -> Array:
     return np.log(np.column_stack([f.rows, f.columns, f.depth]))
 
 
-def fit_correction(calibration: "Calibration", layers: Mapping[str, Any]) -> Correction | None:
+def fit_correction(calibration: Calibration, layers: Mapping[str, Any]) -> Correction | None:
     """Fit the correction of a calibration; None where there are fewer than `PER_NUMBER` layers for each number.
 
     Parameters
@@ -126,8 +125,6 @@ def fit_correction(calibration: "Calibration", layers: Mapping[str, Any]) -> Cor
     layers : mapping
         Columns of `alphaflops.layers.COLUMNS` and ``ms``, the time in turns, one entry per layer.
     """
-    from ..fitting import fit_model
-
     formula = model(calibration.model)
     if not layers or len(layers["ms"]) < PER_NUMBER * len(formula.parameters):
         return None
@@ -180,13 +177,11 @@ def shared_error(log_ratio: ArrayLike, groups: ArrayLike) -> float:
     return float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
 
 
-def shared_error_of(run: "Run", name: str) -> float:
+def shared_error_of(run: Run, name: str) -> float:
     """Share of a formula's error that the layers of one line of an experiment have in common on a run.
 
     Residuals are held out by figure, as new networks are.
     """
-    from ..fitting.validate import out_of_fold
-
     good = run.ok
     table, times = good.table, np.asarray(good.time_ms("latency"), dtype=np.float64)
     predicted = out_of_fold(name, features(table), times, table, "figure")

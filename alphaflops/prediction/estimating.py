@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..costs.alpha import alpha_flops
@@ -20,7 +21,6 @@ from .operators import NOTHING, OperatorTable, bundled_operators, operator_times
 from .report import Report, notes_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
 Chosen: TypeAlias = Calibration | Path | str | None
@@ -97,8 +97,6 @@ def estimate(
 
 def report_on(network: Network, calibration: Calibration | None, operators: OperatorTable | None = None) -> Report:
     """Predict a traced network; see `estimate`."""
-    import pandas as pd
-
     frame = network.to_pandas().rename(columns={"name": "operator"})
     frame["alpha_flops"] = _alpha_flops(network)
     found = [NOTHING._replace(source="")] * len(network.operations)
@@ -120,7 +118,7 @@ def _alpha_flops(network: Network) -> Any:
     return np.bincount(rows, alpha_flops(layers) * np.array(counts), len(network.operations))
 
 
-def _totals(network: Network, frame: "pd.DataFrame", rho: float) -> dict[str, Any]:
+def _totals(network: Network, frame: pd.DataFrame, rho: float) -> dict[str, Any]:
     groups = [o.layers or (o.name, o.bytes) for o in network.operations]
     total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
     times = {

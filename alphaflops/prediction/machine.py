@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .. import __version__
 from ..costs import OURS
@@ -21,6 +22,7 @@ from ..network import Network, trace
 from ..network.families import named_family
 from ..network.inputs import Shape
 from ..paths import data_folder
+from ..runs import Run
 from . import curves
 from .correction import fit_correction, shared_error_of
 from .estimating import report_on
@@ -29,10 +31,8 @@ from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
-    from ..runs import Run
 
 Networks = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
 
@@ -61,7 +61,7 @@ def choose_networks(names: tuple[str, ...]) -> Networks:
 
 
 def measure_machine(
-    run: "Run", networks: Networks, *, training: bool, profile: str, into: Path | None, say: Callable[[str], None]
+    run: Run, networks: Networks, *, training: bool, profile: str, into: Path | None, say: Callable[[str], None]
 ) -> list[Path]:
     """Measure operators and networks on the machine of a run, and write what the book and `estimate` need of it.
 
@@ -91,7 +91,6 @@ def measure_machine(
         If this is another machine than the run's, or a file cannot be written. Nothing is written before all is
         measured.
     """
-    import pandas as pd
     import torch
 
     folder, small, settings = into or data_folder(), profile == "smoke", for_profile(profile)
@@ -143,8 +142,7 @@ def measure_machine(
 
 def _network(
     make: "Callable[[], torch.nn.Module]", shape: Shape, layers: bool, training: bool, how: Mapping[str, Any]
-) -> "pd.DataFrame":
-    import pandas as pd
+) -> pd.DataFrame:
     import torch
 
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
@@ -157,7 +155,7 @@ def _network(
     return found
 
 
-def with_fits(table: OperatorTable, run: "Run", calibration: Calibration) -> OperatorTable:
+def with_fits(table: OperatorTable, run: Run, calibration: Calibration) -> OperatorTable:
     """Give the table with what depends on the run's calibration: the correction, and the share of errors in common."""
     rho = round(shared_error_of(run, calibration.model), 3)
     return replace(table, rho=rho, correction=fit_correction(calibration, table.layers))
@@ -169,7 +167,7 @@ def measured_networks() -> list[str]:
     return sorted(path.stem for path in (data_folder() / "networks").glob("*.csv") if path.stem in operators)
 
 
-def measured(run: str) -> "pd.DataFrame":
+def measured(run: str) -> pd.DataFrame:
     """Read the times of networks and of their layers on the machine of a run, as `measure_network` gives them.
 
     Raises
@@ -177,8 +175,6 @@ def measured(run: str) -> "pd.DataFrame":
     AlphaflopsError
         If no networks were measured for that run.
     """
-    import pandas as pd
-
     if run not in measured_networks():
         here = ", ".join(measured_networks()) or f"none; `alphaflops measure --networks {run}` makes them"
         raise AlphaflopsError(f"no networks were measured for run {run!r}: choose from {here}")
@@ -193,7 +189,7 @@ def traced() -> dict[str, Network]:
         return {name: trace(make().eval(), shape) for name, (make, shape) in NETWORKS.items()}
 
 
-def comparison(networks: Mapping[str, Network], run: str) -> "pd.DataFrame":
+def comparison(networks: Mapping[str, Network], run: str) -> pd.DataFrame:
     """Predict every network that was measured on the machine of a run, and put the measured time beside it.
 
     Returns
@@ -201,8 +197,6 @@ def comparison(networks: Mapping[str, Network], run: str) -> "pd.DataFrame":
     DataFrame
         ``network``, the totals of a report, ``measured_ms`` (median of the parts) and the parts of `parts`.
     """
-    import pandas as pd
-
     folder, times, rows = data_folder(), measured(run), []
     calibration = read_calibration(folder / "calibrations" / f"{run}.json")
     operators = read_operators(folder / "operators" / f"{run}.json")
@@ -218,7 +212,7 @@ def comparison(networks: Mapping[str, Network], run: str) -> "pd.DataFrame":
 
 
 def parts(
-    alone: "pd.DataFrame", calibration: Calibration, operators: OperatorTable | None, predicted_ms: float, ms: float
+    alone: pd.DataFrame, calibration: Calibration, operators: OperatorTable | None, predicted_ms: float, ms: float
 ) -> dict[str, float]:
     """Split the time of a network, predicted and measured, into its layers as they are alone, and the rest.
 
@@ -250,19 +244,15 @@ def parts(
     }
 
 
-def correlations(frame: "pd.DataFrame") -> "pd.DataFrame":
+def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Spearman rank correlation of each measure with measured time, one row per measure and one column per run."""
-    import pandas as pd
-
     by_run = frame.groupby("run", sort=False)
     ranks = {run: part[list(MEASURES)].corrwith(part["measured_ms"], method="spearman") for run, part in by_run}
     return pd.DataFrame(ranks).rename(MEASURES)
 
 
-def counters() -> "pd.DataFrame":
+def counters() -> pd.DataFrame:
     """Give the stored comparison of counters: ratio to this library's MACs by network and tool."""
-    import pandas as pd
-
     rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
     rows["tool"] = rows["tool"] + " " + rows["version"].fillna("") + " (" + rows["name"] + ")"
     return rows.pivot_table(index="network", columns="tool", values="ratio_to_macs", sort=False)

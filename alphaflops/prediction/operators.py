@@ -19,22 +19,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 
 from ..costs import features
 from ..errors import AlphaflopsError
 from ..files import from_json, json_bytes, read_json, to_json, write_atomic
+from ..fitting import Calibration
 from ..layers import Conv2d, Dense, Layer, as_table
 from ..network import Network, Operation
 from ..network.formulas import Repeated
 from ..network.trace import COUNTED
 from ..paths import data_folder
 from .correction import Correction
-
-if TYPE_CHECKING:
-    from ..fitting import Calibration
 
 SCHEMA: Final = 4
 FITS: Final = ".fits.json"
@@ -222,7 +220,7 @@ def timed_as(name: str, one: Repeated) -> tuple[Layer, int]:
     return one.layer, one.count
 
 
-def layer_times(calibration: "Calibration", table: OperatorTable | None, layers: Sequence[Layer]) -> dict[Layer, Guess]:
+def layer_times(calibration: Calibration, table: OperatorTable | None, layers: Sequence[Layer]) -> dict[Layer, Guess]:
     """Time of each distinct layer by itself, with a calibration and the operators of its machine if they are known.
 
     Where the table belongs to the calibration's run, what layers in turns take is a factor on the calibration's times.
@@ -245,7 +243,7 @@ def layer_times(calibration: "Calibration", table: OperatorTable | None, layers:
     return known
 
 
-def operator_times(calibration: "Calibration", table: OperatorTable | None, network: Network) -> list[Guess]:
+def operator_times(calibration: Calibration, table: OperatorTable | None, network: Network) -> list[Guess]:
     """Time of each operator of a network, with a calibration and the operators of its machine if they are known."""
     known = layer_times(calibration, table, [timed_as(o.name, one)[0] for o in network.operations for one in o.layers])
     bandwidth_gbs = float(calibration.values.get("b", math.nan))

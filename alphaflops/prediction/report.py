@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from .. import style
 from ..files import export_csv, mathtext, write_atomic
+from ..fitting import Calibration
 from ..network import Network, unknown_warning
 from ..numbers import number
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
-    from ..fitting import Calibration
 
 SHOWN = ("module", "operator", "macs", "flops", "alpha_flops", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
 
@@ -40,7 +41,7 @@ class Report:
     """
 
     network: Network
-    table: "pd.DataFrame"
+    table: pd.DataFrame
     totals: dict[str, Any] = field(default_factory=dict)
     calibration: str = ""
     notes: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Report:
         """Give the sums over the network, see `totals`."""
         return dict(self.totals)
 
-    def by_module(self) -> "pd.DataFrame":
+    def by_module(self) -> pd.DataFrame:
         """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
         sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
         return self.table.groupby(["module", "module_type"], sort=False)[sums].sum(min_count=1).reset_index()
@@ -122,7 +123,7 @@ class Report:
 
 
 def notes_of(
-    network: Network, table: "pd.DataFrame", totals: dict[str, Any], calibration: "Calibration | None"
+    network: Network, table: pd.DataFrame, totals: dict[str, Any], calibration: Calibration | None
 ) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
     warning = unknown_warning(network)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
@@ -26,7 +27,6 @@ from ..runs.derive import Estimate, estimate
 from .operators import timed_as
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
 ROUNDS: Final = 4
@@ -100,7 +100,7 @@ def measure_network(
     training: bool = False,
     profile: str = "quick",
     layers: bool = True,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Time a network as a whole, and each of its layers alone.
 
     Parameters
@@ -130,7 +130,6 @@ def measure_network(
     AlphaflopsError
         If the device is absent, the model has no weights or rejects the input.
     """
-    import pandas as pd
     import torch
 
     if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
