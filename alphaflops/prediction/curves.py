@@ -4,7 +4,7 @@ No network takes part. About a minute on one CPU core.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -109,7 +109,7 @@ def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUND
     return times
 
 
-def _micro(device: str) -> dict[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
+def _micro(device: str) -> Mapping[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
     """Operator → function, and the shapes of its inputs at a given number of elements."""
     import torch
 

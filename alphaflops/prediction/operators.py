@@ -237,7 +237,7 @@ def layer_times(calibration: Calibration, table: OperatorTable | None, layers: S
         f = features(as_table(distinct))
         ends, source = correction.correct(f, calibration.formula_ms(f), ends), "corrected"
     rows = zip(distinct, ends.tolist(), found["outside"], strict=True)
-    known = {layer: Guess(*times, source, bool(outside)) for layer, times, outside in rows}
+    known = {layer: Guess(ms, low, high, source, bool(beyond)) for layer, (ms, low, high), beyond in rows}
     if table:
         known |= {layer: table.depthwise_ms(layer) for layer in distinct if is_depthwise(layer)}
     return known
@@ -274,4 +274,5 @@ def _products(operation: Operation, known: Mapping[Layer, Guess], bandwidth_gbs:
         if folded and isinstance(layer, Dense):  # the further matrices are read once each
             further = (one.count - 1) * layer.in_features * layer.out_features * layer.dtype_bytes
             total += np.nan_to_num(further / bandwidth_gbs / 1e6)
-    return Guess(*total.tolist(), source, outside)
+    ms, low, high = total.tolist()
+    return Guess(ms, low, high, source, outside)
