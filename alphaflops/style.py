@@ -42,7 +42,6 @@ def rc() -> dict[str, Any]:
         "axes.titleweight": "bold",
         "axes.labelcolor": INK,
         "figure.dpi": DPI,
-        "figure.facecolor": "white",
         "font.family": ["DejaVu Sans"],
         "grid.color": "#e6e6e6",
         "legend.frameon": False,
@@ -103,16 +102,10 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
     right, heights = places[:, 0].max(), spread(places[:, 1], gap)
     for (label, _, _, colour), place, height in zip(ends, places, heights, strict=True):
         axes.annotate(
-            label,
-            xy=tuple(place),
-            xytext=(right + 0.035, height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=darker(colour),
-            va="center",
-            fontsize=8.5,
+            label, tuple(place), (right + 0.035, height), xycoords="axes fraction", textcoords="axes fraction",
+            color=darker(colour), va="center", fontsize=8.5,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)},
-        )
+        )  # fmt: skip
 
 
 def spread(heights: Any, gap: float) -> NDArray[np.float64]:

@@ -1,10 +1,12 @@
 """Fixtures shared by the tests."""
 
+import ast
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from filelock import FileLock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers share the cores; before anything loads OpenMP
 
-from alphaflops import cli, experiments
+from alphaflops import cli, experiments, paths
 from alphaflops.book import publish
 from alphaflops.layers import as_table, macs
 from alphaflops.runs import Run, datasets
@@ -136,6 +138,23 @@ def refused(command: Any) -> Any:
         return str(lines[0])
 
     return call
+
+
+@pytest.fixture(scope="session")
+def defined() -> Callable[[str], SimpleNamespace]:
+    """What the cells of a chapter import and define as functions: ``defined("03_kernels").per_flop(frame)``."""
+
+    def names(chapter: str) -> SimpleNamespace:
+        import jupytext
+
+        cells = jupytext.read(paths.CHECKOUT / "notebooks" / f"{chapter}.md").cells
+        nodes = [node for cell in cells if cell.cell_type == "code" for node in ast.parse(cell.source).body]
+        kept = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)]
+        found: dict[str, Any] = {}
+        exec(compile(ast.Module(kept, []), chapter, "exec"), found)
+        return SimpleNamespace(**found)
+
+    return names
 
 
 @pytest.fixture

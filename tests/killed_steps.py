@@ -13,7 +13,7 @@ from pathlib import Path
 from fake_device import FakeDevice
 
 from alphaflops import experiments, files, measuring, results, share
-from alphaflops.book import manifest, publish
+from alphaflops.book import publish
 from alphaflops.measuring import session
 from alphaflops.results import tables
 from alphaflops.results.tables import Result
@@ -80,7 +80,7 @@ def book(html, text):
     """Write a book."""
     html.mkdir(parents=True)
     (html / "index.html").write_text(text)
-    manifest.write(html)
+    publish.write_sums(html)
 
 
 def prepare(name, folder):
@@ -121,7 +121,7 @@ def whole(name, folder):
     elif name == "import":
         assert Run.read(there).id == "x"
     else:
-        assert manifest.check(there) == 1
+        assert publish.check_sums(there) == 1
         return (there / "index.html").read_text() == "new"
     return True
 

@@ -9,20 +9,10 @@ import pytest
 
 from alphaflops import AlphaflopsError, Conv2d, Dense, experiments
 from alphaflops.costs import OURS, features, model
-from alphaflops.fitting import (
-    Fit,
-    Prediction,
-    bootstrap,
-    fit,
-    fit_model,
-    held_out,
-    random_folds,
-    read_calibration,
-    sample,
-    score,
-)
+from alphaflops.fitting import Prediction, fit, fit_model, read_calibration, sample, score
 from alphaflops.fitting.intervals import bands, interval_ms
-from alphaflops.fitting.validate import errors, identical, out_of_fold
+from alphaflops.fitting.optimise import Fit, bootstrap
+from alphaflops.fitting.validate import errors, held_out, identical, out_of_fold, random_folds
 from alphaflops.layers import as_table
 from alphaflops.runs import Run, datasets
 
@@ -340,7 +330,7 @@ def test_a_figure_left_out_is_unknown_in_other_figures_too(meta, monkeypatch):
 
     def remember(name, f, times, **_):
         known.append(len(f))
-        return (lambda other: np.ones(len(other))), Fit({}, (), 0.0)
+        return (lambda other: np.ones(len(other))), Fit({}, ())
 
     monkeypatch.setattr("alphaflops.fitting.validate.fitted", remember)
     out_of_fold("macs", features(run.table), run.time_ms().to_numpy(), run.table, "figure")

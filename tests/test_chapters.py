@@ -7,7 +7,7 @@ import pytest
 from seaborn.utils import relative_luminance
 
 from alphaflops import AlphaflopsError, chapters, claims, style
-from alphaflops.chapters import beside, facets, frames, judged, scores, tables
+from alphaflops.chapters import facets, frames, judged, tables
 from alphaflops.costs.alpha import published_ms
 from alphaflops.layers import macs
 from alphaflops.runs import datasets
@@ -53,21 +53,21 @@ def test_too_few_layers_leave_the_prediction_out(make_run):
     assert frames.sweep([few], "1")["predicted_ms"].isna().all()
 
 
-def test_growth_leaves_the_floor_of_a_call_out(make_run):
+def test_growth_leaves_the_floor_of_a_call_out(make_run, defined):
     # a call takes 1 ms, work above that grows with FLOPs to the power 0.5 once it lasts longer than 2 ms
     run = make_run("5", lambda table: np.maximum(1.0, (macs(table) / 1e8) ** 0.5))
-    found = frames.growth(frames.sweep([run], "increasing_W"))
+    found = defined("04_dimensions").growth_of(frames.sweep([run], "increasing_W"))
     assert found["exponent"].to_numpy() == pytest.approx(0.5)
     line = frames.sweep([run], "increasing_W").query("line == 'Cin = 50'")
     assert found["left_out"].iloc[0] == (line["time_ms"] <= 2).sum() > 0
 
 
-def test_time_per_flop_leaves_impossible_points_out(make_run):
+def test_time_per_flop_leaves_impossible_points_out(make_run, defined):
     run = make_run("2b", lambda table: 10 * macs(table) / 1e6 * table["k1"], machine={"name": "Tesla T4"})
     table = run.table.copy()
     table.loc[table["k1"] == 1, "latency_ms"] = 1e-6
     frame = frames.sweep([type(run)(run.meta, table)], "2b")
-    found = frames.per_flop(frame)
+    found = defined("03_kernels").per_flop(frame)
     assert found["left_out"].tolist() == [1, 1, 1, 1]
     assert found["factor"].to_numpy() == pytest.approx(28 / 2)
     assert found["rises"].to_numpy() == pytest.approx(1)
@@ -122,9 +122,9 @@ def test_a_run_is_plotted_by_figure(make_run):
         chapters.plot(run, "9")
 
 
-def test_bars_bear_their_numbers():
-    frame = pd.DataFrame({"row": ["a", "b"], "ms": [6.392, 0.4537], "machine": "m"})
-    (ax,) = facets.bars(frame, value="ms", rows="row", by="machine", x_label="time (ms)").axes
+def test_bars_bear_their_numbers(defined):
+    frame = pd.DataFrame({"line": ["a", "b"], "time_ms": [6.392, 0.4537], "machine": "m"})
+    (ax,) = defined("01_equal_flops").bars(frame).axes
     assert [bar.get_width() for bar in ax.patches] == [6.392, 0.4537]
     assert [t.get_text() for t in ax.texts if t.get_text() != "m"] == ["6.4", "0.45"]
 
@@ -152,9 +152,15 @@ def test_points_are_coloured_by_class():
     assert [c.get_offsets().tolist() for c in ax.collections] == [[[1.0, 2.0]], [[10.0, 20.0]], [[10.0, 20.0]]]
 
 
+def judged_frame(runs):
+    """Verdicts on runs on which every formula errs by a fifth."""
+    told = [verdict for run in runs for verdict in claims.judge(run, error_of=lambda run, model: 20.0)]
+    return pd.DataFrame([claims.row(verdict) for verdict in told])
+
+
 def test_verdicts_are_told_by_colour_mark_and_value(make_run):
     run = make_run("paper", device="cuda")
-    frame = claims.table([run], error_of=lambda run, model: 20.0)
+    frame = judged_frame([run])
     figure = facets.verdicts(frame, {run.id: "made\nup"})
     (ax,) = figure.axes
     shown = dict(zip([t.get_text() for t in ax.get_yticklabels()], [t.get_text() for t in ax.texts], strict=True))
@@ -185,7 +191,7 @@ def test_labels_at_the_ends_do_not_overlap():
 
 def test_a_style_does_not_leak():
     before = dict(plt.rcParams)
-    facets.bars(pd.DataFrame({"row": ["a"], "ms": [1.0], "m": "m"}), value="ms", rows="row", by="m", x_label="ms")
+    facets.dots(pd.DataFrame({"row": ["a"], "ms": [1.0], "m": "m"}), value="ms", rows="row", by="m", x_label="ms")
     assert {key: value for key, value in plt.rcParams.items() if before[key] != value} == {}
 
 
@@ -220,22 +226,23 @@ def test_numbers_of_machines_are_joined_as_a_sentence_does():
     assert tables.said(["a"]) == "a"
 
 
-def test_runs_are_held_against_the_first(make_run):
+def test_runs_are_held_against_the_first(make_run, defined):
     first = make_run("quick")
     slower = make_run("quick", lambda table: 3 * macs(table) / 1e6, machine={"name": "slow"})
-    pairs = beside.against(slower, first)
+    chapter = defined("10_your_machine")
+    pairs = chapter.against(slower, first)
     assert pairs["ratio"].to_numpy() == pytest.approx(3)
-    cards = beside.cards([first])
+    cards = judged.cards([first])
     assert cards.set_index("").loc["machine"].tolist() == ["no machine"]
-    found = beside.constants([make_run("paper", lambda table: 0.5 + published_ms(table))]).set_index("")
+    found = chapter.constants([make_run("paper", lambda table: 0.5 + published_ms(table))]).set_index("")
     assert found.loc["t₀ (ms)"].tolist()[0] == "none"
     assert float(found.loc["t₀ (ms)"].iloc[1]) == pytest.approx(0.5, rel=0.05)
 
 
-def test_claims_on_which_machines_differ_are_kept(make_run):
+def test_claims_on_which_machines_differ_are_kept(make_run, defined):
     one = make_run("paper", run_id="one", machine={"name": "one"}, device="cuda")
     two = make_run("paper", lambda t: 1e3 / macs(t), run_id="two", machine={"name": "two"}, device="cuda")
-    told = beside.disagreements(claims.table([one, two], error_of=lambda run, model: 20.0))
+    told = defined("10_your_machine").disagreements(judged_frame([one, two]))
     assert "FLOPs do not order the times of layers." in told["claim"].tolist()
     assert all(row["one"] != row["two"] for row in told.to_dict("records"))
 
@@ -252,8 +259,8 @@ ERRORS = pd.DataFrame(
 )
 
 
-def test_errors_are_averaged_by_group_and_ordered_by_what_is_fitted():
-    found = scores.by_formula(ERRORS)
+def test_errors_are_averaged_by_group_and_ordered_by_what_is_fitted(defined):
+    found = defined("06_scores").by_formula(ERRORS)
     chosen = found[found["group"] == "where it was chosen"]
     assert chosen["model"].tolist() == ["macs+t0", "alpha+t0", "boosting"]
     assert chosen["mean"].tolist() == [50, 25, 15]
@@ -264,7 +271,7 @@ def test_errors_are_averaged_by_group_and_ordered_by_what_is_fitted():
 
 def test_a_readers_run_gets_scores_beside_the_recorded_ones(make_run):
     run = make_run("quick", run_id="mine")
-    found = scores.scores([run])
+    found = judged.scores([run])
     mine = found[found["run"] == "mine"]
     assert mine.set_index("model").loc["macs+t0", "mape_pct"] < 1
     assert set(mine["role"]) == {"yours"}
@@ -277,14 +284,16 @@ def test_recorded_and_fresh_verdicts_have_the_same_form(make_run):
     assert set(found["run"]) == {"mine"}
 
 
-def test_every_data_set_is_described():
-    found = judged.sources()
+def test_every_data_set_is_described(defined):
+    found = defined("90_data").sources()
     assert found["name"].tolist() == datasets.names()
     assert {"development", "judged"} <= set(found["role"])
 
 
-def test_exponents_of_a_further_run_stand_beside_the_recorded_ones(make_run):
-    found = judged.exponents([make_run("paper", run_id="mine", device="cuda", machine={"name": "mine"})])
+def test_exponents_of_a_further_run_stand_beside_the_recorded_ones(make_run, defined):
+    found = defined("05_dissection").exponents(
+        [make_run("paper", run_id="mine", device="cuda", machine={"name": "mine"})]
+    )
     mine = found[found["run"] == "mine"].set_index("dimension")["exponent"]
     assert mine["S"] == pytest.approx(1, abs=0.02)
     assert mine["K"] == pytest.approx(1, abs=0.02)

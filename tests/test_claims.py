@@ -297,22 +297,11 @@ def test_no_error_is_held_out_on_a_fine_grid(meta):
         assert judged[claim].verdict != NOT_MEASURED
 
 
-def test_table_has_a_row_per_claim_and_run(meta):
-    runs = [machine({**meta, "run_id": name}, proportional()) for name in ("one", "two")]
-    found = claims.table(runs, error_of=EVEN)
-    assert len(found) == 2 * len(claims.CLAIMS)
-    assert set(found["verdict"]) <= {HOLDS, IN_PART, FAILS, NOT_MEASURED}
-    assert found["rule"].str.match("holds (from|up to) ").all()
-
-
-def test_table_compares_with_the_authors_run_wherever_it_stands(meta):
-    steep = machine({**meta, "run_id": AUTHORS}, proportional(exponent=1.0))
-    flat = machine({**meta, "run_id": "core"}, proportional(), device="cpu", threads=1)
-    for runs in ([steep, flat], [flat, steep]):
-        found = claims.table(runs, error_of=EVEN).set_index(["run", "claim"])
-        assert found.loc[("core", "flatter-on-one-core"), "verdict"] == HOLDS
-    alone = claims.table([flat], error_of=EVEN).set_index("claim")
-    assert alone.loc["flatter-on-one-core", "verdict"] == NOT_MEASURED
+def test_a_row_tells_verdict_and_claim(meta):
+    found = [claims.row(told) for told in claims.judge(machine(meta, proportional()), error_of=EVEN)]
+    assert {row["verdict"] for row in found} <= {HOLDS, IN_PART, FAILS, NOT_MEASURED}
+    assert all(row["rule"].startswith(("holds from ", "holds up to ")) for row in found)
+    assert [row["label"] for row in found] == [claim.label for claim in claims.CLAIMS]
 
 
 def test_command_judges_a_folder_as_json(command, run, tmp_path, monkeypatch):

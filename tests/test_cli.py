@@ -197,7 +197,7 @@ def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_pat
 
 
 def test_comparisons_are_told_to_people(command, folder, monkeypatch):
-    monkeypatch.setattr("alphaflops.fitting.comparison.MODELS", ("macs", "macs+t0"))
+    monkeypatch.setattr("alphaflops.fitting.validate.COMPARED", ("macs", "macs+t0"))
     told = command("compare", folder, folder).out
     assert "latency beside" in told
     assert "time_ratio" in told

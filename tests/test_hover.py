@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alphaflops.chapters import hover
+from alphaflops.chapters import tables
 from alphaflops.layers import Conv2d, Dense, as_table
 
 
@@ -20,7 +20,7 @@ def frame():
 
 
 def test_words_name_the_layer_and_its_time(frame):
-    assert hover.describe(frame) == [
+    assert tables.describe(frame) == [
         "dense 400 → 300, batch 2: 0.500 ms",
         "3×3 conv on 10×20, 64 → 32: 2.25 ms",
     ]
@@ -30,7 +30,7 @@ def test_points_lie_where_the_picture_shows_them(frame):
     figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
     ax.scatter(frame["x"], frame["y"], s=60, color="#ff0000", lw=0)
     ax.set(xscale="log", yscale="log", xlabel="a label", title="a title")
-    places = hover.positions(figure, ax, frame["x"], frame["y"])
+    places = tables.positions(figure, ax, frame["x"], frame["y"])
     saved = io.BytesIO()
     figure.savefig(saved, bbox_inches="tight")
     plt.close(figure)
@@ -45,8 +45,8 @@ def test_points_lie_where_the_picture_shows_them(frame):
 def test_page_data_are_read_back(frame):
     figure, ax = plt.subplots()
     ax.plot(frame["x"], frame["y"])
-    html = hover.page_data(figure, "fig-x", [frame], "x", "y")
+    html = tables.page_data(figure, "fig-x", [frame], "x", "y")
     plt.close(figure)
     data = json.loads(re.fullmatch(r'<script [^>]*data-figure="fig-x">(.*)</script>', html)[1])
-    assert [text for _, _, text in data] == hover.describe(frame)
+    assert [text for _, _, text in data] == tables.describe(frame)
     assert all(0 < x < 1 and 0 < y < 1 for x, y, _ in data)

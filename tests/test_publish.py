@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from alphaflops import paths
-from alphaflops.book import contents, execute, manifest, publish
+from alphaflops.book import contents, execute, publish
 from alphaflops.errors import AlphaflopsError
 from alphaflops.runs import datasets
 
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_written_keeps_its_book(folder, tmp_path, monkey
     old = tmp_path / "out" / "html" / "index.html"
     old.parent.mkdir(parents=True)
     old.write_text("the last book", encoding="utf-8")
-    manifest.write(old.parent)
+    publish.write_sums(old.parent)
     with pytest.raises(AlphaflopsError, match=r"out cannot be written: No space left on device"):
         publish.build([folder], tmp_path / "out")
     assert old.read_text(encoding="utf-8") == "the last book"
@@ -236,7 +236,7 @@ def test_a_new_book_takes_the_place_of_the_last(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "build_pages", pages)
     for _ in range(2):
         assert publish.build(None, tmp_path).read_text(encoding="utf-8") == "the new book"
-        manifest.write(tmp_path / "html")
+        publish.write_sums(tmp_path / "html")
     assert [path.name for path in tmp_path.iterdir()] == ["html"]
 
 
@@ -260,26 +260,26 @@ def test_rerun_gives_the_notebooks_device_profile_and_a_lasting_run_folder(chapt
     assert wanted.measures
 
 
-def test_a_manifest_finds_every_byte_that_changed(tmp_path):
+def test_the_sums_find_every_byte_that_changed(tmp_path):
     page = tmp_path / "book" / "page.html"
     page.parent.mkdir()
     page.write_text("a page")
-    manifest.write(tmp_path)
-    subprocess.run(["sha256sum", "--check", "--strict", manifest.MANIFEST], cwd=tmp_path, check=True)
-    assert manifest.check(tmp_path) == 1
+    publish.write_sums(tmp_path)
+    subprocess.run(["sha256sum", "--check", "--strict", publish.SUMS], cwd=tmp_path, check=True)
+    assert publish.check_sums(tmp_path) == 1
     (tmp_path / "more").write_text("")
     with pytest.raises(AlphaflopsError, match=r"more is not listed: build the book again"):
-        manifest.check(tmp_path)
+        publish.check_sums(tmp_path)
     (tmp_path / "more").unlink()
     page.write_text("A page")
     with pytest.raises(AlphaflopsError, match=r"book/page\.html has changed"):
-        manifest.check(tmp_path)
+        publish.check_sums(tmp_path)
     page.unlink()
     with pytest.raises(AlphaflopsError, match=r"book/page\.html is missing"):
-        manifest.check(tmp_path)
-    (tmp_path / manifest.MANIFEST).unlink()
+        publish.check_sums(tmp_path)
+    (tmp_path / publish.SUMS).unlink()
     with pytest.raises(AlphaflopsError, match="cannot be read"):
-        manifest.check(tmp_path)
+        publish.check_sums(tmp_path)
 
 
 def test_a_comparison_is_one_file_that_fetches_nothing(chapter, folder, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from alphaflops import runs as records
-from alphaflops.book import contents, manifest
+from alphaflops.book import contents, publish
 from alphaflops.paths import CHECKOUT
 from alphaflops.runs import datasets
 from alphaflops.share import import_run, pack_run
@@ -127,7 +127,7 @@ def test_two_builds_give_the_same_bytes(first, folders):
     different = [name for name in one if one[name] != two[name]]
     assert different == []
     assert sum(name.startswith("_sources/notebooks/") for name in one) == len(contents.chapters())
-    assert manifest.MANIFEST in one
+    assert publish.SUMS in one
 
 
 def renamed(run, run_id):

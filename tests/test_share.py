@@ -450,7 +450,7 @@ STRANGEST = "https://evil.example/(a) @_x_ %s: ;+=-- (r) www.evil.example"
 def test_what_the_chapters_say_of_the_strangest_run_is_text(good, tmp_path):
     from markdown_it import MarkdownIt
 
-    from alphaflops.chapters import beside, judged, tables
+    from alphaflops.chapters import judged, tables
 
     machine = {**good.meta["machine"], "name": STRANGEST, "cpu": {**good.meta["machine"]["cpu"], "name": STRANGEST}}
     software = {
@@ -461,7 +461,7 @@ def test_what_the_chapters_say_of_the_strangest_run_is_text(good, tmp_path):
     }
     archive = zipped(with_meta(good, machine=machine, software=software), tmp_path / "in.zip")
     run = Run.read(share.import_run(archive, into=tmp_path / "runs", trial=share.try_chapters))
-    pages = [tables.table(beside.cards([run])), tables.loaded([run]), tables.table(judged.quality([run]))]
+    pages = [tables.table(judged.cards([run])), tables.loaded([run]), tables.table(judged.quality([run]))]
     for page in pages:
         text = str(page.data)
         tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(text)

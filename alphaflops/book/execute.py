@@ -75,12 +75,18 @@ def run_all(wanted: Sequence[Chapter], folder: Path, parameters: Mapping[str, An
         given = {name: value for name, value in given.items() if name in chapter.parameters}
         try:
             execute(chapter.text, out, given, threads)
+            return None
         except AlphaflopsError as error:
             if must or not (given.keys() & {"device", "runs"} or strangers):
                 raise
-            _leave_out(chapter, out, threads, str(error))
-            return f"{chapter.name} leaves runs out: {error}"
-        return None
+            reason = str(error)
+        try:
+            execute(chapter.text, out, {}, threads)
+        except AlphaflopsError:  # a received run disturbs the chapter even where no run was given
+            _show_committed(chapter, out, reason)
+        else:
+            _note(out, "The given runs are left out here, since this chapter could not show them:", reason)
+        return f"{chapter.name} leaves runs out: {reason}"
 
     strangers = [path for path in datasets.runs_folder().iterdir() if path.name not in registered()]
     first = [chapter for chapter in wanted if parameters.get("device") and chapter.measures]
@@ -174,23 +180,10 @@ def _clean(path: Path) -> None:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id, cell.metadata["tags"] = f"c{i:02d}-parameters", ["injected-parameters", "remove-cell"]
         if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if not _bar(one)]
+            # a progress bar, or what is left of one that was overwritten
+            bars = [o for o in cell.outputs if o.get("name") == "stderr" and ("\r" in o.text or not o.text.strip())]
+            cell.outputs = [output for output in cell.outputs if output not in bars]
     nbformat.write(notebook, path)
-
-
-def _bar(output: Any) -> bool:
-    """Whether an output is a progress bar, or what is left of one that was overwritten."""
-    return output.get("name") == "stderr" and ("\r" in output.text or not output.text.strip())
-
-
-def _leave_out(chapter: Chapter, out: Path, threads: int | None, reason: str) -> None:
-    """Run a chapter without the given runs, or show its committed results where a received run disturbs even those."""
-    try:
-        execute(chapter.text, out, {}, threads)
-    except AlphaflopsError:
-        _show_committed(chapter, out, reason)
-    else:
-        _note(out, "The given runs are left out here, since this chapter could not show them:", reason)
 
 
 def _show_committed(chapter: Chapter, out: Path, reason: str) -> None:

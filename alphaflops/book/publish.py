@@ -16,22 +16,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
-from ..files import write_atomic
+from ..files import read_bytes, sha256, write_atomic
 from ..runs import datasets
-from . import manifest
 from .contents import chapters, checkout
 from .execute import execute, missing, program, run_all
 
 SOURCES: Final = ("book", "_config.yml", "_toc.yml")
 """What a book is made of beside its notebooks."""
-
+SUMS: Final = "SHA256SUMS"
+"""The list of a built book: every other file with its sha256, as ``sha256sum --check`` reads it."""
 COMPARING: Final = "your_machine"
 """End of the name of the chapter that puts machines beside each other."""
-
-
-def default_folder() -> Path:
-    """Folder of the book where none is named: ``_build`` in the checkout."""
-    return checkout() / "_build"
 
 
 def build(
@@ -48,7 +43,7 @@ def build(
     runs : sequence of str or Path, optional
         Names, folders or CSV files of runs to show beside the authors' data and the bundled reference runs.
     folder : Path, optional
-        Gets ``html/``; `default_folder` by default. An older book in it stays until the new one is complete.
+        Gets ``html/``; ``_build`` in the checkout by default. An older book in it stays until the new one is complete.
     jobs : int
         Notebooks run at a time.
     parameters : mapping, optional
@@ -64,21 +59,23 @@ def build(
     AlphaflopsError
         If a run or parameter is unknown, a notebook fails, the book has a warning, or `folder` cannot be used.
     """
-    root, folder, given = checkout(), Path(folder or default_folder()).resolve(), dict(parameters or {})
-    html = folder / "html"
-    if html.exists() and not (html / manifest.MANIFEST).is_file():
+    folder, given = (folder or checkout() / "_build").resolve(), dict(parameters or {})
+    wanted, html = chapters(), folder / "html"
+    if html.exists() and not (html / SUMS).is_file():
         raise AlphaflopsError(f"{html} exists and holds no book: choose another folder or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as name:
             stage = Path(name)
-            for source in SOURCES:
-                _copy(root / source, stage / source)
+            _stage_sources(stage)
             if runs:
                 given["runs"] = stage_runs(runs, stage)
-            if "out" in given:
-                given["out"] = _link(Path(given["out"]).resolve(), stage)
-            for line in run_all(chapters(), stage / "notebooks", given, jobs):
+            if "out" in given:  # a link beside the stage's notebooks, so that no path of this computer gets into a page
+                out = Path(given["out"]).resolve()
+                out.parent.mkdir(parents=True, exist_ok=True)
+                (stage / "measured").symlink_to(out.parent)
+                given["out"] = f"../measured/{out.name}"
+            for line in run_all(wanted, stage / "notebooks", given, jobs):
                 print(line, file=sys.stderr)  # noqa: T201 - the book is built all the same
             build_pages(stage)
             if html.exists():
@@ -109,7 +106,7 @@ def rerun(
     Path
         The book's ``index.html``.
     """
-    out = Path(folder or default_folder()) / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
+    out = (folder or checkout() / "_build") / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
     return build(runs, folder, parameters={"device": device, "profile": profile, "out": out})
 
 
@@ -135,10 +132,9 @@ def page(runs: Sequence[str | Path], target: Path) -> Path:
     none = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(exclude_input=True, embed_images=True, **none)
     with tempfile.TemporaryDirectory() as name:
-        stage = Path(name)
-        (stage / "notebooks").mkdir()
-        run = stage / "notebooks" / chapter.committed.name
-        execute(chapter.text, run, {"runs": stage_runs(runs, stage)})
+        run = Path(name) / "notebooks" / chapter.committed.name
+        run.parent.mkdir()
+        execute(chapter.text, run, {"runs": stage_runs(runs, Path(name))})
         body, _ = exporter.from_notebook_node(nbformat.read(run, 4))
     write_atomic(target, body.encode())
     return target
@@ -170,10 +166,14 @@ def notebooks(*, jobs: int = 2) -> list[Path]:
 
 def stage_committed(stage: Path) -> None:
     """Copy sources and committed notebooks into an empty folder: a book of which nothing has to be run."""
-    for name in SOURCES:
-        _copy(checkout() / name, stage / name)
+    _stage_sources(stage)
     for chapter in chapters():
         _copy(chapter.committed, stage / "notebooks" / chapter.committed.name)
+
+
+def _stage_sources(stage: Path) -> None:
+    for name in SOURCES:
+        _copy(checkout() / name, stage / name)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -206,12 +206,6 @@ def stage_runs(runs: Sequence[str | Path], stage: Path) -> list[str]:
     return given
 
 
-def _link(run: Path, stage: Path) -> str:
-    run.parent.mkdir(parents=True, exist_ok=True)
-    (stage / "measured").symlink_to(run.parent)
-    return f"../measured/{run.name}"
-
-
 def build_pages(stage: Path) -> None:
     """Build the pages from a stage, warnings as errors, and write their checksums beside them.
 
@@ -229,4 +223,33 @@ def build_pages(stage: Path) -> None:
     html = stage / "_build" / "html"
     # a hash of the configuration, which names folders of the virtual environment
     (html / ".buildinfo").unlink(missing_ok=True)
-    manifest.write(html)
+    write_sums(html)
+
+
+def _sums(html: Path) -> dict[str, str]:
+    files = sorted(path for path in html.rglob("*") if path.is_file() and path.name != SUMS)
+    return {path.relative_to(html).as_posix(): sha256(path) for path in files}
+
+
+def write_sums(html: Path) -> None:
+    """Write the checksums of a book, last of all."""
+    text = "".join(f"{digest}  {name}\n" for name, digest in _sums(html).items())
+    (html / SUMS).write_text(text, encoding="utf-8")
+
+
+def check_sums(html: Path) -> int:
+    """Hold a built book against its checksums and give the number of files.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the checksums cannot be read, or naming the first file that is missing, extra or changed.
+    """
+    lines = read_bytes(html / SUMS).decode("utf-8", "replace").splitlines()
+    wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    found = _sums(html)
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            state = "is missing" if name not in found else "has changed" if name in wanted else "is not listed"
+            raise AlphaflopsError(f"{html}: {name} {state}: build the book again")
+    return len(found)

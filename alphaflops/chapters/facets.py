@@ -5,6 +5,7 @@ Each takes a tidy frame with the columns that its docstring names. Measured valu
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import product
 from textwrap import fill
 from typing import Any
 
@@ -26,32 +27,29 @@ TITLE, LABEL, NARROW = 46, 29, 22
 
 
 def grid(
-    frame: pd.DataFrame, by: str, height: float, *, across: int = 1, flush: bool = False,
-    ratios: Sequence[float] = (), **settings: Any,
-) -> tuple[Figure, dict[str, Any]]:  # fmt: skip
-    """Give a figure and its empty panels by title, one for each value of column `by`, in the frame's order.
+    frame: pd.DataFrame, by: str, height: float, *, across: int = 1, flush: bool = False, **settings: Any
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """Give a figure and its empty panels, one for each value of column `by`, each with its part of the frame.
 
     Parameters
     ----------
     frame : DataFrame
     by : str
-        Column with a panel for each value.
+        Column with a panel for each value, which is its title.
     height : float
         Of a panel (inches).
     across : int
         Panels side by side.
     flush : bool
         Titles begin at the figure's edge rather than at the panel's.
-    ratios : sequence of float
-        Heights of panels in one column, relative to each other.
     **settings
         For `seaborn.FacetGrid`.
     """
     names = list(dict.fromkeys(frame[by]))
-    shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
     where = {"col": by, "col_wrap": across, "col_order": names}
-    if ratios:
-        where = {"row": by, "row_order": names, "gridspec_kws": {"height_ratios": list(ratios)}}
+    if "gridspec_kws" in settings:  # which seaborn takes for panels that are not wrapped
+        where = {"row": by, "row_order": names}
+    shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
     with warnings.catch_warnings():  # seaborn's tight layout may not fit; the style lays out anew
         warnings.simplefilter("ignore", UserWarning)
         found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
@@ -62,14 +60,18 @@ def grid(
             place: dict[str, Any] = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
             size, weight = plt.rcParams["axes.titlesize"], plt.rcParams["axes.titleweight"]
             ax.annotate(text, (0, 1), (2, 5), size=size, weight=weight, **place).set_in_layout(False)
-    return found.figure, found.axes_dict
+    return found.figure, [(ax, frame[frame[by] == name]) for name, ax in found.axes_dict.items()]
+
+
+def _colours(values: "pd.Series[Any]") -> dict[Any, str]:
+    return dict(zip(dict.fromkeys(values), style.LINES, strict=False))
 
 
 @style.styled
 def lines(
     frame: pd.DataFrame, *, x: str = "x", y: str = "time_ms", x_label: str = "", y_label: str = "time (ms)",
     by: str = "machine", log: bool | None = None, height: float = 1.75, predicted: bool = True, marker: str = "o",
-    bound: Mapping[str, Any] | None = None, key: bool = False,
+    key: bool = False,
 ) -> Figure:  # fmt: skip
     """Draw lines, solid, with their predictions, dashed: one panel for each value of `by`.
 
@@ -90,24 +92,17 @@ def lines(
         Whether to draw ``predicted_ms``.
     marker : str
         Of the points; none if empty.
-    bound : mapping, optional
-        Per panel a function of x, drawn as a broad grey line.
     key : bool
         Name the lines above the panels instead of at their ends.
     """
     about = experiments.find(str(frame["experiment"].iloc[0])) if "experiment" in frame else None
     figure, panels = grid(frame, by, height, sharex=by == "machine")
-    for name, ax in panels.items():
-        part = frame[frame[by] == name]
+    for ax, part in panels:
         ends = _lines(ax, part, x, y, marker, predicted and "predicted_ms" in part)
         if bool(about and about.log) if log is None else log:
             ax.set(xscale="log", yscale="log")
         else:
             ax.set_ylim(0, 1.06 * part[y].max())
-        if bound and name in bound:
-            shown = np.geomspace(part[x].min(), part[x].max(), 50)
-            shown[bound[name](shown) <= 0.5 * part[y].min()] = np.nan
-            ax.plot(shown, bound[name](shown), color=style.GREY, lw=4, alpha=0.45, zorder=1, label="_")
         if "floor_ms" in part and part["floor_ms"].iloc[0] > 0.3 * part[y].min():
             ax.axhline(part["floor_ms"].iloc[0], color=style.INK, ls=":", lw=1)
         style.plain_ticks(ax)
@@ -124,20 +119,24 @@ def _lines(
     ax: Axes, part: pd.DataFrame, x: str, y: str, marker: str, predicted: bool
 ) -> list[tuple[str, float, float, str]]:
     """Draw one panel's lines; returns the last point of each as `alphaflops.style.label_ends` takes it."""
-    colours = dict(zip(dict.fromkeys(part["line"]), style.LINES, strict=False))
+    colours, ends = _colours(part["line"]), []
     look: dict[str, Any] = {"hue": "line", "palette": colours, "legend": False, "ax": ax, "errorbar": None}
     sns.lineplot(part, x=x, y=y, marker=marker or None, mew=0, **look)
     if predicted:
         sns.lineplot(part, x=x, y="predicted_ms", linestyle=style.DASHES, lw=1.1, **look)
-    ends = []
     for label, line in part.groupby("line", sort=False):
         colour, last = colours[label], line.sort_values(x, kind="stable").iloc[-1]
         if "low_ms" in line and line["low_ms"].notna().any():
             ax.fill_between(line[x], line["low_ms"], line["high_ms"], color=colour, alpha=0.2, lw=0)
         ends.append((str(label), float(last[x]), float(last[y]), colour))
-    odd = part[part["beyond"]] if "beyond" in part else part[:0]
-    ax.scatter(odd[x], odd[y], s=46, facecolor="none", edgecolor=style.INK, lw=1, zorder=5)
+    _ring(ax, part, x, y)
     return ends
+
+
+def _ring(ax: Axes, part: pd.DataFrame, x: str, y: str) -> None:
+    if "beyond" in part and part["beyond"].any():
+        odd = part[part["beyond"]]
+        ax.scatter(odd[x], odd[y], s=46, facecolor="none", edgecolor=style.INK, lw=1, zorder=5)
 
 
 @style.styled
@@ -161,18 +160,15 @@ def points(
         Draw the line on which both axes agree.
     """
     figure, panels = grid(frame, by, height, sharey=True)
-    colours = dict(zip(dict.fromkeys(frame[hue]), style.LINES, strict=False))
-    for name, ax in panels.items():
-        part = frame[frame[by] == name]
-        for kind, colour in colours.items():
+    for ax, part in panels:
+        for kind, colour in _colours(frame[hue]).items():
             rows = part[part[hue] == kind]
             ax.scatter(rows[x], rows[y], s=8, color=colour, alpha=0.5, lw=0, label=kind)
         ax.set(xscale="log", yscale="log", xlabel="", ylabel=y_label)
         if "roof" in part and part["roof"].notna().any():
             ax.plot(*part.sort_values(x, kind="stable")[[x, "roof"]].to_numpy().T, color=style.INK, lw=1.8)
-        if "beyond" in part and 0 < part["beyond"].sum() <= 40:
-            odd = part[part["beyond"]]
-            ax.scatter(odd[x], odd[y], s=40, facecolor="none", edgecolor=style.INK, lw=0.9, zorder=5)
+        if "beyond" in part and part["beyond"].sum() <= 40:
+            _ring(ax, part, x, y)
         if identity:
             ends = [max(part[x].min(), part[y].min() / 2), min(part[x].max(), part[y].max())]
             ax.plot(ends, ends, color=style.INK, lw=1, zorder=1)
@@ -212,22 +208,24 @@ def dots(
     log : bool
         Logarithmic axis.
     """
-    kinds = list(dict.fromkeys(frame[hue])) if hue else [""]
-    parts = frame.groupby(by, sort=False)
-    panels = {name: list(dict.fromkeys((part if across == 1 else frame)[rows])) for name, part in parts}
+    frame = frame.assign(_hue=frame[hue] if hue else "")
     label = {row: fill(str(row), LABEL if across == 1 else NARROW) for row in dict.fromkeys(frame[rows])}
-    heights = [0.5 + (0.3 if "\n" in "".join(label.values()) else 0.235) * len(names) for names in panels.values()]
-    shape: dict[str, Any] = {"across": across, "sharey": True} if across > 1 else {"ratios": heights, "flush": True}
-    figure, axes = grid(frame, by, sum(heights) / len(heights), **shape)
-    for name, ax in axes.items():
-        names = panels[name]
-        for order, (kind, colour, mark) in enumerate(zip(kinds, style.LINES, style.MARKS, strict=False)):
-            part = frame[(frame[by] == name) & ((frame[hue] == kind) if hue else True)]
-            y = [names.index(row) for row in part[rows]]
-            if "low" in part:
-                ax.hlines(y, part["low"], part["high"], color=colour, lw=1.2)
-            look = {"marker": mark, "color": colour, "label": kind, "zorder": 9 - order}
-            ax.scatter(part[value], y, s=30, lw=0, clip_on=False, **look)
+    counts = frame.groupby(by, sort=False)[rows].nunique() if across == 1 else pd.Series([len(label)])
+    heights = 0.5 + (0.3 if "\n" in "".join(label.values()) else 0.235) * counts
+    shape: dict[str, Any] = {"across": across, "sharey": True}
+    if across == 1:
+        shape = {"gridspec_kws": {"height_ratios": list(heights)}, "flush": True}
+    figure, panels = grid(frame, by, heights.mean(), **shape)
+    for ax, part in panels:
+        names = list(dict.fromkeys((part if across == 1 else frame)[rows]))
+        for order, ((kind, colour), mark) in enumerate(zip(_colours(frame["_hue"]).items(), style.MARKS, strict=False)):
+            own = part[part["_hue"] == kind]
+            y = [names.index(row) for row in own[rows]]
+            if "low" in own:
+                ax.hlines(y, own["low"], own["high"], color=colour, lw=1.2)
+            ax.scatter(
+                own[value], y, s=30, lw=0, clip_on=False, marker=mark, color=colour, label=kind, zorder=9 - order
+            )
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         if log:
@@ -243,22 +241,6 @@ def dots(
     figure.supxlabel(x_label, fontsize=9)
     if hue:
         _key(figure, *figure.axes[0].get_legend_handles_labels())
-    return figure
-
-
-@style.styled
-def bars(frame: pd.DataFrame, *, value: str, rows: str, by: str, x_label: str) -> Figure:
-    """Draw values as bars with their numbers, one panel for each value of `by`; parameters as those of `dots`."""
-    figure, panels = grid(frame, by, 0.45 + 0.25 * frame[rows].nunique(), flush=True, sharex=False)
-    for (name, ax), colour in zip(panels.items(), style.LINES, strict=False):
-        part = frame[frame[by] == name]
-        sns.barplot(part, x=value, y=rows, color=colour, saturation=1, width=0.66, ax=ax, errorbar=None)
-        ax.bar_label(ax.containers[0], [number(v) for v in part[value]], padding=3, fontsize=9)
-        ax.set(xlim=(0, 1.15 * part[value].max()), xlabel="", ylabel="", xticks=[])
-        ax.grid(False)
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["bottom", "left"]].set_visible(False)
-    figure.axes[-1].set_xlabel(x_label)
     return figure
 
 
@@ -278,7 +260,7 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        As given by `alphaflops.claims.table`.
+        As given by `judged.verdicts`.
     columns : mapping
         Run ids, in order, and what stands above each (two short lines).
     """
@@ -288,11 +270,10 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.33 * len(labels)))
     colours = ListedColormap([colour for colour, _, _ in VERDICTS.values()])
     sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=labels, ax=ax)
-    for i, label in enumerate(labels):
-        for j, run in enumerate(columns):
-            _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
-            shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
-            ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
+    for (i, label), (j, run) in product(enumerate(labels), enumerate(columns)):
+        _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
+        shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
+        ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]

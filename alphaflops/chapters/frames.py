@@ -1,4 +1,4 @@
-"""From runs to the tidy tables that a chapter draws and puts into words."""
+"""From runs to the tidy tables that a chapter draws, and what each layer reaches of what its hardware can do."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,21 +7,22 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from .. import experiments, layers
+from .. import experiments
 from ..costs import features, model
 from ..costs.alpha import published_ms
 from ..errors import AlphaflopsError
 from ..fitting import fit_model
+from ..layers import COLUMNS, bytes_moved, flops, macs, valid_macs
 from ..runs import Run, datasets
 from ..runs.datasets import AUTHORS
-from .limits import rates
 
 SHOWN: Final = ("smoke", "quick", "paper")
 """Profiles over the paper's own grid: runs of these are in every chapter."""
-FLOOR: Final = 2.0
-"""Multiple of a run's fastest layer up to which time is mostly the call itself."""
-LEAST_POINTS: Final = 4
-"""Points above the floor that a line needs for an exponent."""
+STREAMED_BYTES: Final = 40e6
+"""Least traffic from which on no cache of these devices holds a layer: it must come from memory (bytes)."""
+BEYOND: Final = 1.1
+"""Multiple of a peak from which on a layer is called beyond the hardware: clocks and timers are not exact."""
+CLASSES: Final = ("1×1 or dense", "larger kernels")
 
 
 def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ()) -> tuple[Run, ...]:
@@ -58,25 +59,23 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
 
 def reference_runs() -> list[str]:
     """Names of the bundled runs over the paper's layers; of a CPU only the one on a single core, as in the paper."""
-    runs = [described(datasets.load(name)) for name in datasets.bundled()]
-    shown = [run for run in runs if run.meta.get("profile") in SHOWN]
-    shown = [run for run in shown if run.meta["protocol"].get("name", "adaptive") == "adaptive"]
-    single = {_processor(run) for run in shown if _threads(run) == 1}
-    kept = [run.id for run in shown if _threads(run) == 1 or _processor(run) not in single]
+    runs = [described(datasets.load(name)) for name in bundled(*SHOWN)]
+    shown = [run for run in runs if run.meta["protocol"].get("name", "adaptive") == "adaptive"]
+    processor = {run.id: run.machine.partition(",")[0] for run in shown}
+    single = [r.id for r in shown if r.meta["device"] != "cpu" or r.meta["machine"].get("threads") == 1]
+    known = {processor[name] for name in single}
+    kept = [name for name in processor if name in single or processor[name] not in known]
     return sorted(kept, key=lambda name: (name != "cpu-1core", name))
 
 
-def fine_runs() -> list[str]:
-    """Names of the bundled runs over the replication's fine grids."""
-    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") == "fine"]
+def bundled(*profiles: str) -> list[str]:
+    """Names of the bundled runs of some profiles, such as ``fine``, the replication's fine grids."""
+    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") in profiles]
 
 
-def _threads(run: Run) -> int:
-    return int(run.meta["machine"].get("threads") or 0) if run.meta["device"] == "cpu" else 1
-
-
-def _processor(run: Run) -> str:
-    return run.machine.partition(",")[0]
+def devices(runs: Iterable[Run] = ()) -> dict[str, str]:
+    """Name what every data set, and further runs, were timed on."""
+    return {run.id: run.machine for run in runs} | {name: e.device for name, e in datasets.entries().items()}
 
 
 def described(run: Run) -> Run:
@@ -102,7 +101,7 @@ def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per run and layer: the columns of `limits.rates`, ``macs`` (MAC), ``mflops`` (10⁶ FLOP), ``low_ms,
+        One row per run and layer: the columns of `rates`, ``macs`` (MAC), ``mflops`` (10⁶ FLOP), ``low_ms,
         high_ms`` (interval of the time, NaN where none is known), ``floor_ms`` (fastest layer of the run) and
         ``predicted_ms`` (α-FLOPs: the published constants on the authors' machine, refitted with a constant elsewhere).
 
@@ -127,8 +126,8 @@ def _measured(run: Run, places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
     if frame.empty:
         return frame
     return frame.assign(
-        macs=layers.macs(frame),
-        mflops=layers.flops(frame) / 1e6,
+        macs=macs(frame),
+        mflops=flops(frame) / 1e6,
         low_ms=whole.get("latency_low_ms", np.nan),
         high_ms=whole.get("latency_high_ms", np.nan),
         floor_ms=whole["latency_ms"].min(),
@@ -158,39 +157,53 @@ def equal_flops(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["macs"] == experiments.TABLE_MACS].reset_index(drop=True)
 
 
-def per_flop(frame: pd.DataFrame) -> pd.DataFrame:
-    """Compare time per FLOP along lines of equal FLOPs, layers beyond the hardware left out.
+def peaks(run: Run) -> tuple[float, float] | None:
+    """Give the data-sheet peaks of a run's device: 10¹² FLOP/s of fp32 and 10⁹ bytes/s; None where they are not known.
+
+    Those of the run's own entry in ``datasets.json``, or of another that names the same device.
+    """
+    known = datasets.entries()
+    entry = known.get(run.id) or next((e for e in known.values() if e.device == run.machine), None)
+    if entry is None or entry.peak_tflops is None or entry.peak_gbs is None:
+        return None
+    return entry.peak_tflops, entry.peak_gbs
+
+
+def rates(run: Run) -> pd.DataFrame:
+    """Compute what each layer of a run reaches.
 
     Returns
     -------
     DataFrame
-        One row per machine and line: ``machine, line, factor`` (largest over least time per FLOP), ``left_out``
-        (layers beyond the hardware), ``rises`` (rank correlation of time per FLOP with the swept value).
+        The run's rows: ``run, machine, experiment, line, x``, sizes, ``time_ms``, ``tflops`` (10¹² FLOP/s, 2 per MAC,
+        padding counted), ``gbs`` (10⁹ bytes/s of least traffic), ``mbytes`` (10⁶ bytes), ``intensity`` (FLOP per
+        byte), ``roof`` (10¹² FLOP/s that the data sheet allows; NaN where no peak is known), ``valid_share`` (products
+        that touch data, 0 to 1), ``class`` (one of `CLASSES`) and ``beyond``: whether the layer exceeds the hardware by
+        more than a tenth, in arithmetic, or in bytes from memory where no cache can hold it; never where no peak is
+        known.
     """
-    rows = []
-    for (machine, line), part in frame.groupby(["machine", "line"], sort=False):
-        kept = part[~part["beyond"]]
-        cost = kept["time_ms"] / kept["mflops"]
-        rises = kept["x"].corr(cost, method="spearman", min_periods=3)
-        rows.append((machine, line, cost.max() / cost.min(), int(part["beyond"].sum()), rises))
-    return pd.DataFrame(rows, columns=["machine", "line", "factor", "left_out", "rises"])
+    table, (arithmetic, bandwidth) = run.ok.table, peaks(run) or (np.nan, np.nan)
+    seconds, moved, done = table["latency_ms"] / 1e3, bytes_moved(table), flops(table)
+    tflops, gbs = done / seconds / 1e12, moved / seconds / 1e9
+    return table[["experiment", "line", "x", *COLUMNS]].assign(
+        run=run.id,
+        machine=run.machine,
+        time_ms=table["latency_ms"],
+        mbytes=moved / 1e6,
+        tflops=tflops,
+        gbs=gbs,
+        intensity=done / moved,
+        roof=np.minimum(arithmetic, bandwidth * done / moved / 1e3),
+        valid_share=valid_macs(table) / macs(table),
+        beyond=(tflops > BEYOND * arithmetic) | (moved >= STREAMED_BYTES) & (gbs > BEYOND * bandwidth),
+        **{"class": np.where((table["k1"] * table["k2"] == 1).to_numpy(), *CLASSES)},
+    )
 
 
-def growth(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fit the exponent with which time grows with FLOPs along each line, above the floor of a call.
-
-    Layers faster than `FLOOR` times the run's fastest are left out: their time is the call, whatever they do.
-
-    Returns
-    -------
-    DataFrame
-        One row per machine, experiment and line with enough layers: ``machine, experiment, line, exponent, n`` (layers
-        above the floor), ``left_out`` (layers on it).
-    """
-    rows = []
-    for keys, part in frame.groupby(["machine", "experiment", "line"], sort=False):
-        above = part[part["time_ms"] > FLOOR * part["floor_ms"]]
-        if len(above) >= LEAST_POINTS:
-            slope = float(np.polyfit(np.log(above["mflops"]), np.log(above["time_ms"]), 1)[0])
-            rows.append((*keys, slope, len(above), len(part) - len(above)))
-    return pd.DataFrame(rows, columns=["machine", "experiment", "line", "exponent", "n", "left_out"])
+def sizes(row: Any) -> str:
+    """Write a layer's sizes in words: ``dense 400 → 400`` or ``3×3 conv on 10×10, 100 → 50``."""
+    channels, batch = f"{row['in_channels']} → {row['out_channels']}", row["batch"]
+    more = f", batch {batch}" if batch > 1 else ""
+    if row["kind"] == "dense":
+        return f"dense {channels}{more}"
+    return f"{row['k1']}×{row['k2']} conv on {row['height']}×{row['width']}, {channels}{more}"

@@ -1,38 +1,58 @@
-"""Data sets and verdicts side by side: what is at hand, how good it is, which claims hold where."""
+"""Machines, verdicts and errors side by side: how good data are, which claims hold, which formula predicts where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
 from .. import claims
+from ..costs import ANALYTIC, BOOSTING, OURS
 from ..results import read
-from ..results.makers import exponent_rows
+from ..results.makers import score_rows
 from ..runs import Run, datasets
-from ..runs.datasets import AUTHORS, OWN
-from .beside import NOT_RECORDED
-from .frames import SHOWN, described
+from .frames import described, devices
+
+NOT_RECORDED: Final = "not recorded"
+GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
+"""Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""
+SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", OURS.name, BOOSTING)
+"""Models with a column of their own, set by set."""
 
 
-def own_grid() -> list[str]:
-    """Names of the bundled runs over the layers of the paper or of the replication."""
-    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") in (*SHOWN, "fine")]
+def cards(runs: Sequence[Run]) -> pd.DataFrame:
+    """Describe each run's machine: one row per fact, one column per run."""
+    return pd.DataFrame({run.id: _card(run) for run in runs}).rename_axis("").reset_index()
 
 
-def others() -> list[Run]:
-    """Load the sets of layers that others timed, other than the authors', where they are at hand."""
-    names = [name for name, entry in datasets.entries().items() if entry.reader not in (OWN, "paper")]
-    return [datasets.load(name).ok for name in names if datasets.available(name)]
+def _card(run: Run) -> dict[str, str]:
+    machine, software = run.meta["machine"], run.meta.get("software") or {}
+    cpu, gpu = machine.get("cpu") or {}, machine.get("gpu") or {}
+    on_gpu = run.meta["device"] == "cuda"
+    cuda = ", ".join(str(software[name]) for name in ("cuda", "cudnn") if software.get(name))
+    facts = {
+        "machine": run.machine,
+        "timed on": {"cuda": "GPU", "cpu": "CPU"}.get(run.meta["device"], run.meta["device"]),
+        "GPU": (gpu.get("name") or run.machine) if on_gpu else "none used",
+        "CPU": cpu.get("name"),
+        "threads": machine.get("threads"),
+        "memory (GiB)": cpu.get("memory_gib"),
+        "PyTorch": software.get("torch"),
+        "CUDA, cuDNN": (cuda or None) if on_gpu else "none used",
+        "system": software.get("system"),
+        "layers": len(run.table),
+        "timed in": str(run.meta.get("started") or "")[:10] or None,
+    }
+    return {name: NOT_RECORDED if value is None else str(value) for name, value in facts.items()}
 
 
 def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     """Judge every claim on every run: as kept in the results where a set is known, anew for others.
 
-    Columns as given by `alphaflops.claims.table`.
+    One row per claim and run, with the columns of `alphaflops.claims.row`.
     """
     machines = {run.id: run.machine for run in runs}
     kept = read("claims")
-    kept = kept[kept["run"].isin(machines) & kept["run"].isin(datasets.names())]
+    kept = kept[kept["run"].isin(machines.keys() & datasets.names())]
     kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
     kept = kept.assign(machine=kept["run"].map(machines))[["claim", "run", "machine", "verdict", "value", "reason"]]
     told = [claims.Verdict(*row) for row in kept.itertuples(index=False, name=None)]
@@ -41,21 +61,6 @@ def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     told += [verdict for run in fresh for verdict in claims.judge(run, authors=authors)]
     found = pd.DataFrame([claims.row(verdict) for verdict in told])
     return found.sort_values("run", key=lambda ids: ids.map(list(machines).index), kind="stable", ignore_index=True)
-
-
-def columns(runs: Sequence[Run]) -> dict[str, str]:
-    """Write two short lines for each run, to stand above its column."""
-    return {run.id: run.id.replace("-", "\n", 1) for run in runs}
-
-
-def sources() -> pd.DataFrame:
-    """Describe every data set as its entry does, with the number of its layers where it is at hand."""
-    known = datasets.entries()
-    found = pd.DataFrame([vars(entry) for entry in known.values()])
-    found = found[["name", "device", "role", "protocol", "note", "licence", "sha256"]]
-    layers = [len(datasets.load(name).table) if datasets.available(name) else "not at hand" for name in known]
-    found.insert(3, "layers", layers)
-    return found.assign(sha256=found["sha256"].str[:12])
 
 
 def quality(runs: Sequence[Run]) -> pd.DataFrame:
@@ -76,52 +81,9 @@ def _quality(run: Run) -> dict[str, Any]:
     }
 
 
-NAMES: Final = ("S", "K", "Cin", "Cout")
-"""Dimensions that the figure shows."""
-
-
-def exponents(runs: Sequence[Run]) -> pd.DataFrame:
-    """Gather the exponents of time of every set in the results, and of further runs at hand.
-
-    Returns
-    -------
-    DataFrame
-        One row per set, dimension and kind of time: ``run, machine, label`` (machine and kind of layers), ``vendor,
-        number_type, direction, variant, dimension, name, of`` ("measured" or "α-FLOPs"), ``exponent, low, high``.
-    """
-    kept = read("dissection")
-    fresh: list[dict[str, Any]] = []
-    for run in (run for run in runs if run.id not in set(kept["run"])):
-        vendor = "CPU" if run.meta["device"] == "cpu" else "yours"
-        fresh += exponent_rows(run, "measured", run=run.id, vendor=vendor, number_type="fp32", direction="forward")
-    found = pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True)
-    found = found[found["dimension"].isin(NAMES)]
-    known = datasets.entries()
-    base = found["run"].str.partition(":")[0]
-    machines = {run.id: run.machine for run in runs} | {name: entry.device for name, entry in known.items()}
-    found = found.assign(
-        machine=base.map(machines),
-        label=[_label(name, machines[name]) for name in base],
-        name=found["dimension"],
-        of=found["times"].map({"measured": "measured", "alpha-published": "α-FLOPs"}),
-        variant=found["number_type"] + ", " + found["direction"].str.replace("-", " to "),
-    )
-    order = {"NVIDIA": 0, "AMD": 1, "CPU": 3}
-    return found.sort_values("vendor", key=lambda names: names.map(order).fillna(2), kind="stable", ignore_index=True)
-
-
 def label_of(runs: Sequence[Run] = ()) -> dict[str, str]:
     """Name every data set, and further runs, in few words: the machine and what was timed."""
-    known = {name: entry.device for name, entry in datasets.entries().items()}
-    return {name: _label(name, machine) for name, machine in (known | {r.id: r.machine for r in runs}).items()}
-
-
-def counted_on_gpus(claim: str) -> dict[str, int]:
-    """Count the verdicts on a claim over all sets of GPUs but the authors', by verdict; those not measured left out."""
-    kept = read("claims")
-    gpus = [name for name, entry in datasets.entries().items() if entry.vendor != "CPU" and name != AUTHORS]
-    found = kept.loc[(kept["claim"] == claim) & kept["run"].isin(gpus), "verdict"]
-    return {verdict: int((found == verdict).sum()) for verdict in (claims.HOLDS, claims.IN_PART, claims.FAILS)}
+    return {name: _label(name, machine) for name, machine in devices(runs).items()}
 
 
 def _label(run: str, machine: str) -> str:
@@ -130,3 +92,30 @@ def _label(run: str, machine: str) -> str:
     short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
     threads = machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core")
     return f"{short} {kind or threads.replace('virtual cores', 'cores')}".strip()
+
+
+def title(model: str) -> str:
+    """Name a model for readers."""
+    return "boosting (learned)" if model == BOOSTING else ANALYTIC[model].title if model in ANALYTIC else model
+
+
+def scores(runs: Iterable[Run] = ()) -> pd.DataFrame:
+    """Give the errors of every model on every set in the results, and of the main formulas on further runs.
+
+    Columns: ``run, role, vendor, model, parameters, cv, n, mape_pct, median_ape_pct, r2, spearman, within_20_pct``.
+    """
+    kept = read("scores")
+    fresh = [
+        {"run": run.id, **row}
+        for run in runs
+        if run.id not in set(kept["run"]) and run.meta.get("profile") != "fine"
+        for model in SHOWN[:-1]
+        for row in score_rows(run, model, ["random"], role="yours")
+    ]
+    return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
+
+
+def judged_kinds() -> list[str]:
+    """Name the kinds of layers in the judged sets at hand."""
+    kinds = {kind for name in datasets.at_hand("judged") for kind in datasets.load(name).table["kind"]}
+    return sorted({"conv2d": "convolutional"}.get(kind, kind) for kind in kinds)

@@ -1,9 +1,13 @@
-"""Tables of a chapter as Markdown, which shows in Jupyter as in the book."""
+"""What a chapter writes beside its figures: tables as Markdown, which Jupyter shows as the book does, and page data."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..costs import CostModel
 from ..costs.alpha import spatial_size
@@ -11,7 +15,10 @@ from ..files import markdown
 from ..layers import bytes_moved, flops
 from ..numbers import between, number
 from ..runs import Run, datasets
-from .limits import sizes
+from .frames import sizes
+
+NEAR_PX = 14
+"""How far the pointer may be from a point (pixels of the page)."""
 
 
 def table(frame: pd.DataFrame, digits: int = 3, as_is: Sequence[str] = ()) -> Any:
@@ -28,13 +35,13 @@ def table(frame: pd.DataFrame, digits: int = 3, as_is: Sequence[str] = ()) -> An
     """
     from IPython import display
 
-    head = [f"| {' | '.join(map(str, frame.columns))} |", "|" + "---|" * len(frame.columns)]
-    named = [dict(zip(frame.columns, row, strict=True)) for row in frame.astype(object).to_numpy()]
-    rows = [
-        f"| {' | '.join(str(v) if name in as_is else _cell(v, digits) for name, v in row.items())} |" for row in named
-    ]
+    head, rule, rows = f"| {' | '.join(map(str, frame.columns))} |", "|" + "---|" * len(frame.columns), []
+    for row in frame.astype(object).to_numpy():
+        named = zip(frame.columns, row, strict=True)
+        cells = (str(value) if name in as_is else _cell(value, digits) for name, value in named)
+        rows.append(f"| {' | '.join(cells)} |")
     shown: Any = display.Markdown
-    return shown("\n".join([*head, *rows]))
+    return shown("\n".join([head, rule, *rows]))
 
 
 def _cell(value: Any, digits: int) -> str:
@@ -59,47 +66,40 @@ def grid(layers: pd.DataFrame) -> pd.DataFrame:
     layers : DataFrame
         As given by `alphaflops.grid`.
     """
-    rows = []
-    for line, part in layers.groupby("line", sort=False):
-        first, last = part.iloc[0], part.iloc[-1]
-        rows.append(
-            {
-                "line": line,
-                "layers": len(part),
-                "first": sizes(first),
-                "last": sizes(last),
-                "million FLOPs": between([*flops(part) / 1e6]),
-                "MB moved at least": between([*bytes_moved(part) / 1e6]),
-                "positions S": " to ".join(f"{s:,.0f}" for s in sorted({*spatial_size(part)[[0, -1]]})),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_summed(line, part) for line, part in layers.groupby("line", sort=False)])
+
+
+def _summed(line: Any, part: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "line": line,
+        "layers": len(part),
+        "first": sizes(part.iloc[0]),
+        "last": sizes(part.iloc[-1]),
+        "million FLOPs": between(flops(part) / 1e6),
+        "MB moved at least": between(bytes_moved(part) / 1e6),
+        "positions S": " to ".join(f"{s:,.0f}" for s in sorted({*spatial_size(part)[[0, -1]]})),
+    }
 
 
 def loaded(runs: Iterable[Run]) -> Any:
     """List the data that a chapter has loaded: name, machine, layers, protocol, versions and hash."""
-    rows = [
-        {
-            "run": run.id,
-            "machine": run.machine,
-            "layers": len(run.table),
-            "protocol": _protocol(run),
-            "software": _software(run.meta.get("software") or {}),
-            "sha256": run.sha256[:12],
-        }
-        for run in runs
-    ]
-    return table(pd.DataFrame(rows))
+    return table(pd.DataFrame([_loaded(run) for run in runs]))
 
 
-def _protocol(run: Run) -> str:
-    entry = datasets.entries().get(run.id)
-    return entry.protocol if entry and run.meta["origin"] != "measured" else str(run.meta["protocol"].get("name"))
-
-
-def _software(known: dict[str, Any]) -> str:
-    names = ("torch", "cuda", "cudnn")
-    return ", ".join(f"{name} {known[name]}" for name in names if known.get(name)) or "not stated"
+def _loaded(run: Run) -> dict[str, Any]:
+    entry, software = datasets.entries().get(run.id), run.meta.get("software") or {}
+    protocol = str(run.meta["protocol"].get("name"))
+    if entry and run.meta["origin"] != "measured":
+        protocol = entry.protocol
+    versions = [f"{name} {software[name]}" for name in ("torch", "cuda", "cudnn") if software.get(name)]
+    return {
+        "run": run.id,
+        "machine": run.machine,
+        "layers": len(run.table),
+        "protocol": protocol,
+        "software": ", ".join(versions) or "not stated",
+        "sha256": run.sha256[:12],
+    }
 
 
 text = markdown
@@ -114,3 +114,53 @@ def by_machine(values: "pd.Series[float]", digits: int = 2, unit: str = "") -> s
 def said(names: Sequence[str]) -> str:
     """Join names as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def describe(layers: pd.DataFrame) -> list[str]:
+    """Write each layer and its time in words, a list of n strings; `layers` has their columns and ``time_ms``."""
+    return [f"{sizes(row)}: {number(row['time_ms'], 3)} ms" for row in layers.to_dict("records")]
+
+
+def positions(figure: Figure, axes: Axes, x: Iterable[float], y: Iterable[float]) -> list[list[float]]:
+    """Locate points of one panel in the saved picture.
+
+    Parameters
+    ----------
+    figure, axes : Figure, Axes
+        Drawn, with their final limits.
+    x, y : iterable of float
+        Data coordinates, n of each.
+
+    Returns
+    -------
+    list of [x, y]
+        Fractions of the picture's width and height, from its top left corner.
+    """
+    figure.canvas.draw()
+    # A notebook saves the tight box around everything drawn, with this margin.
+    box = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
+    inches = axes.transData.transform(list(zip(x, y, strict=True))) / figure.dpi
+    return [[round((a - box.x0) / box.width, 4), round((box.y1 - b) / box.height, 4)] for a, b in inches]
+
+
+def page_data(figure: Figure, name: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> str:
+    """Write the points of a figure as HTML: a script shows the layer under the pointer, the picture stays as it is.
+
+    Parameters
+    ----------
+    figure : Figure
+        Drawn, with one panel per frame.
+    name : str
+        Label of the figure in the book.
+    frames : sequence of DataFrame
+        Layers with their columns, ``time_ms``, and the columns `x` and `y` that were drawn.
+    x, y : str
+        Names of those columns.
+    """
+    points: list[list[Any]] = []
+    for ax, frame in zip(figure.axes, frames, strict=True):
+        places = positions(figure, ax, frame[x], frame[y])
+        points += [[*place, text] for place, text in zip(places, describe(frame), strict=True)]
+    data = json.dumps(points, ensure_ascii=False).replace("</", "<\\/")
+    kind = 'type="application/json" class="hover-points"'
+    return f'<script {kind} data-reach="{NEAR_PX}" data-figure="{name}">{data}</script>'

@@ -1,18 +1,14 @@
 """What the paper and its replication claim, each judged on a run by a test with thresholds fixed beforehand."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from ..runs import Run
-from ..runs.datasets import AUTHORS
 from .definitions import CLAIMS, FAILS, HOLDS, IN_PART, NOT_MEASURED, Claim
 from .statistics import ErrorOf, held_out_mape
 
-__all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Verdict", "judge", "row", "table"]
+__all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "NOT_MEASURED", "Verdict", "judge", "row"]
 
 
 @dataclass(frozen=True)
@@ -56,20 +52,6 @@ def _judged(claim: Claim, run: Run, authors: Run | None, error_of: ErrorOf) -> V
     if not math.isfinite(value):
         return Verdict(claim.id, run.id, run.machine, NOT_MEASURED, None, "too few layers to tell")
     return Verdict(claim.id, run.id, run.machine, claim.threshold.verdict(value), value, "")
-
-
-def table(runs: Iterable[Run], *, error_of: ErrorOf = held_out_mape) -> pd.DataFrame:
-    """Judge every claim on every run.
-
-    Returns
-    -------
-    DataFrame
-        One row per claim and run: ``claim, label, by, text, test, statistic, unit, rule, run, machine, verdict, value,
-        reason``.
-    """
-    given = list(runs)
-    authors = next((run.ok for run in given if run.id == AUTHORS), None)
-    return pd.DataFrame([row(told) for run in given for told in judge(run, authors=authors, error_of=error_of)])
 
 
 def row(verdict: Verdict) -> dict[str, Any]:

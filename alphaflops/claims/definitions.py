@@ -50,11 +50,6 @@ class Threshold:
             return HOLDS
         return IN_PART if sign * value >= sign * self.in_part else FAILS
 
-    def words(self, unit: str) -> str:
-        """Write both thresholds with their unit ("" for a pure number)."""
-        way, up, unit = ("from", " up", unit and f" {unit}") if self.at_least else ("up to", "", unit and f" {unit}")
-        return f"holds {way} {self.holds:.3g}{unit}{up}, in part {way} {self.in_part:.3g}{unit}{up}"
-
 
 ORDER = Threshold(10, 5, True, "Random order would put half of all pairs the wrong way round. One in ten is too many "
     "for a measure that is used to rank layers; one in twenty is a nuisance.")  # fmt: skip
@@ -105,7 +100,9 @@ class Claim:
     @property
     def rule(self) -> str:
         """Thresholds in words, with the unit."""
-        return self.threshold.words(self.unit)
+        t, unit = self.threshold, self.unit and f" {self.unit}"
+        way, up = ("from", " up") if t.at_least else ("up to", "")
+        return f"holds {way} {t.holds:.3g}{unit}{up}, in part {way} {t.in_part:.3g}{unit}{up}"
 
 
 def _gpu(run: Run) -> str | None:
@@ -122,10 +119,7 @@ def _parallel(run: Run) -> str | None:
 
 
 def _holds(names: tuple[str, ...], what: str) -> Reason:
-    def reason(run: Run) -> str | None:
-        return None if run.table["experiment"].isin(names).any() else f"the run lacks {what}"
-
-    return reason
+    return lambda run: None if run.table["experiment"].isin(names).any() else f"the run lacks {what}"
 
 
 def _folds(run: Run) -> str | None:
@@ -177,11 +171,11 @@ CLAIMS: Final = (
         (_parallel, _folds)),
     Claim("alpha-beats-flops", "α-FLOPs beat FLOPs", PAPER, "α-FLOPs predict time better than FLOPs.",
         _RATIO.format("α-FLOPs", "FLOPs"), "ratio of errors", "", BETTER,
-        lambda run, error, _: statistics.error_ratio(run, error, "alpha", "macs"), (_folds,)),
+        lambda run, error, _: error(run, "alpha") / error(run, "macs"), (_folds,)),
     Claim("alpha-adds-to-t0", "the same, t₀ on both sides", AFTER_PAPER,
         "With a constant call overhead on both sides, α-FLOPs still predict better than FLOPs.",
         _RATIO.format("α-FLOPs with a constant", "FLOPs with a constant"), "ratio of errors", "", BETTER,
-        lambda run, error, _: statistics.error_ratio(run, error, "alpha+t0", "macs+t0"), (_folds,)),
+        lambda run, error, _: error(run, "alpha+t0") / error(run, "macs+t0"), (_folds,)),
     Claim("jumps-on-fine-grids", "jumps on fine grids, GPU", REPLICATION,
         "On fine grids, time jumps on a GPU where FLOPs hardly change.",
         "Share of the lines of experiments D to G with at least three lasting jumps of time, and more than in 19 of 20 "

@@ -136,11 +136,6 @@ def held_out_mape(run: Run, model: str) -> float:
         return float("nan")
 
 
-def error_ratio(run: Run, error_of: ErrorOf, model: str, against: str) -> float:
-    """Held-out error of a model over that of another (no unit)."""
-    return error_of(run, model) / error_of(run, against)
-
-
 def underestimated(run: Run) -> float | str:
     """Share of layers that take longer than α-FLOPs say (%), or why there is none.
 

@@ -193,7 +193,7 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Compare runs with the first."""
-    from ..fitting.comparison import compare as compared
+    from ..fitting.validate import compare as compared
     from ..runs.datasets import load
 
     rows = compared([load(run) for run in args.runs], args.quantity)

@@ -63,14 +63,14 @@ def verify(args: argparse.Namespace) -> None:
     AlphaflopsError
         Naming what is not as it was written.
     """
-    from ..book import manifest
+    from ..book.publish import check_sums
     from ..measuring import verify as verify_run
     from ..share import verify_archive
 
     if args.path.is_file():
         show(verify_archive(args.path))
     elif (args.path / "index.html").is_file():
-        show(f"{args.path}: book of {manifest.check(args.path)} files, every byte as written")
+        show(f"{args.path}: book of {check_sums(args.path)} files, every byte as written")
     else:
         found = verify_run(args.path)
         if found.problems:

@@ -3,10 +3,8 @@
 from typing import Final
 
 from ..errors import AlphaflopsError
-from .features import Features, features
-from .model import CostModel, Parameter
-from .padded import PADDED
-from .plain import PLAIN
+from .formulas import PADDED, PLAIN
+from .model import CostModel, Features, Parameter, features
 
 OURS: Final = PADDED
 """The project's own formula."""
@@ -14,8 +12,8 @@ BOOSTING: Final = "boosting"
 """Name of the learned model, which has no formula and lives in `alphaflops.fitting`."""
 ANALYTIC: Final[dict[str, CostModel]] = {model.name: model for model in (*PLAIN, OURS)}
 MODEL_NAMES: Final = (*ANALYTIC, BOOSTING)
-REFERENCES: Final = ("macs", "macs+t0", "roofline+t0")
-"""Models beside which every other is shown."""
+
+__all__ = ["ANALYTIC", "BOOSTING", "MODEL_NAMES", "OURS", "CostModel", "Features", "Parameter", "features", "model"]
 
 
 def model(name: str) -> CostModel:
@@ -31,17 +29,3 @@ def model(name: str) -> CostModel:
     if name not in ANALYTIC:
         raise AlphaflopsError(f"model {name!r} is unknown: choose from {', '.join(MODEL_NAMES)}")
     return ANALYTIC[name]
-
-
-__all__ = [
-    "ANALYTIC",
-    "BOOSTING",
-    "MODEL_NAMES",
-    "OURS",
-    "REFERENCES",
-    "CostModel",
-    "Features",
-    "Parameter",
-    "features",
-    "model",
-]

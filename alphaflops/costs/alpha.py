@@ -103,27 +103,16 @@ class AlphaConstants:
 
 
 PAPER_T2000 = AlphaConstants(
-    beta_1=0.02,
-    gamma_1=0.99,
-    scale_1=0.0375,
-    beta_k=0.001,
-    gamma_k=0.56,
-    scale_k=0.0375,
-    side=False,
+    beta_1=0.02, gamma_1=0.99, scale_1=0.0375, beta_k=0.001, gamma_k=0.56, scale_k=0.0375, side=False,
     source="github.com/asperti/alpha_flops_dataset @ eecef84, make_plots.py, beta_gamma and final",
-)
+)  # fmt: skip
 """The authors' constants: Quadro T2000, fp32, milliseconds per million MAC."""
 
 REPLICATION_RTX4090 = AlphaConstants(
-    beta_1=0.00972514,
-    gamma_1=1.1779239,
-    scale_1=0.00549217,
-    beta_k=0.00785036,
-    gamma_k=1.0601711,
-    scale_k=0.00401956,
-    side=True,
+    beta_1=0.00972514, gamma_1=1.1779239, scale_1=0.00549217, beta_k=0.00785036, gamma_k=1.0601711,
+    scale_k=0.00401956, side=True,
     source="github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py, alpha_model",
-)
+)  # fmt: skip
 """The replication's constants: RTX 4090, PyTorch 2.9.1, milliseconds per million MAC."""
 
 

@@ -15,9 +15,9 @@ from ..files import from_json, json_bytes, read_json, to_json, write_atomic
 from ..layers import Conv2d, Dense, as_table
 from ..numbers import number
 from ..paths import data_folder
-from .intervals import LEVEL, Band, Region, bands, few_for_intervals, interval_ms
-from .optimise import Array, bootstrap, check_times
-from .validate import CV, Score, errors, fitted, out_of_fold, plain, sample, score
+from .intervals import Band, Region, bands, few_for_intervals, interval_ms
+from .optimise import LEVEL, Array, bootstrap, check_times
+from .validate import CV, Score, errors, fitted, formula_of, out_of_fold, plain, sample, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,20 +211,20 @@ def fit(
     AlphaflopsError
         For an unknown model, unusable times, or too few layers.
     """
-    good = run.ok
+    import scipy
+
+    good, formula = run.ok, formula_of(name)
     every, whole = check_times(good.time_ms(quantity), good.id), features(good.table)
     drawn = sample(good.table, LAYERS)
     times, f, table = every[drawn], whole.take(drawn), good.table[drawn]
     predict, found = fitted(name, f, times, seed=seed)
     held = out_of_fold(name, f, times, table, "random", seed=seed)
-    formula = None if name == BOOSTING else model(name)
     ends = bootstrap(formula, f, times, found.parameters, draws=draws, seed=seed) if formula else {}
     parameters = {
-        p.name: {"value": value, "low": low, "high": high, "unit": p.unit, "meaning": p.meaning}
-        for p, value, (low, high) in zip(
-            formula.parameters if formula else (), found.parameters.values(), ends.values(), strict=True
-        )
+        p.name: {"value": value, "low": ends[p.name][0], "high": ends[p.name][1], "unit": p.unit, "meaning": p.meaning}
+        for p, value in zip(formula.parameters if formula else (), found.parameters.values(), strict=True)
     }
+    versions = {"alphaflops": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
     made = Calibration(
         model=name,
         equation=formula.equation if formula else "",
@@ -235,18 +235,11 @@ def fit(
         bands=bands(f, held, times),
         region=Region.of(whole, good.table),
         scores={"in_sample": plain(errors(predict(f), times)), "random": plain(errors(held, times))},
-        versions=_versions(),
+        versions={**versions, "python": platform.python_version()},
     )
     if formula is None:
         object.__setattr__(made, "learned", predict)
     return made
-
-
-def _versions() -> dict[str, str]:
-    import scipy
-
-    libraries = {"alphaflops": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
-    return {**libraries, "python": platform.python_version()}
 
 
 def read_calibration(name: Path | str) -> Calibration:
@@ -268,16 +261,17 @@ def read_calibration(name: Path | str) -> Calibration:
             f"{path} has calibration schema {schema!r}, this version reads {SCHEMA}: fit the run again"
         )
     found = from_json(Calibration, content, str(path))
+    missing = {"id", "sha256", "machine", "quantity", "n"} - set(found.run)
+    missing |= {"in_sample", "random"} - set(found.scores)
+    if not found.bands or found.bands[0].layer_class != "all":
+        missing |= {"a first band for all layers"}
     try:
         formula = model(found.model)
         formula.vector(found.values)
-        found = replace(found, parameters={p.name: found.parameters[p.name] for p in formula.parameters})
-        missing = {"id", "sha256", "machine", "quantity", "n"} - set(found.run)
-        missing |= {"in_sample", "random"} - set(found.scores)
-        if missing or not found.bands or found.bands[0].layer_class != "all":
-            raise AlphaflopsError(f"{min(missing) if missing else 'a first band for all layers'} is missing")
+        if missing:
+            raise AlphaflopsError(f"{min(missing)} is missing")
+        return replace(found, parameters={p.name: found.parameters[p.name] for p in formula.parameters})
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise AlphaflopsError(f"{path} is damaged: {' '.join(str(error).split())[:80]}") from error
     except AlphaflopsError as error:
         raise AlphaflopsError(f"{path}: {error}") from error
-    return found

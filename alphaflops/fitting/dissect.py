@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..costs import features
 from ..errors import AlphaflopsError
-from ..layers import bytes_moved, output_size
+from .optimise import LEVEL, Array
 from .validate import identical
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..runs import Run
 
-Array = NDArray[np.float64]
 DIMENSIONS: Final = ("S", "K", "Cin", "Cout", "groups", "batch")
 """Output positions of all inputs, kernel area, channels, groups (an exponent of 1 divides the time by them), and the
 batch where it is told apart from the positions of one input."""
 DRAWS: Final = 100
-LEVEL: Final = 0.9
-"""Share of the bootstrap's draws inside an interval."""
+LEAST: Final = 50
+"""Different layers below which exponents say nothing."""
 SOFT: Final = 0.3
 """Log residual from which on a layer pulls less: a third off is no noise (no unit)."""
 ALONE: Final = 0.05
@@ -72,35 +70,33 @@ def dissect(run: "Run", *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
     AlphaflopsError
         If there are fewer than 50 different layers.
     """
-    table = run.ok.table
-    height, width = output_size(table)
-    area, batch = (height * width).astype(float), table["batch"].to_numpy(dtype=float)
-    sizes = {
-        "S": area * batch,
-        "K": (table["k1"] * table["k2"]).to_numpy(dtype=float),
-        "Cin": table["in_channels"].to_numpy(dtype=float),
-        "Cout": table["out_channels"].to_numpy(dtype=float),
-        "groups": 1 / table["groups"].to_numpy(dtype=float),
-    }
-    together = _exponents(run, table, sizes, draws, seed)
+    f, same = features(run.ok.table), identical(run.ok.table)
+    if (layers := int(same.max()) + 1) < LEAST:
+        raise AlphaflopsError(f"run {run.id!r} has {layers} different layers: dissecting it needs {LEAST}")
+    times = np.log(run.ok.table["latency_ms"].to_numpy(dtype=float))
+
+    def exponents(sizes: dict[str, Array]) -> list[Exponent]:
+        return _exponents({name: np.log(v) for name, v in sizes.items()}, f.bytes_moved, times, same, draws, seed)
+
+    area = f.height * f.width
+    channels = {"Cin": f.in_channels * f.groups, "Cout": f.columns * f.groups, "groups": 1 / f.groups}
+    together = exponents({"S": f.rows, "K": f.kernel_area, **channels})
     many = area > 1
-    if not many.any() or np.ptp(batch[many]) == 0:
-        reason = "it varies only where it is S: in dense layers"
-        return [*together, Exponent("batch", np.nan, np.nan, np.nan, reason)]
-    apart = _exponents(run, table, {**sizes, "S": area, "batch": batch}, draws, seed)
-    return [*together, apart[-1]]
+    if not many.any() or np.ptp(f.batch[many]) == 0:
+        return [*together, _unknown("batch", "it varies only where it is S: in dense layers")]
+    return [*together, exponents({"S": area, "K": f.kernel_area, **channels, "batch": f.batch})[-1]]
 
 
-def _exponents(run: "Run", table: "pd.DataFrame", sizes: dict[str, Array], draws: int, seed: int) -> list[Exponent]:
-    same = identical(table)
-    layers = int(same.max()) + 1
-    if layers < 50:
-        raise AlphaflopsError(f"run {run.id!r} has {layers} different layers: dissecting it needs 50")
-    logs = {name: np.log(values) for name, values in sizes.items()}
-    hidden = _hidden(logs)
-    varied = [name for name in sizes if np.ptp(logs[name]) > 0]
+def _unknown(name: str, reason: str) -> Exponent:
+    return Exponent(name, np.nan, np.nan, np.nan, reason)
+
+
+def _exponents(
+    logs: dict[str, Array], traffic: Array, times: Array, same: NDArray[np.int64], draws: int, seed: int
+) -> list[Exponent]:
+    hidden, layers = _hidden(logs), int(same.max()) + 1
+    varied = [name for name in logs if np.ptp(logs[name]) > 0]
     x = np.column_stack([logs[name] - logs[name].mean() for name in varied])
-    traffic, times = bytes_moved(table), np.log(table["latency_ms"].to_numpy(dtype=float))
     whole = _fit(x, traffic, times, np.ones(len(times)), None)
     rng = np.random.default_rng(seed)
     found = []
@@ -109,10 +105,7 @@ def _exponents(run: "Run", table: "pd.DataFrame", sizes: dict[str, Array], draws
         found.append(_fit(x, traffic, times, weights.astype(float), whole)[3:])
     tails = np.quantile(np.array(found), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     shown = dict(zip(varied, np.array([whole[3:], *tails]).T.tolist(), strict=True))
-    return [
-        Exponent(name, np.nan, np.nan, np.nan, hidden[name]) if name in hidden else Exponent(name, *shown[name])
-        for name in sizes
-    ]
+    return [_unknown(name, hidden[name]) if name in hidden else Exponent(name, *shown[name]) for name in logs]
 
 
 def _hidden(logs: dict[str, Array]) -> dict[str, str]:

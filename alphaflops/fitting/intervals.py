@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ..costs import Features
 from ..errors import AlphaflopsError
 from ..layers import Table
+from .optimise import LEVEL, Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-LEVEL: Final = 0.9
+TAIL: Final = (1 - LEVEL) / 2
 LEAST: Final = 60
 """Layers below which a region is not split further."""
 PARTS: Final = 3
@@ -63,23 +63,22 @@ class Band:
             raise AlphaflopsError(f"band {self.layer_class!r} makes no interval: its factors are not in order")
 
 
-def _factors(log_ratio: Array, level: float) -> tuple[float, float, float]:
+def _factors(log_ratio: Array) -> tuple[float, float, float]:
     # Order statistics (n + 1)·q: what a new layer of the same kind obeys at least as often as asked.
-    ordered, n, tail = np.sort(log_ratio), len(log_ratio), (1 - level) / 2
-    below = max(int(np.floor((n + 1) * tail)) - 1, 0)
-    above = min(int(np.ceil((n + 1) * (1 - tail))) - 1, n - 1)
+    ordered, n = np.sort(log_ratio), len(log_ratio)
+    below = max(int(np.floor((n + 1) * TAIL)) - 1, 0)
+    above = min(int(np.ceil((n + 1) * (1 - TAIL))) - 1, n - 1)
     return float(np.exp(ordered[below])), float(np.exp(np.median(ordered))), float(np.exp(ordered[above]))
 
 
-def few_for_intervals(n: int, level: float = LEVEL) -> tuple[str, ...]:
+def few_for_intervals(n: int) -> tuple[str, ...]:
     """Say whether n layers are too few for intervals that hold a share of new ones: the range of n residuals is all."""
-    tail = (1 - level) / 2
-    wanted = int(np.ceil(1 / tail - 1e-9)) - 1
-    return () if n >= wanted else (f"{n} layers: intervals that hold {level:.0%} of new layers need {wanted}",)
+    wanted = int(np.ceil(1 / TAIL - 1e-9)) - 1
+    return () if n >= wanted else (f"{n} layers: intervals that hold {LEVEL:.0%} of new layers need {wanted}",)
 
 
-def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LEVEL) -> tuple[Band, ...]:
-    """Conformal intervals from held-out predictions, one per region.
+def bands(f: Features, held_out_ms: Array, times_ms: Array) -> tuple[Band, ...]:
+    """Conformal intervals from held-out predictions, one per region, that hold a share of `LEVEL` of new layers.
 
     A region is a class of layers cut into up to three ranges of predicted time, as long as each keeps `LEAST` layers.
 
@@ -89,24 +88,20 @@ def bands(f: Features, held_out_ms: Array, times_ms: Array, *, level: float = LE
         The layers.
     held_out_ms, times_ms : ndarray
         Predictions by models that did not see the layer, and measured times, shape ``(n,)`` (ms).
-    level : float
-        Share of new layers that the intervals should hold.
     """
     ratio, classes = np.log(times_ms / held_out_ms), layer_class(f)
-    found = [Band("all", 0.0, None, *_factors(ratio, level), len(ratio))]
+    found = [Band("all", 0.0, None, *_factors(ratio), len(ratio))]
     for name in CLASSES:
         here = classes == name
         if not here.any():
             continue
         parts = max(min(PARTS, int(here.sum()) // LEAST), 1)
         inner = np.quantile(held_out_ms[here], np.arange(1, parts) / parts)
-        cuts = [0.0, *(float(c) for c in np.unique(inner)), np.inf]
-        for start, end in pairwise(cuts):
+        for start, end in pairwise([0.0, *(float(c) for c in np.unique(inner)), np.inf]):
             rows = here & (held_out_ms >= start) & (held_out_ms < end)
             if rows.any():
-                found.append(
-                    Band(name, start, None if end == np.inf else end, *_factors(ratio[rows], level), int(rows.sum()))
-                )
+                factors, last = _factors(ratio[rows]), None if end == np.inf else end
+                found.append(Band(name, start, last, *factors, int(rows.sum())))
     return tuple(found)
 
 

@@ -1,7 +1,9 @@
-"""Fit a cost model to measured times: bounded, robust, from several starts, reproducible by seed."""
+"""Fit a cost model to measured times: bounded, robust, from several starts, reproducible by seed; and boosting."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -32,11 +34,15 @@ STEP: Final = 1e-3
 AT_BOUND: Final = 1e-3
 UNSEEN: Final = 1e-4
 """Root-mean-square change of log time per unit of a parameter's logarithm below which the data do not show it."""
+LEVEL: Final = 0.9
+"""Share of the bootstrap's draws, and of new layers, inside an interval."""
 
 FEW: Final = 2
 """Different layers for each fitted number below which errors in sample say little."""
 MISFIT: Final = 2.0
 """Factor by which half of the layers may be off before a formula is said not to describe them."""
+LEAST: Final = 40
+"""Layers below which the trees of boosting, of twenty leaves, say nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,10 @@ class Fit:
         Fitted values by name, in their units.
     flags : tuple of str
         What a reader must know: parameters at a bound or not shown by the data, and the `doubts`.
-    loss : float
-        Robust loss that was minimised (no unit).
     """
 
     parameters: dict[str, float]
     flags: tuple[str, ...]
-    loss: float
 
 
 def check_times(times_ms: Any, what: str = "the run") -> Array:
@@ -76,14 +79,9 @@ def check_times(times_ms: Any, what: str = "the run") -> Array:
 
 
 def fit_model(
-    model: CostModel,
-    f: Features,
-    times_ms: Array,
-    *,
-    seed: int = 0,
-    residual: Residual = "relative",
+    model: CostModel, f: Features, times_ms: Array, *, seed: int = 0, residual: Residual = "relative",
     start: Mapping[str, float] | None = None,
-) -> Fit:
+) -> Fit:  # fmt: skip
     """Fit by least squares with a soft-L1 loss, in the logarithm of the parameters.
 
     Parameters
@@ -108,21 +106,17 @@ def fit_model(
     """
     times, wanted = check_times(times_ms), len(model.parameters)
     if not wanted:
-        return Fit({}, doubts(f, times, model.formula(f, ())), 0.0)
-    different = count_different(f)
+        return Fit({}, doubts(f, times, model.formula(f, ())))
+    different = len(np.unique(np.column_stack(f.numbers()), axis=0))
     if different < wanted:
         raise AlphaflopsError(f"{different} layers cannot fix the {wanted} parameters of {model.name!r}: measure more")
-    x, loss = _search(model, f, np.log(times), np.random.default_rng(seed), residual, start)
-    values = _values(model, x)
-    flags = _flags(model, f, x) + doubts(f, times, model.formula(f, list(values.values())))
+    problem = _Problem(model, f, np.log(times))
+    x = problem.searched(seed, residual) if start is None else problem.descended(problem.logs(start), residual)[0]
+    values = {p.name: float(np.clip(np.exp(v), p.low, p.high)) for p, v in zip(model.parameters, x, strict=True)}
+    flags = _flags(problem, x) + doubts(f, times, model.formula(f, list(values.values())))
     if different < FEW * wanted:
         flags += (f"{different} different layers for {wanted} parameters: errors in sample say little",)
-    return Fit(values, flags, loss)
-
-
-def count_different(f: Features) -> int:
-    """Count the layers that differ from each other in some feature."""
-    return len(np.unique(np.column_stack([getattr(f, field.name) for field in fields(f)]), axis=0))
+    return Fit(values, flags)
 
 
 def doubts(f: Features, times_ms: Array, predicted_ms: Array) -> tuple[str, ...]:
@@ -145,67 +139,64 @@ def doubts(f: Features, times_ms: Array, predicted_ms: Array) -> tuple[str, ...]
     return tuple(found)
 
 
-def _bounds(model: CostModel) -> tuple[Array, Array, Array]:
-    low, high, start = (np.log([getattr(p, name) for p in model.parameters]) for name in ("low", "high", "start"))
-    return low, high, start
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """A formula held against measured times at points x, the logarithms of its parameters."""
 
+    model: CostModel
+    f: Features
+    log_times: Array
 
-def _values(model: CostModel, x: Array) -> dict[str, float]:
-    return {p.name: float(np.clip(np.exp(v), p.low, p.high)) for p, v in zip(model.parameters, x, strict=True)}
+    @cached_property
+    def bounds(self) -> tuple[Array, Array, Array]:
+        """Lowest, highest and first x."""
+        ends = ("low", "high", "start")
+        low, high, start = (np.log([getattr(p, name) for p in self.model.parameters]) for name in ends)
+        return low, high, start
 
+    def logs(self, values: Mapping[str, float]) -> Array:
+        return np.log([values[p.name] for p in self.model.parameters])
 
-def log_residuals(model: CostModel, f: Features, log_times: Array, x: Array) -> Array:
-    """Logarithm of predicted over measured time at log parameters ``x``, shape ``(n,)``."""
-    return np.asarray(np.log(model.formula(f, list(np.exp(x)))) - log_times)
+    def log_ms(self, x: Array) -> Array:
+        return np.log(self.model.formula(self.f, list(np.exp(x))))
 
+    def sensitivities(self, x: Array) -> Array:
+        """Change of log time per unit of x, shape ``(n, parameters)``, by central differences."""
+        steps = STEP * np.eye(len(x))
+        return np.column_stack([(self.log_ms(x + step) - self.log_ms(x - step)) / (2 * STEP) for step in steps])
 
-def _search(
-    model: CostModel,
-    f: Features,
-    log_times: Array,
-    rng: np.random.Generator,
-    residual: Residual,
-    known: Mapping[str, float] | None,
-) -> tuple[Array, float]:
-    if known is not None:
-        x0 = np.log([known[p.name] for p in model.parameters])
-        return _descend(model, f, log_times, x0, residual, EVALUATIONS)
-    low, high, start = _bounds(model)
-    rows = np.sort(rng.permutation(len(log_times))[:SEARCH_ROWS])
-    few, few_times = f.take(rows), log_times[rows]
-    candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
-    scores = [float(np.mean(np.abs(log_residuals(model, few, few_times, c)))) for c in candidates]
-    chosen = [start, *(candidates[i] for i in np.argsort(scores, kind="stable")[:STARTS])]
-    found = sorted(
-        (_descend(model, few, few_times, x0, "log", SEARCH_EVALUATIONS) for x0 in chosen), key=lambda pair: pair[1]
-    )
-    found = [_descend(model, f, log_times, x, residual, EVALUATIONS) for x, _ in found[:FINALISTS]]
-    return min(found, key=lambda pair: pair[1])
+    def at_bound(self, x: Array) -> NDArray[np.bool_]:
+        low, high, _ = self.bounds
+        return (x - low < AT_BOUND * (high - low)) | (high - x < AT_BOUND * (high - low))
 
+    def searched(self, seed: int, residual: Residual) -> Array:
+        """Descend from several starts on some layers, and from the best ends on all."""
+        rng, (low, high, start) = np.random.default_rng(seed), self.bounds
+        rows = np.sort(rng.permutation(len(self.log_times))[:SEARCH_ROWS])
+        few = _Problem(self.model, self.f.take(rows), self.log_times[rows])
+        candidates = low + (high - low) * rng.random((CANDIDATES, len(low)))
+        scores = [float(np.mean(np.abs(few.log_ms(c) - few.log_times))) for c in candidates]
+        chosen = [start, *candidates[np.argsort(scores, kind="stable")[:STARTS]]]
+        found = sorted((few.descended(x, "log", SEARCH_EVALUATIONS) for x in chosen), key=itemgetter(1))
+        return min((self.descended(x, residual) for x, _ in found[:FINALISTS]), key=itemgetter(1))[0]
 
-def _descend(
-    model: CostModel, f: Features, log_times: Array, x0: Array, residual: Residual, most: int
-) -> tuple[Array, float]:
-    from scipy.optimize import least_squares
+    def descended(self, x0: Array, residual: Residual, most: int = EVALUATIONS) -> tuple[Array, float]:
+        """Descend from a point; gives where it ended and the loss there."""
+        from scipy.optimize import least_squares
 
-    low, high, start = _bounds(model)
-    margin = 1e-6 * (high - low)
-    weight = PULL * np.sqrt(len(log_times)) * SOFT / (high - low)
+        low, high, start = self.bounds
+        margin = 1e-6 * (high - low)
+        weight = PULL * np.sqrt(len(self.log_times)) * SOFT / (high - low)
 
-    def residuals(x: Array) -> Array:
-        found = log_residuals(model, f, log_times, x)
-        return np.concatenate([_relative(found) if residual == "relative" else found, weight * (x - start)])
+        def residuals(x: Array) -> Array:
+            found = self.log_ms(x) - self.log_times
+            return np.concatenate([_relative(found) if residual == "relative" else found, weight * (x - start)])
 
-    done = least_squares(
-        residuals,
-        np.clip(x0, low + margin, high - margin),
-        bounds=(low, high),
-        loss="soft_l1",
-        f_scale=SOFT,
-        diff_step=STEP,
-        max_nfev=most,
-    )
-    return np.asarray(done.x), float(done.cost)
+        done = least_squares(
+            residuals, np.clip(x0, low + margin, high - margin), bounds=(low, high), loss="soft_l1", f_scale=SOFT,
+            diff_step=STEP, max_nfev=most,
+        )  # fmt: skip
+        return np.asarray(done.x), float(done.cost)
 
 
 def _relative(log_ratio: Array) -> Array:
@@ -213,37 +204,21 @@ def _relative(log_ratio: Array) -> Array:
     return np.where(log_ratio < 1, np.expm1(np.minimum(log_ratio, 1)), np.e * log_ratio - 1)
 
 
-def sensitivities(model: CostModel, f: Features, x: Array) -> Array:
-    """Change of log time per unit of each log parameter, shape ``(n, parameters)``, by central differences."""
-    columns = []
-    for i in range(len(x)):
-        step = np.zeros(len(x))
-        step[i] = STEP
-        up, down = (np.log(model.formula(f, list(np.exp(x + sign * step)))) for sign in (1, -1))
-        columns.append((up - down) / (2 * STEP))
-    return np.column_stack(columns)
+def _shown(jacobian: Array) -> NDArray[np.bool_]:
+    return np.asarray(np.sqrt(np.mean(jacobian**2, axis=0)) > UNSEEN)
 
 
-def _flags(model: CostModel, f: Features, x: Array) -> tuple[str, ...]:
-    low, high, _ = _bounds(model)
-    seen = np.sqrt(np.mean(sensitivities(model, f, x) ** 2, axis=0)) > UNSEEN
-    flags = [f"{p.name} is not shown by these layers" for p, s in zip(model.parameters, seen, strict=True) if not s]
-    near = (x - low < AT_BOUND * (high - low)) | (high - x < AT_BOUND * (high - low))
-    flags += [f"{p.name} is at its bound" for p, n, s in zip(model.parameters, near, seen, strict=True) if n and s]
-    return tuple(flags)
+def _flags(problem: _Problem, x: Array) -> tuple[str, ...]:
+    shown, near = _shown(problem.sensitivities(x)), problem.at_bound(x)
+    told = list(zip(problem.model.parameters, shown, near, strict=True))
+    flags = [f"{p.name} is not shown by these layers" for p, seen, _ in told if not seen]
+    return tuple(flags + [f"{p.name} is at its bound" for p, seen, at_end in told if seen and at_end])
 
 
 def bootstrap(
-    model: CostModel,
-    f: Features,
-    times_ms: Array,
-    values: dict[str, float],
-    *,
-    draws: int = 200,
-    seed: int = 0,
-    level: float = 0.9,
+    model: CostModel, f: Features, times_ms: Array, values: dict[str, float], *, draws: int = 200, seed: int = 0,
     residual: Residual = "relative",
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float, float]]:  # fmt: skip
     """Interval of each parameter by resampling layers, one Newton step of the robust loss per draw.
 
     Parameters
@@ -252,8 +227,6 @@ def bootstrap(
         The fitted parameters.
     draws : int
         Resamples of the layers.
-    level : float
-        Share of the draws inside the interval.
     residual : "relative" or "log"
         What the fit made small.
 
@@ -263,35 +236,57 @@ def bootstrap(
         ``name -> (low, high)`` in the parameter's unit, cut at its bounds. A parameter at a bound or not shown by the
         data gets its bounds.
     """
-    if not model.parameters:
-        return {}
-    log_times = np.log(check_times(times_ms))
-    x = np.log([values[p.name] for p in model.parameters])
-    low, high, _ = _bounds(model)
-    jacobian, residuals = sensitivities(model, f, x), log_residuals(model, f, log_times, x)
+    found = {p.name: (p.low, p.high) for p in model.parameters}
+    if not found:
+        return found
+    problem = _Problem(model, f, np.log(check_times(times_ms)))
+    x, (low, high, _) = problem.logs(values), problem.bounds
+    jacobian, residuals = problem.sensitivities(x), problem.log_ms(x) - problem.log_times
     if residual == "relative":
         jacobian *= np.exp(np.minimum(residuals, 1))[:, None]
         residuals = _relative(residuals)
     spread = 1 + (residuals / SOFT) ** 2
     pulls, curvature = residuals / np.sqrt(spread), spread**-1.5  # of the soft-L1 loss
-    inside = (x - low > AT_BOUND * (high - low)) & (high - x > AT_BOUND * (high - low))
-    free = np.flatnonzero(inside & (np.sqrt(np.mean(jacobian**2, axis=0)) > UNSEEN))
-    found = {p.name: (p.low, p.high) for p in model.parameters}
+    free = np.flatnonzero(~problem.at_bound(x) & _shown(jacobian))
     if free.size == 0:
         return found
     rng = np.random.default_rng(seed)
-    j, n = jacobian[:, free], len(log_times)
+    j, n = jacobian[:, free], len(residuals)
     ridge = np.diag(1e-9 * np.sum(j**2, axis=0))
     steps = []
     for _ in range(draws):
         counts = np.bincount(rng.integers(0, n, n), minlength=n)
         hessian = (j * (counts * curvature)[:, None]).T @ j + ridge
         steps.append(np.linalg.solve(hessian, -j.T @ (counts * pulls)))
-    tails = np.quantile(np.array(steps), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    tails = np.quantile(np.array(steps), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     # The one-step mean is not zero where the fit stopped early or the pull acts: only the spread is used.
     tails -= np.median(np.array(steps), axis=0)
-    for i, k in enumerate(free):
-        p = model.parameters[k]
-        ends = np.exp(np.clip(x[k] + tails[:, i], low[k], high[k]))
-        found[p.name] = (float(ends[0]), float(ends[1]))
+    for k, tail in zip(free, tails.T, strict=True):
+        first, last = np.exp(np.clip(x[k] + tail, low[k], high[k])).tolist()
+        found[model.parameters[k].name] = first, last
     return found
+
+
+def fit_boosting(f: Features, times_ms: Any, *, seed: int = 0) -> Any:
+    """Fit scikit-learn's histogram gradient boosting to log times; returns ``features -> ms``.
+
+    The ceiling of what a learned model reaches, without a formula.
+
+    Raises
+    ------
+    AlphaflopsError
+        If a time is not positive and finite, or there are fewer than `LEAST` layers.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    times = check_times(times_ms)
+    if len(times) < LEAST:
+        raise AlphaflopsError(f"{len(times)} layers are too few for boosting: give at least {LEAST}")
+    trees = HistGradientBoostingRegressor(loss="absolute_error", max_iter=300, learning_rate=0.07, random_state=seed)
+    trees.fit(_logs(f), np.log(times))
+    return lambda other: np.exp(trees.predict(_logs(other)))
+
+
+def _logs(f: Features) -> Array:
+    # of all features but those that are 0 or 1
+    return np.column_stack([c if set(np.unique(c)) <= {0.0, 1.0} else np.log(c) for c in f.numbers()])

@@ -1,28 +1,27 @@
 """How well a model predicts a run: errors in sample, and on layers held out at random, by figure or by size."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..costs import BOOSTING, CostModel, Features, features, model
+from ..costs import BOOSTING, OURS, CostModel, Features, features, model
 from ..costs.alpha import spatial_size
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS, macs
-from .boosting import fit_boosting
-from .optimise import Fit, Residual, check_times, doubts, fit_model
+from .optimise import Array, Fit, Residual, check_times, doubts, fit_boosting, fit_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..runs import Run
 
-Array = NDArray[np.float64]
 CV: TypeAlias = Literal["random", "figure", "macs", "rows"] | None
 FOLDS: Final = 5
-NO_FIT: Final = Fit({}, (), 0.0)
+COMPARED: Final = ("macs", "macs+t0", "alpha-published", "alpha", "roofline+t0", OURS.name)
+"""Formulas that every comparison shows, fitted in sample except the published one."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,13 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the score as plain values that JSON has; what is not finite becomes None."""
-        per = {name: plain(found) for name, found in self.per_experiment.items()}
-        return plain(asdict(self)) | {"per_experiment": per, "flags": list(self.flags)}
+        return plain(asdict(self)) | {"flags": list(self.flags)}
 
 
 def plain(found: Mapping[str, Any]) -> dict[str, Any]:
     """Give numbers as JSON has them: what is not finite becomes None."""
-    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in found.items()}
+    known = {key: plain(value) if isinstance(value, dict) else value for key, value in found.items()}
+    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in known.items()}
 
 
 def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
@@ -104,9 +103,18 @@ def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     }
 
 
-def identical(table: "pd.DataFrame") -> NDArray[np.int64]:
-    """Give each distinct layer of a table a number, shape ``(n,)``: layers that occur twice share it."""
-    return np.asarray(table.groupby(list(COLUMNS), sort=False).ngroup(), dtype=np.int64)
+def identical(table: "pd.DataFrame", folds: int = 0) -> NDArray[np.int64]:
+    """Give each distinct layer of a table a number, shape ``(n,)``: layers that occur twice share it.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there are fewer distinct layers than `folds`.
+    """
+    groups = np.asarray(table.groupby(list(COLUMNS), sort=False).ngroup(), dtype=np.int64)
+    if folds and (distinct := int(groups.max()) + 1) < folds:
+        raise AlphaflopsError(f"{distinct} distinct layers cannot be split into {folds} folds: measure more")
+    return groups
 
 
 def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
@@ -117,11 +125,8 @@ def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) ->
     AlphaflopsError
         If there are fewer distinct layers than folds.
     """
-    groups = identical(table)
-    distinct = int(groups.max()) + 1
-    if distinct < folds:
-        raise AlphaflopsError(f"{distinct} distinct layers cannot be split into {folds} folds: measure more")
-    return np.asarray(np.random.default_rng(seed).permutation(distinct)[groups] % folds)
+    groups = identical(table, folds)
+    return np.asarray(np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % folds)
 
 
 def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
@@ -133,8 +138,14 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
     Raises
     ------
     AlphaflopsError
-        If the validation is unknown, or leaving a figure out leaves nothing.
+        If the validation is unknown, there are too few layers, or leaving a figure out leaves nothing.
     """
+    if cv in ("macs", "rows"):
+        groups, size = identical(table, FOLDS), macs(table) if cv == "macs" else spatial_size(table)
+        first = np.unique(groups, return_index=True)[1]
+        order, part = np.argsort(size[first], kind="stable"), len(first) // FOLDS
+        yield from (np.isin(groups, end) for end in (order[:part], order[-part:]))
+        return
     if cv == "random":
         labels = random_folds(table, seed=seed)
     elif cv == "figure":
@@ -142,53 +153,37 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
         if labels.max() == 0:
             only = table["experiment"].iloc[0]
             raise AlphaflopsError(f"all layers belong to experiment {only!r}: cv 'figure' needs two")
-    elif cv in ("macs", "rows"):
-        yield from _ends(table, macs(table) if cv == "macs" else spatial_size(table))
-        return
     else:
         raise AlphaflopsError(f"cv {cv!r} is unknown: choose random, figure, macs or rows")
-    for label in range(int(labels.max()) + 1):
-        yield labels == label
+    yield from (labels == label for label in range(int(labels.max()) + 1))
 
 
-def _ends(table: "pd.DataFrame", size: Array) -> Iterator[NDArray[np.bool_]]:
-    groups = identical(table)
-    _, first = np.unique(groups, return_index=True)
-    if (part := len(first) // FOLDS) == 0:
-        raise AlphaflopsError(f"{len(first)} distinct layers cannot be split into {FOLDS} folds: measure more")
-    order = np.argsort(size[first], kind="stable")
-    for end in (order[:part], order[-part:]):
-        yield np.isin(groups, end)
-
-
-def sample(table: "pd.DataFrame", most: int, *, seed: int = 0) -> NDArray[np.bool_]:
+def sample(table: "pd.DataFrame", most: int) -> NDArray[np.bool_]:
     """Mask of at most so many distinct layers of a table, drawn by seed; layers that occur twice stay together."""
     groups = identical(table)
-    return np.isin(groups, np.random.default_rng(seed).permutation(int(groups.max()) + 1)[:most])
+    return np.isin(groups, np.random.default_rng(0).permutation(int(groups.max()) + 1)[:most])
+
+
+def formula_of(name: str | CostModel) -> CostModel | None:
+    """Give a formula by its name, or as it is; None for the learned model, which has none."""
+    return name if isinstance(name, CostModel) else None if name == BOOSTING else model(name)
 
 
 def fitted(
-    name: str | CostModel,
-    f: Features,
-    times_ms: Array,
-    *,
-    seed: int = 0,
-    told: bool = True,
-    residual: Residual = "relative",
-    start: Mapping[str, float] | None = None,
-) -> tuple[Callable[[Features], Array], Fit]:
+    name: str | CostModel, f: Features, times_ms: Array, *, seed: int = 0, told: bool = True,
+    residual: Residual = "relative", start: Mapping[str, float] | None = None,
+) -> tuple[Callable[[Features], Array], Fit]:  # fmt: skip
     """Fit a model, by name or given as a formula; returns how it predicts (features to ms) and the fit.
 
     A learned model takes a while to predict its own layers, which its doubts need: `told` says whether they are wanted.
     `residual` and `start` are those of `fit_model`; a learned model always makes log residuals small.
     """
-    if name == BOOSTING:
+    if (formula := formula_of(name)) is None:
         learned = fit_boosting(f, times_ms, seed=seed)
-        return learned, Fit({}, doubts(f, times_ms, learned(f)) if told else (), 0.0)
-    formula = model(name) if isinstance(name, str) else name
+        return learned, Fit({}, doubts(f, times_ms, learned(f)) if told else ())
     found = fit_model(formula, f, times_ms, seed=seed, residual=residual, start=start)
-    vector = formula.vector(found.parameters)
-    return lambda other: formula.formula(other, vector), found
+    time_ms, vector = formula.formula, formula.vector(found.parameters)
+    return lambda other: time_ms(other, vector), found
 
 
 def out_of_fold(
@@ -240,30 +235,60 @@ def score(
     AlphaflopsError
         For an unknown model or validation, unusable times, or too few layers.
     """
-    good = run.ok
+    good, formula = run.ok, formula_of(name)
     times, f = check_times(good.time_ms(quantity), good.id), features(good.table)
-    formula = None if name == BOOSTING else model(name) if isinstance(name, str) else name
     in_sample = cv is None or (formula is not None and not formula.parameters)
-    fit = NO_FIT
+    fit = Fit({}, ())
     if in_sample or whole:
         predict, fit = fitted(name, f, times, seed=seed)
     predicted = predict(f) if in_sample else out_of_fold(name, f, times, good.table, cv, seed=seed)
     judged = np.isfinite(predicted)
-    predicted, times, table = predicted[judged], times[judged], good.table[judged]
-    per = {}
-    for experiment in dict.fromkeys(table["experiment"]):
-        rows = (table["experiment"] == experiment).to_numpy()
+    predicted, times, figures = predicted[judged], times[judged], good.table["experiment"][judged]
+    per: dict[str, dict[str, float]] = {}
+    for figure in dict.fromkeys(figures):
+        rows = (figures == figure).to_numpy()
         found = errors(predicted[rows], times[rows])
-        per[str(experiment)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
-    label = name if isinstance(name, str) else name.name
-    overall = errors(predicted, times)
+        per[str(figure)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
+    found, label = errors(predicted, times), formula.name if formula else BOOSTING
     return Score(
-        run=good.id,
-        model=label,
-        n=len(times),
-        per_experiment=per,
-        cv=cv,
-        parameters=fit.parameters,
-        flags=fit.flags,
-        **overall,
+        good.id, label, len(times), **found, per_experiment=per, cv=cv, parameters=fit.parameters, flags=fit.flags
     )
+
+
+def compare(runs: Sequence["Run"], quantity: str = "latency") -> list[dict[str, Any]]:
+    """Compare runs with the first of them.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Two or more.
+    quantity : "latency" or "throughput"
+        Which time.
+
+    Returns
+    -------
+    list of dict
+        One per run: ``run, machine, layers``, ``shared`` (layers also in the first run), ``time_ratio`` (median over
+        those of its time divided by the first run's), ``t0_ms`` (overhead in `macs+t0`) and the MAPE (%) of each model.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there are fewer than two runs, or one lacks the quantity.
+    """
+    if len(runs) < 2:
+        raise AlphaflopsError(f"{len(runs)} run given: name two or more to compare")
+    rows, first = [], _times(runs[0], quantity)
+    for run in runs:
+        shared = (_times(run, quantity) / first).dropna()
+        scores = {name: score(run, name, quantity=quantity) for name in COMPARED}
+        about = {"run": run.id, "machine": run.machine, "layers": len(run.ok.table), "shared": len(shared)}
+        about |= {"time_ratio": float(shared.median()) if len(shared) else None}
+        about |= {"t0_ms": scores["macs+t0"].parameters["t0"]}
+        rows.append(about | {f"{name} %": round(found.mape_pct, 2) for name, found in scores.items()})
+    return rows
+
+
+def _times(run: "Run", quantity: str) -> Any:
+    table = run.ok.table
+    return run.ok.time_ms(quantity).groupby([table[name] for name in COLUMNS]).median()

@@ -203,15 +203,15 @@ def try_chapters(run: Run) -> None:
     """
     from matplotlib import pyplot as plt
 
-    from ..chapters import beside, facets, judged, limits, sweep, tables
+    from ..chapters import facets, frames, judged, sweep, tables
 
     shown = [run.ok]
     for name in (name for name in run.table["experiment"].unique() if name in experiments.BY_NAME):
         figure = facets.lines(sweep(shown, name))
         figure.canvas.draw()
         plt.close(figure)
-    limits.rates(run.ok)
+    frames.rates(run.ok)
     judged.verdicts(shown)
-    for frame in (beside.cards(shown), judged.quality(shown)):
+    for frame in (judged.cards(shown), judged.quality(shown)):
         tables.table(frame)
     tables.loaded(shown)

@@ -18,7 +18,7 @@ window.alphaflops = (() => {
     return count;
   }
 
-  /* Sizes that the formulas take; units as in alphaflops/costs/features.py. */
+  /* Sizes that the formulas take; units as in alphaflops/costs/model.py. */
   function features(layer) {
     const { kind, height, width, in_channels: cin, out_channels: cout, kernel, batch } = layer;
     const dense = kind === "dense";
@@ -62,7 +62,7 @@ window.alphaflops = (() => {
 
   const refitted = (x) => ({ ...x, scale_1: x.scale, scale_k: x.scale, side: false });
 
-  // alphaflops/costs/padded.py, line by line.
+  // `PADDED` of alphaflops/costs/formulas.py, line by line.
   function paddedMs(f, x) {
     const product = (rows, groups, depth, price) =>
       ((price * (groups * (rows + 32) * (f.columns + 10) + x.q) * (depth + x.d)) / x.p / 1e6) ** x.e;
