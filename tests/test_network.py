@@ -341,7 +341,6 @@ def test_plain_tensor_attributes_and_new_tensors_are_handled():
 def test_unknown_operators_are_named_with_their_share():
     network = trace(nn.Sequential(nn.Linear(4, 4), Call(lambda x: torch.fft.rfft(x).real)), (2, 4))
     assert network.unknown == ("_fft_r2c",)
-    assert network.unknown_share == 0.5
     assert "_fft_r2c (50% of the modules)" in unknown_warning(network)
     assert unknown_warning(trace(nn.Linear(4, 4), (2, 4))) is None
 

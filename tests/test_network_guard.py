@@ -196,7 +196,7 @@ def test_counts_by_hand(name):
 
 def test_half_networks_get_half_inputs():
     (only,) = trace(nn.Linear(8, 8, bias=False).half(), (4, 8)).operations
-    assert (only.dtype, only.bytes) == ("float16", 2 * (32 + 64 + 32))
+    assert only.bytes == 2 * (32 + 64 + 32)
 
 
 def test_lists_of_integers_are_values_and_a_marker_makes_a_shape():

@@ -52,13 +52,6 @@ BY_HAND = {
     "addmv_": (lambda _, c, a, b: c.clone().addmv_(a, b), [(3,), (3, 4), (4,)], 12),
     # 14 vectors, 5 outputs: 3·4 products with the matrix, then 4 with the second vector
     "bilinear": (lambda _, x, w, y: F.bilinear(x, y, w), [(2, 7, 3), (5, 3, 4), (2, 7, 4)], 14 * 5 * (3 * 4 + 4)),
-    # 10 + 2 − 2 steps, batch 2, 4 to 5 channels, 3 taps
-    "time first": (
-        lambda _, x, w, b: torch.conv_tbc(x, w, b, 1),
-        [(10, 2, 4), (3, 4, 5), (5,)],
-        10 * 2 * 4 * 5 * 3,
-    ),
-    "time first, no padding": (lambda _, x, w, b: torch.conv_tbc(x, w, b), [(10, 2, 4), (3, 4, 5), (5,)], 8 * 2 * 60),
     # one product of vectors of 8 with their squared length and a one
     "distances": (lambda _, x, y: torch.cdist(x, y), [(2, 30, 8), (2, 40, 8)], 2 * 30 * 40 * (8 + 2)),
     # each of 16 rows meets one of two matrices

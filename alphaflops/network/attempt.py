@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from inspect import isgenerator
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ NAMED: Final = 3
 
 
 class Attempt:
-    """Call a network and put everything back.
+    """One call of a network; everything is put back after it.
 
     Parameters
     ----------
@@ -37,80 +38,70 @@ class Attempt:
         Tensors without data, without data but with a device, or real ones.
     graph : bool
         Whether gradients can be taken.
+    given : (list, dict)
+        Arguments, as `alphaflops.network.inputs.normalise` gave them.
+    backward : bool
+        Whether the backward pass follows.
 
     Attributes
     ----------
     recorder : Recorder
         What ran.
     error, blame : str
-        What a failed call said, and the same with the layer and the shapes that it was given.
+        What a failed call said, and the same with the layer and the shapes that it was given; "" where it worked.
+
+    Raises
+    ------
+    AlphaflopsError
+        If an input cannot be made, or nothing requires a gradient.
     """
 
-    def __init__(self, model: torch.nn.Module, how: str, graph: bool) -> None:
-        self.model, self.how, self.graph = model, how, graph
-        self.recorder = Recorder(model, {}, False)
+    def __init__(self, model: torch.nn.Module, how: str, graph: bool, given: Any, backward: bool) -> None:
+        self.how, self.recorder = how, Recorder(model, False)
         self.error = self.blame = ""
-        self._draws = False
         self._left = 0
-        self._guard = Guard()
-
-    def run(self, args: list[Any], kwargs: dict[str, Any], backward: bool) -> bool:
-        """Call the network; tell whether it worked.
-
-        Raises
-        ------
-        AlphaflopsError
-            If an input cannot be made, or nothing requires a gradient.
-        """
-        with _settings(self.how, self.graph), self._kept_random_numbers():
+        with _settings(how, graph):
             try:
-                self._run(args, kwargs, backward)
+                self._run(model, given, backward)
             except AlphaflopsError:
                 raise
             except Exception as error:
                 self.error = said(error)
                 self.blame = (self.blame or self._layer()) + self.error
             self.recorder.failed = None  # it holds tensors of the call
-            if self.how != "cpu":
+            if how != "cpu":
                 self._left = forget(self.recorder.made)
-        return not self.error
 
-    def _run(self, args: list[Any], kwargs: dict[str, Any], backward: bool) -> None:
-        device = "meta" if self.how == "meta" else "cpu"
-        given = materialise([args, kwargs], device, floating_type(self.model))
-        self._guard = Guard(self.model, given)
+    def _run(self, model: torch.nn.Module, given: Any, backward: bool) -> None:
+        self.blame, before = f"the network has no {self.how} tensors: ", _random_numbers()
+        self._guard = Guard(model, *given)
         try:
-            twin = self._exchange()
-            model = twin(self.model)
-            weights = dict(model.named_parameters())
-            self.recorder = recorder = Recorder(model, weights, self.how == "cpu")
+            if self.how == "cpu":
+                wanted = sum(t.numel() * t.itemsize for t in model.parameters() if t.device.type != "cpu")
+                if wanted > (free := memory_bytes()[1] or wanted):
+                    raise MemoryError(f"they need {wanted / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free")
+            model = self._guard.exchange(self._other)(model)
+            self.blame = ""
+            device = "meta" if self.how == "meta" else "cpu"
+            args, kwargs = materialise(given, device, floating_type(model))
+            self.recorder = recorder = Recorder(model, self.how == "cpu")
             begin, end = register_module_forward_pre_hook, register_module_forward_hook
             with begin(recorder.begin), end(recorder.end, always_call=True), recorder:
-                outputs = model(*given[0], **given[1])
+                outputs = model(*args, **kwargs)
                 outputs = list(outputs) if isgenerator(outputs) else outputs
                 if backward:
                     roots = differentiable(outputs)
                     torch.autograd.backward(roots, [torch.empty_like(t) for t in roots])
         finally:
+            self._draws = before != _random_numbers()
             self.recorder.put_back()
             self._guard.put_back()
-
-    def _exchange(self) -> Any:
-        self.blame = f"the network has no {self.how} tensors: "
-        if self.how == "cpu":
-            wanted = sum(t.numel() * t.itemsize for t in self.model.parameters() if t.device.type != "cpu")
-            if wanted > (free := memory_bytes()[1] or wanted):
-                raise MemoryError(f"they need {wanted / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free")
-        twin = self._guard.exchange(self._other)
-        self.blame = ""
-        return twin
 
     def _other(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the tensor of this kind that takes the place of one; real weights share their memory."""
         weight = isinstance(tensor, torch.nn.Parameter)
         if self.how != "cpu":
-            device = "meta" if self.how == "meta" else "cpu"
-            new = torch.empty_like(tensor, device=device, requires_grad=False)
+            new = torch.empty_like(tensor, device="meta" if self.how == "meta" else "cpu", requires_grad=False)
         elif tensor.is_meta:
             new = torch.zeros_like(tensor, device="cpu", requires_grad=False)
         else:
@@ -130,18 +121,6 @@ class Attempt:
         given = f" was given {', '.join(map(str, shapes))}" if shapes else " failed"
         return f"layer {path or 'at the top'} ({kind}){given}: "
 
-    @contextlib.contextmanager
-    def _kept_random_numbers(self) -> Iterator[None]:
-        before, arrays = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
-        with torch.random.fork_rng(devices=[]):
-            try:
-                yield
-            finally:
-                now = np.random.get_state(legacy=False)  # noqa: NPY002
-                self._draws = before != random.getstate() or pickle.dumps(arrays) != pickle.dumps(now)
-                random.setstate(before)
-                np.random.set_state(arrays)  # noqa: NPY002
-
     def notes(self) -> Iterator[str]:
         """Say what a reader must know about how this call was counted."""
         recorder = self.recorder
@@ -159,6 +138,11 @@ class Attempt:
             yield f"{self._left} tensors without data stayed behind outside of the network"
         if self._guard.unprotected:
             yield f"not protected from the call: {', '.join(sorted(self._guard.unprotected))}"
+
+
+def _random_numbers() -> bytes:
+    """Give the state of Python's and NumPy's random numbers."""
+    return pickle.dumps((random.getstate(), np.random.get_state(legacy=False)))  # noqa: NPY002
 
 
 def differentiable(outputs: Any) -> list[torch.Tensor]:
@@ -181,7 +165,7 @@ def _settings(how: str, graph: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         enter: Any = stack.enter_context
         # It logs a failure before it raises it.
-        _exchanged(stack, logging.getLogger("torch._subclasses.fake_tensor"), disabled=True)
+        enter(patch.object(logging.getLogger("torch._subclasses.fake_tensor"), "disabled", True))
         enter(torch.inference_mode(not graph))
         if graph:  # tensors made in a caller's inference mode could not be differentiated
             enter(torch.enable_grad())
@@ -192,34 +176,27 @@ def _settings(how: str, graph: bool) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         if "torch._dynamo" in sys.modules:  # compiled parts run as they are written
             enter(torch.compiler.set_stance("force_eager"))
-        _autocast_on_cpu(stack, how)
+        _autocast_on_cpu(enter, how)
         if how == "fake":
             enter(FakeTensorMode(allow_non_fake_inputs=True))
         yield
 
 
-def _exchanged(stack: contextlib.ExitStack, owner: Any, **values: Any) -> None:
-    """Set attributes until the stack is left."""
-    for name, value in values.items():
-        stack.callback(setattr, owner, name, getattr(owner, name))
-        setattr(owner, name, value)
-
-
-def _autocast_on_cpu(stack: contextlib.ExitStack, how: str) -> None:
+def _autocast_on_cpu(enter: Any, how: str) -> None:
     """Let mixed precision that names any device hold for tensors on the CPU; tensors without a device have none."""
     kind: Any = torch.autocast
-    init, enter = kind.__init__, kind.__enter__
+    init, begin = kind.__init__, kind.__enter__
 
     def init_on_cpu(self: Any, device_type: str, dtype: Any = None, *args: Any, **kwargs: Any) -> None:
         init(self, "cpu", dtype or torch.get_autocast_dtype(device_type), *args, **kwargs)
 
-    def enter_on_cpu(self: Any) -> Any:
+    def begin_on_cpu(self: Any) -> Any:
         if how == "meta" and self._enabled:
             raise RuntimeError("autocast needs a device")
-        _exchanged(stack, self, device="cpu")
-        return enter(self)
+        enter(patch.object(self, "device", "cpu"))
+        return begin(self)
 
     active = [device for device in ("cuda", "cpu") if torch.is_autocast_enabled(device)]
-    _exchanged(stack, kind, __init__=init_on_cpu, __enter__=enter_on_cpu)
+    enter(patch.multiple(kind, __init__=init_on_cpu, __enter__=begin_on_cpu))
     if active:
-        stack.enter_context(torch.autocast(active[0]))
+        enter(torch.autocast(active[0]))

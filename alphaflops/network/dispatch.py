@@ -13,8 +13,8 @@ import threading
 import weakref
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -22,9 +22,13 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from . import COUNTED, Operation, Phase
 from .families import About, about, bytes_touched, window_taps
-from .formulas import FORMULAS, ONLY_NESTED, Arguments, Repeated
-from .trace import COUNTED, Operation, Phase
+from .formulas import FORMULAS, ONLY_NESTED
+
+Tensors: TypeAlias = list[torch.Tensor]
+Where: TypeAlias = tuple[str, str, int]
+"""Path, class and call number of a module."""
 
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd
@@ -40,23 +44,16 @@ _OPENED: Final = {
 _SPARSE: Final = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
+def _tensors(value: Any) -> Tensors:
+    """Give the tensors in lists and tuples; of a sparse one its values."""
     if isinstance(value, torch.Tensor):
-        return _parts(value) if value.layout in _SPARSE else [value]
-    if isinstance(value, (list, tuple)):
-        return [t for item in value for t in _tensors(item)]
-    return []
+        if value.layout in _SPARSE:
+            return [value._values() if value.layout == torch.sparse_coo else value.values()]
+        return [value]
+    return [t for item in value for t in _tensors(item)] if isinstance(value, (list, tuple)) else []
 
 
-def _parts(sparse: torch.Tensor) -> list[torch.Tensor]:
-    if sparse.layout == torch.sparse_coo:
-        return [sparse._indices(), sparse._values()]
-    by_row = sparse.layout in (torch.sparse_csr, torch.sparse_bsr)
-    lines = (sparse.crow_indices, sparse.col_indices) if by_row else (sparse.ccol_indices, sparse.row_indices)
-    return [*(index() for index in lines), sparse.values()]
-
-
-def storage(tensor: torch.Tensor) -> int:
+def _storage(tensor: torch.Tensor) -> int:
     """Name the memory of a tensor; 0 where it has none of its own, such as a nested one."""
     try:
         return int(tensor.untyped_storage()._cdata)
@@ -64,7 +61,7 @@ def storage(tensor: torch.Tensor) -> int:
         return 0
 
 
-def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     names = [argument.name for argument in func._schema.arguments]
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
@@ -86,16 +83,16 @@ def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
-def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> tuple[int, tuple[Repeated, ...]]:
+def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> dict[str, Any]:
     """MACs and layers of one call; an operator that only PyTorch's registry knows has MACs but no layer."""
     formula = FORMULAS.get(about(func).key)
     if formula is None:
-        return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2, ()
-    given = _arguments(func, args, kwargs)
+        return {"macs": flop_registry[func._overloadpacket](*args, **kwargs, out_val=out) // 2}
+    given = {**_arguments(func, args, kwargs), "out": out}
     nested = {name: v.unbind() for name, v in given.items() if isinstance(v, torch.Tensor) and v.is_nested}
     each = [dict(zip(nested, parts, strict=True)) for parts in zip(*nested.values(), strict=True)] or [{}]
     layers = tuple(one for parts in each for one in formula({**given, **parts}))
-    return sum(one.macs for one in layers), layers
+    return {"macs": sum(one.macs for one in layers), "layers": layers}
 
 
 class Recorder(TorchDispatchMode):
@@ -105,23 +102,19 @@ class Recorder(TorchDispatchMode):
     ----------
     model : torch.nn.Module
         Network whose modules are named, with the tensors that it is called with.
-    weights : dict of str to Tensor
-        Its parameters by name.
     shared : bool
-        Whether the weights are the user's own memory, which `put_back` restores.
+        Whether its parameters are the user's own memory, which `put_back` restores.
 
     Attributes
     ----------
     operations : list of Operation
         What was dispatched, without views and allocations.
-    ran : set of str
-        Paths of the modules that ran at least one operator.
-    running : list of (str, str, int), int, object
-        Path, class and call number of each running module, its backward pass and its inputs; innermost last.
     failed : tuple or None
-        Of the innermost module that an error left.
+        The innermost module that an error left: the error, the module and its inputs.
     drew, read : bool
         Whether random numbers with values were drawn, and whether values decided what to do.
+    weights : dict of str to Tensor
+        Parameters by name.
     unused : list of str
         Names of the parameters that no operator was given, once all is put back.
     made : list of weak references
@@ -130,25 +123,27 @@ class Recorder(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    def __init__(self, model: torch.nn.Module, weights: dict[str, torch.Tensor], shared: bool) -> None:
+    def __init__(self, model: torch.nn.Module, shared: bool) -> None:
         TorchDispatchMode.__init__(self)
         self.operations: list[Operation] = []
-        self.ran: set[str] = set()
-        self.running: list[tuple[tuple[str, str, int], int, Any]] = []
-        self.failed: tuple[BaseException | None, tuple[str, str, int], Any] | None = None
+        self.failed: tuple[BaseException | None, Where, Any] | None = None
         self.drew = self.read = False
+        self.weights = dict(model.named_parameters())
         self.unused: list[str] = []
         self.made: list[weakref.ref[torch.Tensor]] = []
         self._names = {module: name for name, module in model.named_modules()}
-        self._types = {name: type(module).__name__ for module, name in self._names.items()}
-        self._owners = {storage(t): name.rpartition(".")[0] for name, t in reversed(weights.items())}
-        self._nodes: dict[int, tuple[str, str, int]] = {}
-        self._top = ("", type(model).__name__, 1)
+        self._owners = {
+            _storage(t): (name, type(module).__name__)
+            for module, name in reversed(self._names.items())
+            for t in module.parameters(recurse=False)
+        }
+        top = ("", type(model).__name__, 1)
+        self._running: list[tuple[Where, int, Any]] = [(top, _FORWARD, None)]  # with its backward pass and inputs
+        self._begun: tuple[list[int], list[Where]] = ([0], [top])
+        self._nodes: dict[int, Where] = {}
         self._calls: Counter[str] = Counter()
-        self._begun: tuple[list[int], list[tuple[str, str, int]]] = ([0], [self._top])
-        self.weights = weights
         self._used: set[int] = set()
-        self._shared = {storage(t): t for t in weights.values()} if shared else {}
+        self._shared = {_storage(t): t for t in self.weights.values()} if shared else {}
         self._written: dict[int, torch.UntypedStorage] = {}
         self._thread = threading.get_ident()
 
@@ -156,7 +151,7 @@ class Recorder(TorchDispatchMode):
         """Give weights that were written to their values again, and let go of all."""
         for memory, kept in self._written.items():
             self._shared[memory].untyped_storage().copy_(kept)
-        self.unused = [name for name, t in self.weights.items() if t.numel() and storage(t) not in self._used]
+        self.unused = [name for name, t in self.weights.items() if t.numel() and _storage(t) not in self._used]
         self.weights, self._shared = dict.fromkeys(self.weights, torch.empty(0)), {}
 
     def begin(self, module: torch.nn.Module, inputs: Any) -> None:
@@ -165,38 +160,37 @@ class Recorder(TorchDispatchMode):
         if name is not None and threading.get_ident() == self._thread:
             self._calls[name] += 1
             where = (name, type(module).__name__, self._calls[name])
-            self.running.append((where, torch._C._current_graph_task_id(), inputs))
+            self._running.append((where, torch._C._current_graph_task_id(), inputs))
             self._note(where)
 
     def end(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """Note that a module ended, or failed: a hook after every forward pass."""
         if module in self._names and threading.get_ident() == self._thread:
-            where, _, given = self.running.pop()
+            where, _, given = self._running.pop()
             error = sys.exception()
             if error is not None and (self.failed is None or self.failed[0] is not error):
                 self.failed = (error, where, given)
-            self._note(self.running[-1][0] if self.running else self._top)
+            self._note(self._running[-1][0])
 
-    def _note(self, where: tuple[str, str, int]) -> None:
+    def _note(self, where: Where) -> None:
         self._begun[0].append(torch._C._autograd._get_sequence_nr())
         self._begun[1].append(where)
 
-    def _where(self, task: int) -> tuple[str, str, int]:
-        if self.running and self.running[-1][1] == task:
-            return self.running[-1][0]
-        node = None if task == _FORWARD else torch._C._current_autograd_node()
+    def _where(self, task: int) -> Where:
+        if self._running[-1][1] == task:
+            return self._running[-1][0]
+        node = torch._C._current_autograd_node()
         if node is None or (number := node._sequence_nr()) > self._begun[0][-1] + 2**62:  # a leaf has no number
-            return self._top
+            return self._begun[1][0]
         return self._nodes.get(number) or self._begun[1][bisect_right(self._begun[0], number) - 1]
 
-    def _place(self, task: int, memories: AbstractSet[int], derived: bool) -> tuple[str, str, int]:
+    def _place(self, task: int, inputs: Tensors) -> Where:
         """Place products with the weights of another layer, called by function, at that layer."""
         where = self._where(task)
-        owners = {self._owners[memory] for memory in memories & self._owners.keys()}
-        again = bool(self.running) and self.running[-1][1] == task
-        if owners and where[0] not in owners and (task == _FORWARD or again):
-            where = (min(owners), self._types[min(owners)], where[2])
-            if derived:  # its node is the last one made
+        owners = {self._owners[memory] for memory in self._owners.keys() & set(map(_storage, inputs))}
+        if owners and where[:2] not in owners and self._running[-1][1] == task:
+            where = (*min(owners), where[2])
+            if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):  # its node is the last one made
                 self._nodes[torch._C._autograd._get_sequence_nr() - 1] = where
         return where
 
@@ -212,7 +206,7 @@ class Recorder(TorchDispatchMode):
         family = self._family(func, known, args, inputs)
         if family == "unknown" and (out := self._decompose(func, known, args, kwargs)) is not NotImplemented:
             return out
-        memories = {storage(t) for t in inputs}
+        memories = set(map(_storage, inputs))
         self._used |= memories
         if self._shared and known.writes:
             for memory in memories & self._shared.keys() - self._written.keys():
@@ -223,17 +217,16 @@ class Recorder(TorchDispatchMode):
         self.read |= known.reads
         self.drew |= known.draws and family != COUNTED and not all(map(_empty, outputs))
         if family == COUNTED:
-            macs, layers = _count(func, args, kwargs, out)
-            self._record(known.name, family, inputs, outputs, memories, macs, layers)
+            self._record(known.name, family, inputs, outputs, **_count(func, args, kwargs, out))
         elif family != "free" and (
-            known.writes or not outputs or not (known.views or memories >= {storage(t) for t in outputs})
+            known.writes or not outputs or not (known.views or memories >= set(map(_storage, outputs)))
         ):
             pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
             taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0
             self._record(known.name, family, inputs, outputs, taps=taps)
         return out
 
-    def _family(self, func: Any, known: About, args: tuple[Any, ...], inputs: list[torch.Tensor]) -> str:
+    def _family(self, func: Any, known: About, args: tuple[Any, ...], inputs: Tensors) -> str:
         if known.key not in FORMULAS and func._overloadpacket not in flop_registry:
             return "unknown" if known.key in _OPENED else known.family
         if known.key in ONLY_NESTED and not any(t.is_nested for t in inputs):
@@ -243,57 +236,34 @@ class Recorder(TorchDispatchMode):
 
     def _higher_order(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See what runs in attention with a function for its scores, or in the branch that control flow takes."""
-        kernel = func.py_kernels.get(_EXPLICIT)
-        if kernel is None:
-            out = func(*args, **kwargs)
-            self._record(func.name(), "unknown", _tensors(args), _tensors(out))
-            return out
-        before = len(self.operations)
-        try:
-            return self._open(kernel, args, kwargs)
-        except AssertionError:  # control flow calls its kernel without a mode
-            del self.operations[before:]
-
-        def opened(part: Any) -> Any:
-            return (lambda *given: self._open(part, given, {})) if callable(part) else part
-
-        return kernel(*_pytree.tree_map(opened, args), **kwargs)
+        kernel = func.py_kernels.get(_EXPLICIT, func)
+        if func.name().startswith("flex_attention"):
+            return self._open(kernel, *args, **kwargs)
+        # Control flow calls its own kernel without a mode.
+        opened = _pytree.tree_map(lambda part: partial(self._open, part) if callable(part) else part, args)
+        return kernel(*opened, **kwargs)
 
     def _decompose(self, func: Any, known: About, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # The compiled kernel is what a real call runs; `decompose` prefers a Python one that may differ.
         key = _OPENED.get(known.key, _COMPOSITE)
         if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key):
-            return self._open(func._op_dk, (key, *args), kwargs)
-        return self._open(func.decompose, args, kwargs)
+            return self._open(func._op_dk, key, *args, **kwargs)
+        return self._open(func.decompose, *args, **kwargs)
 
-    def _open(self, kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _open(self, kernel: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a kernel and see the operators in it: the mode is off during dispatch."""
         with self:
             return kernel(*args, **kwargs)
 
-    def _record(
-        self,
-        name: str,
-        family: str,
-        inputs: list[torch.Tensor],
-        outputs: list[torch.Tensor],
-        memories: AbstractSet[int] = frozenset(),
-        macs: int = 0,
-        layers: tuple[Repeated, ...] = (),
-        taps: int = 0,
-    ) -> None:
+    def _record(self, name: str, family: str, inputs: Tensors, outputs: Tensors, **counted: Any) -> None:
         moved = bytes_touched(name, inputs, outputs)
-        if not moved and not macs:
+        if not moved and not counted.get("macs"):
             return
         task = torch._C._current_graph_task_id()
-        derived = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
-        module, kind, call = self._place(task, memories, derived)
-        self.ran.add(module)
+        where = self._place(task, inputs) if family == COUNTED else self._where(task)
         phase: Phase = "forward" if task == _FORWARD else "backward"
-        shape, dtype = (_shape(outputs[0]), str(outputs[0].dtype).removeprefix("torch.")) if outputs else ((), "")
-        self.operations.append(
-            Operation(module, kind, call, name, family, phase, macs, moved, layers, shape, taps, dtype)
-        )
+        shape = _shape(outputs[0]) if outputs else ()
+        self.operations.append(Operation(*where, name, family, phase, moved, shape, **counted))
 
 
 def _shape(tensor: torch.Tensor) -> tuple[int, ...]:

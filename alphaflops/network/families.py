@@ -97,7 +97,7 @@ def about(func: Any) -> About:
     space = "" if func.namespace in OWN else f"{func.namespace}::"
     return About(
         key=space + name.removesuffix("_"),
-        name=space + (name.removesuffix("_") if space else name),
+        name=space + name,
         family=_family(space, name, tags),
         writes=func._schema.is_mutable,
         views=all(result.alias_info for result in func._schema.returns),
@@ -166,10 +166,8 @@ def window_taps(arguments: Mapping[str, Any], outputs: list[Any]) -> int:
     outputs : list of Tensor
         Tensors returned, the pooled one first.
     """
-    size = arguments.get("kernel_size")
-    if size is None or not outputs:
+    if (size := arguments.get("kernel_size")) is None:
         return 0
     pooled = outputs[0]
-    sides = [size] if isinstance(size, int) else list(size)
-    spatial = pooled.dim() - 2 if len(sides) == 1 else 1
-    return int(pooled.numel() * prod(sides) ** max(spatial, 1))
+    spatial = pooled.dim() - 2 if len(size) == 1 else 1
+    return int(pooled.numel() * prod(size) ** max(spatial, 1))

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 from math import prod
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from ..layers import Conv2d, Dense, Layer
@@ -46,9 +47,7 @@ class Repeated:
         return self.count * _macs(self.layer)
 
 
-@lru_cache(maxsize=4096)
-def _macs(layer: Layer) -> int:
-    return layer.macs
+_macs: Callable[[Layer], int] = lru_cache(maxsize=4096)(attrgetter("macs"))
 
 
 Arguments: TypeAlias = Mapping[str, Any]
@@ -93,34 +92,16 @@ def _broadcast(*shapes: Sequence[int]) -> int:
     return prod(max(sizes) for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1))
 
 
-def _matrices(x: Any, y: Any, bias: bool = False) -> list[Repeated]:
+@formula("mm", "bmm", "_scaled_mm", "_int_mm", "addmm", "_addmm_activation", "baddbmm", "addbmm", "matmul")
+def _matrices(a: Arguments) -> list[Repeated]:
     """Products of two matrices, or of two stacks of them."""
+    x, y = _first(a, "mat1", "batch1", "self"), _first(a, "mat2", "batch2", "other")
     (m, k), n, count = x.shape[-2:], y.shape[-1], _broadcast(x.shape[:-2], y.shape[:-2])
     if x.dim() == y.dim() == 3 and y.stride(0) == 0:  # one matrix for all
         return _product(count * m, k, n, x)
     if x.dim() == y.dim() == 3 and x.stride(0) == 0:
         return _product(count * n, k, m, x)
-    return _product(m, k, n, x, count, bias)
-
-
-@formula("mm", "bmm", "_scaled_mm", "_int_mm")
-def _mm(a: Arguments) -> list[Repeated]:
-    return _matrices(a["self"], a["mat2"])
-
-
-@formula("addmm", "_addmm_activation")
-def _addmm(a: Arguments) -> list[Repeated]:
-    return _matrices(a["mat1"], a["mat2"], a["self"].dim() == 1)
-
-
-@formula("baddbmm", "addbmm")
-def _baddbmm(a: Arguments) -> list[Repeated]:
-    return _matrices(a["batch1"], a["batch2"])
-
-
-@formula("matmul")
-def _matmul(a: Arguments) -> list[Repeated]:
-    return _matrices(a["self"], a["other"])
+    return _product(m, k, n, x, count, bias="mat1" in a and a["self"].dim() == 1)
 
 
 @formula("linear", "mkldnn_linear")
@@ -137,49 +118,34 @@ def _grouped_mm(a: Arguments) -> list[Repeated]:
     return _product(x.shape[-2], x.shape[-1], y.shape[-1], x, x.shape[0] if stacks else 1)
 
 
-@formula("mv", "addmv")
-def _mv(a: Arguments) -> list[Repeated]:
-    m, k = _first(a, "mat", "self").shape
-    return _product(1, k, m, a["vec"])
+@formula("mv", "addmv", "dot", "vdot")
+def _vector(a: Arguments) -> list[Repeated]:
+    """Products of a matrix, or of one row, with a vector."""
+    x = _first(a, "mat", "self")
+    m, k = (1, *x.shape)[-2:]
+    return _product(1, k, m, x)
 
 
-@formula("dot", "vdot")
-def _dot(a: Arguments) -> list[Repeated]:
-    return _product(1, a["self"].numel(), 1, a["self"])
-
-
-def _each(value: int | Sequence[int], n: int) -> list[int]:
-    values = [value] if isinstance(value, int) else list(value)
-    return values * n if len(values) == 1 else values
+def _three(sizes: Sequence[int], n: int = 1, missing: int = 1) -> Any:
+    """Give what holds along depth, height and width, from one size for all `n` axes or one for each."""
+    values = list(sizes) * (n if len(sizes) == 1 else 1)
+    return [missing] * (3 - len(values)) + values
 
 
 @formula("convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "convolution_overrideable")
 def _conv(a: Arguments) -> list[Repeated]:
-    x, weight = _first(a, "input", "self"), a["weight"]
-    n = weight.dim() - 2
-    stride, padding, dilation = (_each(a[name], n) for name in ("stride", "padding", "dilation"))
-    groups, transposed = a.get("groups", 1), a.get("transposed", False)
-    (batch, cin, *size), (cout, _, *kernel) = x.shape, weight.shape
-    if transposed:
-        extra = _each(a.get("output_padding", 0), n)
-        size = [
-            (i - 1) * s - 2 * p + d * (k - 1) + 1 + e
-            for i, s, p, d, k, e in zip(size, stride, padding, dilation, kernel, extra, strict=True)
-        ]
-        cin = weight.shape[1] * groups
-    if x.numel() == 0 or weight.numel() == 0 or min(size) < 1:
+    x, weight, out = _first(a, "input", "self"), a["weight"], _first(a, "grad_output", "out")
+    groups, transposed, n = a.get("groups", 1), a.get("transposed", False), weight.dim() - 2
+    wide, narrow = (out, x) if transposed else (x, out)
+    if not (wide.numel() and weight.numel()):
         return []
-    axes = [(1, 1, 1, 0, 1)] * (3 - n) + list(zip(size, kernel, stride, padding, dilation, strict=True))
-    (depth, k0, s0, p0, d0), (height, k1, s1, p1, d1), (width, k2, s2, p2, d2) = axes
-    slices = (depth + 2 * p0 - d0 * (k0 - 1) - 1) // s0 + 1
-    sides = (height, width, cin * k0, cout, (k1, k2), batch * slices, (s1, s2), (p1, p2), (d1, d2))
-    return [Repeated(Conv2d(*sides, groups, a.get("bias") is not None, x.itemsize), proxy=n == 3 or transposed)]
-
-
-@formula("conv_tbc")
-def _conv_tbc(a: Arguments) -> list[Repeated]:
-    x, taps = a["self"].permute(1, 2, 0), a["weight"].permute(2, 1, 0)
-    return _conv({**a, "self": x, "weight": taps, "stride": 1, "padding": a.get("pad", 0), "dilation": 1})
+    (batch, _, *size), (cout, cin, *kernel) = wide.shape, weight.shape
+    (_, height, width), (k0, *taps), (slices, *_) = map(_three, (size, kernel, narrow.shape[2:]))
+    stride, padding, dilation = (
+        tuple(_three(a[name], n, missing)[1:]) for name, missing in (("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    sides = (height, width, cin * groups * k0, cout, tuple(taps), batch * slices, stride, padding, dilation, groups)
+    return [Repeated(Conv2d(*sides, a.get("bias") is not None, x.itemsize), proxy=n == 3 or transposed)]
 
 
 @formula("torchvision::deform_conv2d")
@@ -198,7 +164,7 @@ def _deform_conv(a: Arguments) -> list[Repeated]:
 def _quantized(a: Arguments) -> list[Repeated]:
     x, packed, *_ = a.values()
     weight, bias = packed.unpack()
-    given = {"input": x, "weight": weight, "bias": bias}
+    given = {"input": x, "weight": weight, "bias": bias, "out": a["out"]}
     if weight.dim() == 2:
         return _linear(given)
     sizes = {name: getattr(packed, name)()[2 - weight.dim() :] for name in ("stride", "padding", "dilation")}

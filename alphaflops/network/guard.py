@@ -16,11 +16,13 @@ import sys
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 
 MOST: Final = 300_000
 """Containers that are noted; networks of a thousand layers have about 20,000."""
@@ -38,14 +40,14 @@ _LIBRARY: Final = sys.stdlib_module_names - _OURS
 _FOREIGN: Final = ("torch._", "torch.fx", "torch.distributed", "torch.utils.data", "torch.optim", "alphaflops")
 _BELOW: Final = frozenset({"torch", "builtins", "typing", "abc"})
 _LRU: Final = type(functools.lru_cache(lambda: None))
+_GENERATORS: Final = (random._inst, mtrand._rand, torch.default_generator)
+"""What random numbers come from where nobody says."""
 _STATES: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]]] = {
     torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
     random.Random: (random.Random.getstate, random.Random.setstate),
-    np.random.RandomState: (lambda g: g.get_state(), lambda g, state: g.set_state(state)),
-    np.random.Generator: (
-        lambda g: copy.deepcopy(g.bit_generator.state),
-        lambda g, state: setattr(g.bit_generator, "state", state),
-    ),
+    np.random.RandomState: (lambda g: g.get_state(legacy=False), np.random.RandomState.set_state),
+    np.random.Generator: (lambda g: g.bit_generator.state, lambda g, state: setattr(g.bit_generator, "state", state)),
+    np.ndarray: (np.copy, np.copyto),
 }
 
 
@@ -58,7 +60,7 @@ def unwrapped(model: Any) -> Any:
 
 
 class Guard:
-    """What can be reached from some objects, as it was.
+    """What can be reached from some objects, and the state of random numbers, as it was.
 
     Parameters
     ----------
@@ -73,12 +75,12 @@ class Guard:
 
     def __init__(self, *roots: Any) -> None:
         self.unprotected: set[str] = set()
-        self._places: list[tuple[Any, Any]] = []
-        self._states: list[Callable[[], Any]] = []
-        self._names: list[tuple[Any, str, Any]] = []
+        # What writes into a place, and what it held: a dictionary, a list, or the state of a generator.
+        self._places: list[tuple[Callable[[Any], Any], Any]] = []
+        self._states: list[tuple[Callable[[Any], Any], Any]] = []
         self._classes: set[type] = set()
         seen: dict[int, Any] = {}
-        stack = list(roots)
+        stack = [*roots, *_GENERATORS]
         while stack:
             value = stack.pop()
             if type(value) not in _ATOMS and id(value) not in seen:
@@ -88,38 +90,36 @@ class Guard:
                 self.unprotected.add(f"what lies beyond {MOST:,} containers")
                 break
 
-    def _keep(self, place: Any, held: _Held) -> _Held:
-        self._places.append((place, held))
+    def _keep(self, write: Callable[[Any], Any], held: _Held) -> _Held:
+        self._places.append((write, held))
         return held
 
     def _note(self, value: Any) -> Iterable[Any]:
         kind = type(value)
         if kind is dict or kind is OrderedDict:
-            return self._keep(value, dict(value)).values()
+            return self._keep(partial(_fill, value), dict(value)).values()
         if isinstance(value, (torch.Tensor, torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             return ()
         if isinstance(value, FunctionType):
-            held = [cell.cell_contents for cell in value.__closure__ or () if self._name(cell, "cell_contents")]
+            held = [part for cell in value.__closure__ or () for part in self._name(cell, "cell_contents")]
             return (*held, *self._used(value), *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
         if isinstance(value, MethodType):
             return value.__self__, value.__func__
-        if isinstance(value, functools.partial):
+        if isinstance(value, partial):
             return value.func, value.args, value.keywords
+        if isinstance(value, np.ndarray) and not (value.flags.writeable and value.size <= LARGEST):
+            return ()
         for one, (read, write) in _STATES.items():
             if isinstance(value, one):
-                self._states.append(functools.partial(write, value, read(value)))
+                self._states.append((partial(write, value), read(value)))
                 return ()
         if kind.__module__.startswith(_FOREIGN):
             return ()
-        if isinstance(value, np.ndarray):
-            if value.size <= LARGEST and value.flags.writeable:
-                self._states.append(functools.partial(np.copyto, value, value.copy()))
-            return ()
         children: list[Any] = []
         if isinstance(value, dict):
-            children += self._keep(value, dict(_base(value).items(value))).values()
+            children += self._keep(partial(_fill, value), dict(_base(value).items(value))).values()
         elif isinstance(value, (list, deque, set)):
-            children += self._keep(value, list(value))
+            children += self._keep(partial(_fill, value), list(value))
         elif isinstance(value, (tuple, frozenset)):
             children += value
         elif isinstance(value, torch.nn.Module):
@@ -130,16 +130,15 @@ class Guard:
             self.unprotected.add(kind.__name__)
         if attributes := getattr(value, "__dict__", None):
             children.append(attributes)
-        slots = [name for owner in kind.__mro__ for name in _slots(owner) if self._name(value, name)]
-        return children + [getattr(value, name) for name in slots]
+        slots = [name for owner in kind.__mro__ for name in _slots(owner)]
+        return children + [part for name in slots for part in self._name(value, name)]
 
-    def _name(self, owner: Any, name: str) -> bool:
-        """Note what an attribute holds, if it holds anything."""
+    def _name(self, owner: Any, name: str) -> list[Any]:
+        """Note and give what an attribute holds, if it holds anything."""
         try:
-            self._names.append((owner, name, getattr(owner, name)))
+            return self._keep(partial(_assign, owner, name), [getattr(owner, name)])
         except (AttributeError, ValueError):  # a slot or cell that is empty
-            return False
-        return True
+            return []
 
     def _used(self, function: FunctionType) -> Iterator[Any]:
         """Give the variables and functions of its file that a function uses, PyTorch's own left out."""
@@ -158,15 +157,13 @@ class Guard:
         for owner in kind.__mro__:
             if owner.__module__.partition(".")[0] not in _BELOW and owner not in self._classes:
                 self._classes.add(owner)
-                yield from (part for part in vars(owner).values() if isinstance(part, FunctionType))
-                for name in vars(owner):
-                    yield from self._variable(owner, name)
+                for name, part in vars(owner).items():
+                    yield from [part] if isinstance(part, FunctionType) else self._variable(owner, name)
 
-    def _variable(self, owner: Any, name: str) -> Iterator[Any]:
+    def _variable(self, owner: Any, name: str) -> list[Any]:
         """Note and give a plain variable of a file or class."""
-        value = vars(owner)[name]
-        if isinstance(value, _PLAIN) and not name.startswith("__") and self._name(owner, name):
-            yield value
+        plain = isinstance(vars(owner)[name], _PLAIN) and not name.startswith("__")
+        return self._name(owner, name) if plain else []
 
     def exchange(self, other: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
         """Exchange every tensor; give the function that does so for one object.
@@ -198,31 +195,19 @@ class Guard:
             known[id(value)] = (value, new)
             return new
 
-        for place, held in self._places:
-            new = {key: twin(v) for key, v in held.items()} if isinstance(held, dict) else list(map(twin, held))
-            _fill(place, new)
-        for owner, name, value in self._names:
-            _assign(owner, name, twin(value))
+        for write, held in self._places:
+            write({key: twin(v) for key, v in held.items()} if isinstance(held, dict) else list(map(twin, held)))
         return twin
 
     def put_back(self) -> None:
-        """Give every container what it held."""
-        for place, held in self._places:
-            _fill(place, held)
-        for owner, name, value in self._names:
-            _assign(owner, name, value)
-        for restore in self._states:
-            restore()
+        """Give every place what it held."""
+        for write, held in (*self._places, *self._states):
+            write(held)
 
 
 def _names(code: CodeType) -> set[str]:
     """Names that the code of a function uses, with the functions in it."""
     return set(code.co_names).union(*(_names(part) for part in code.co_consts if isinstance(part, CodeType)))
-
-
-def _assign(owner: Any, name: str, value: Any) -> None:
-    if getattr(owner, name, None) is not value:
-        (setattr if isinstance(owner, (type, ModuleType)) else object.__setattr__)(owner, name, value)
 
 
 def _base(value: dict[Any, Any]) -> Any:
@@ -232,6 +217,12 @@ def _base(value: dict[Any, Any]) -> Any:
 def _slots(owner: type) -> list[str]:
     names = vars(owner).get("__slots__", ())
     return [n for n in ([names] if isinstance(names, str) else names) if n not in ("__dict__", "__weakref__")]
+
+
+def _assign(owner: Any, name: str, held: list[Any]) -> None:
+    """Give an attribute the one thing that it held, unless it holds that."""
+    if getattr(owner, name, None) is not held[0]:
+        (setattr if isinstance(owner, (type, ModuleType)) else object.__setattr__)(owner, name, held[0])
 
 
 def _same(now: Any, held: Any) -> bool:

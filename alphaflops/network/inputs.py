@@ -36,7 +36,13 @@ class Shape:
         if not all(_is_size(size) and size >= 0 for size in self.sizes):
             raise AlphaflopsError(f"sizes are {self.sizes!r:.80}: give non-negative integers")
         object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
-        object.__setattr__(self, "dtype", None if self.dtype is None else _dtype_name(self.dtype))
+        if self.dtype is not None:
+            import torch
+
+            known = str(self.dtype).removeprefix("torch.")
+            if not isinstance(getattr(torch, known, None), torch.dtype):
+                raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
+            object.__setattr__(self, "dtype", known)
 
 
 def _is_size(value: Any) -> bool:
@@ -63,15 +69,6 @@ def parse_shape(text: str) -> Shape:
     if not all(number.strip().isdecimal() for number in numbers):
         raise AlphaflopsError(f"input is {text!r}: give sizes such as 1,3,224,224, or 1,128:int64 with a number type")
     return Shape(tuple(map(int, numbers)), dtype or None)
-
-
-def _dtype_name(name: Any) -> str:
-    import torch
-
-    known = str(name).removeprefix("torch.")
-    if not isinstance(getattr(torch, known, None), torch.dtype):
-        raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
-    return known
 
 
 def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
@@ -102,27 +99,32 @@ def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
         return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_size, value))
 
     named = isinstance(inputs, Mapping)
-    listed = isinstance(inputs, list) or (isinstance(inputs, tuple) and not hasattr(inputs, "_fields"))
-    several = named or (listed and not (isinstance(inputs, tuple) and sizes(inputs)))
+    listed = isinstance(inputs, tuple) and not hasattr(inputs, "_fields") and not sizes(inputs)
+    several = named or listed or isinstance(inputs, list)
     given: dict[Any, Any] = dict(inputs) if named else dict(enumerate(inputs if several else [inputs]))
     values = several and any(isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves(list(given.values())))
     notes = []
 
-    def read(value: Any, where: str) -> Any:
+    def read(path: Any, value: Any) -> Any:
         if isinstance(value, str) and _SHAPE_TEXT.match(value):
             return parse_shape(value)
         if isinstance(value, tuple) and not values and (sizes(value) or value == ()):
             return Shape(value)
         if sizes(value):
+            where = f"{path[0].key}{_pytree.keystr(path[1:])}"
             notes.append(f"input {where} is the value {value!r:.60}; Shape({value!r:.60}) would make a tensor of it")
-        elif type(value) in (list, tuple):
-            return type(value)(read(part, f"{where}[{i}]") for i, part in enumerate(value))
-        elif type(value) is dict:
-            return {key: read(part, f"{where}[{key!r}]") for key, part in value.items()}
         return value
 
-    found = {key: read(value, str(key)) for key, value in given.items()}
+    def whole(value: Any) -> bool:
+        return _whole(value) or sizes(value) or value == ()
+
+    found = _pytree.tree_map_with_path(read, given, is_leaf=whole)
     return ([], found, notes) if named else (list(found.values()), {}, notes)
+
+
+def _whole(value: Any) -> bool:
+    """Whether a value is read as it is, rather than what it holds."""
+    return type(value) not in (list, tuple, dict)
 
 
 def floating_type(model: "torch.nn.Module") -> str:
@@ -149,36 +151,27 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
         If there is no tensor of such sizes, or no memory for it.
     """
     import torch
+    from torch.utils import _pytree
 
-    if type(value) in (list, tuple):
-        return type(value)(materialise(part, device, floating) for part in value)
-    if type(value) is dict:
-        return {key: materialise(part, device, floating) for key, part in value.items()}
-    if not isinstance(value, Shape):
-        return value
-    dtype = getattr(torch, value.dtype or floating)
-    try:
-        if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
-            return torch.randn(value.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)
-        return torch.zeros(value.sizes, dtype=dtype, device=device)
-    except (RuntimeError, TypeError, OverflowError) as error:  # what is too large is any of them
-        sizes = ",".join(map(str, value.sizes))
-        raise AlphaflopsError(f"input {sizes} cannot be made: {said(error)[:150]}") from error
+    def made(one: Shape) -> torch.Tensor:
+        dtype = getattr(torch, one.dtype or floating)
+        try:
+            if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
+                return torch.randn(one.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)
+            return torch.zeros(one.sizes, dtype=dtype, device=device)
+        except (RuntimeError, TypeError, OverflowError) as error:  # what is too large is any of them
+            sizes = ",".join(map(str, one.sizes))
+            raise AlphaflopsError(f"input {sizes} cannot be made: {said(error)[:150]}") from error
+
+    return _pytree.tree_map_only(Shape, made, value, is_leaf=_whole)
 
 
-def load_factory(name: str) -> Any:
-    """Import ``package.module:factory``, also from the current folder.
-
-    Raises
-    ------
-    AlphaflopsError
-        If the text has no colon, the module cannot be imported, or it has no such attribute.
-    """
+def _imported(name: str) -> Any:
+    """Import ``package.module:factory``, also from the current folder."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise AlphaflopsError(f"factory is {name!r}: give package.module:factory")
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    sys.path.insert(0, here := os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
@@ -188,9 +181,8 @@ def load_factory(name: str) -> Any:
     try:
         return attrgetter(attribute)(module)
     except AttributeError as error:
-        public = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200]
-        message = f"factory {name!r}: {module_name} has no {attribute!r}; it has {public or 'nothing'}"
-        raise AlphaflopsError(message) from error
+        public = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200] or "nothing"
+        raise AlphaflopsError(f"factory {name!r}: {module_name} has no {attribute!r}; it has {public}") from error
 
 
 def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[torch.nn.Module, tuple[str, ...]]":
@@ -213,11 +205,11 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     Raises
     ------
     AlphaflopsError
-        If the factory needs other arguments, fails, or returns no module.
+        If there is no such factory, it needs other arguments, fails, or returns no module.
     """
     import torch
 
-    factory = load_factory(name)
+    factory = _imported(name)
     if isinstance(factory, torch.nn.Module):
         if kwargs:
             raise AlphaflopsError(f"factory {name!r} is a module already: leave the arguments {sorted(kwargs)} out")
@@ -227,9 +219,8 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise AlphaflopsError(
-            f"factory {name!r}: {error}; give arguments as JSON, such as '{{\"depth\": 50}}'"
-        ) from error
+        hint = "give arguments as JSON, such as '{\"depth\": 50}'"
+        raise AlphaflopsError(f"factory {name!r}: {error}; {hint}") from error
     except ValueError:
         pass  # some built-in callables have no signature
     notes: tuple[str, ...] = ()

@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, read_calibration
-from ..network import Network, trace
+from ..network import COUNTED, Network, trace
 from ..network.inputs import Inputs, build, parse_shape
-from ..network.trace import COUNTED
 from ..paths import data_folder
 from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of

@@ -28,9 +28,8 @@ from ..errors import AlphaflopsError
 from ..files import from_json, json_bytes, read_json, to_json, write_atomic
 from ..fitting import Calibration
 from ..layers import Conv2d, Dense, Layer, as_table
-from ..network import Network, Operation
+from ..network import COUNTED, Network, Operation
 from ..network.formulas import Repeated
-from ..network.trace import COUNTED
 from ..paths import data_folder
 from .correction import Correction
 
