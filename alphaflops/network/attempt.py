@@ -57,7 +57,7 @@ class Attempt:
     """
 
     def __init__(self, model: torch.nn.Module, how: str, graph: bool, given: Any, backward: bool) -> None:
-        self.how, self.recorder = how, Recorder(model, False)
+        self.how, self.device, self.recorder = how, "meta" if how == "meta" else "cpu", Recorder(model, False)
         self.error = self.blame = ""
         self._left = 0
         with _settings(how, graph):
@@ -82,8 +82,7 @@ class Attempt:
                     raise MemoryError(f"they need {wanted / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free")
             model = self._guard.exchange(self._other)(model)
             self.blame = ""
-            device = "meta" if self.how == "meta" else "cpu"
-            args, kwargs = materialise(given, device, floating_type(model))
+            args, kwargs = materialise(given, self.device, floating_type(model))
             self.recorder = recorder = Recorder(model, self.how == "cpu")
             begin, end = register_module_forward_pre_hook, register_module_forward_hook
             with begin(recorder.begin), end(recorder.end, always_call=True), recorder:
@@ -100,10 +99,8 @@ class Attempt:
     def _other(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the tensor of this kind that takes the place of one; real weights share their memory."""
         weight = isinstance(tensor, torch.nn.Parameter)
-        if self.how != "cpu":
-            new = torch.empty_like(tensor, device="meta" if self.how == "meta" else "cpu", requires_grad=False)
-        elif tensor.is_meta:
-            new = torch.zeros_like(tensor, device="cpu", requires_grad=False)
+        if self.how != "cpu" or tensor.is_meta:
+            new = torch.zeros_like(tensor, device=self.device, requires_grad=False)
         else:
             new = tensor.detach().cpu()
             new = new.clone() if new.device == tensor.device and not weight else new

@@ -115,10 +115,7 @@ def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
             notes.append(f"input {where} is the value {value!r:.60}; Shape({value!r:.60}) would make a tensor of it")
         return value
 
-    def whole(value: Any) -> bool:
-        return _whole(value) or sizes(value) or value == ()
-
-    found = _pytree.tree_map_with_path(read, given, is_leaf=whole)
+    found = _pytree.tree_map_with_path(read, given, is_leaf=lambda value: _whole(value) or sizes(value) or value == ())
     return ([], found, notes) if named else (list(found.values()), {}, notes)
 
 
