@@ -128,7 +128,7 @@ class Recorder(TorchDispatchMode):
         self.operations: list[Operation] = []
         self.failed: tuple[BaseException | None, Where, Any] | None = None
         self.drew = self.read = False
-        self.weights = dict(model.named_parameters())
+        self.weights: dict[str, torch.Tensor] = dict(model.named_parameters())
         self.unused: list[str] = []
         self.made: list[weakref.ref[torch.Tensor]] = []
         self._names = {module: name for name, module in model.named_modules()}
