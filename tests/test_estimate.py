@@ -1,5 +1,6 @@
 """Predictions for whole networks: sums, intervals, honesty about what is not covered, and one-line errors."""
 
+import importlib
 import json
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -16,10 +17,17 @@ from alphaflops.layers import Conv2d, Dense, as_table, flops, macs
 from alphaflops.network import trace
 from alphaflops.network.formulas import Repeated
 from alphaflops.paths import data_folder
-from alphaflops.prediction import OperatorTable, estimate, estimate_factory, read_operators, report_on
+from alphaflops.prediction import (
+    OperatorTable,
+    estimate,
+    estimate_factory,
+    measure_network,
+    read_operators,
+    report_on,
+)
 from alphaflops.prediction.correction import Correction, Smooth, fit_correction, fit_smooth, shared_error
 from alphaflops.prediction.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
-from alphaflops.prediction.estimating import find_calibration, total_interval
+from alphaflops.prediction.estimating import total_interval
 from alphaflops.prediction.machine import correlations, measured, parts, traced
 from alphaflops.prediction.operators import (
     DEPTHWISE_TERMS,
@@ -31,6 +39,7 @@ from alphaflops.prediction.operators import (
     timed_as,
 )
 from alphaflops.prediction.timing import distinct_layers
+from alphaflops.prediction.zoo import resnet50
 
 
 @dataclass
@@ -457,9 +466,21 @@ def test_operators_are_those_of_the_machine_unless_others_are_given(operators):
         source("cpu-1core", "none.json")
 
 
+def test_a_report_gives_a_table_of_its_own():
+    report = estimate(nn.Linear(4, 3), (2, 4), "cpu-1core")
+    report.to_pandas()["macs"] = 0
+    assert report.to_pandas().macs.sum() == report.total()["macs"] == 2 * 4 * 3
+
+
+def test_the_package_keeps_its_older_name():
+    whole = importlib.import_module("alphaflops.whole")
+    assert whole.measure_network is measure_network
+    assert importlib.import_module("alphaflops.whole.zoo").resnet50 is resnet50
+
+
 def test_missing_calibration_is_one_line():
     with pytest.raises(AlphaflopsError, match="calibration 'no-such' is not here") as wrong:
-        find_calibration("no-such")
+        estimate(nn.ReLU(), (3,), "no-such")
     assert "\n" not in str(wrong.value)
 
 

@@ -93,9 +93,8 @@ def estimate(args: argparse.Namespace) -> None:
     """Estimate what a factory builds."""
     from ..prediction import estimate_factory
 
-    factory = args.factory.replace("alphaflops.whole.", "alphaflops.prediction.")  # its name in version 0.1
     with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
-        report = estimate_factory(factory, args.inputs, args.kwargs, args.calibration, training=args.training)
+        report = estimate_factory(args.factory, args.inputs, args.kwargs, args.calibration, training=args.training)
     if column := SORTS[args.sort]:
         report = replace(report, table=report.table.sort_values(column, ascending=False, kind="stable"))
     if args.csv is not None:

@@ -55,6 +55,10 @@ class Report:
         """Give the sums over the network, see `totals`."""
         return dict(self.totals)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per operator, a copy of `table`."""
+        return self.table.copy()
+
     def by_module(self) -> pd.DataFrame:
         """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
         sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
@@ -79,8 +83,6 @@ class Report:
 
     def _repr_html_(self) -> str:
         from html import escape
-
-        import pandas as pd
 
         total = {"module": "total"} | {name: _text(name, self.totals[name]) for name in SHOWN if name in self.totals}
         shown = {name: [*(_text(name, v) for v in self.table[name]), total.get(name, "")] for name in SHOWN}
