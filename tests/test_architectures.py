@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from alphaflops.fitting import read_calibration
 from alphaflops.network import trace
 from alphaflops.prediction import report_on
-from alphaflops.prediction.estimating import find_calibration
 
 transformers = pytest.importorskip("transformers")
 
@@ -177,7 +177,7 @@ def test_backward_pass_has_no_unknown_operator(name):
 @pytest.mark.parametrize("name", ["RegNet", "GPT-2"])
 def test_every_operator_gets_a_time(name):
     model, inputs = built(name)
-    report = report_on(trace(model, inputs), find_calibration("cpu-1core"))
+    report = report_on(trace(model, inputs), read_calibration("cpu-1core"))
     assert report.table["predicted_ms"].notna().all()
     assert (report.table["predicted_ms"] > 0).all()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alphaflops.prediction.estimating import calibrations
+from alphaflops.fitting.calibration import calibrations
 
 MODELS = """
 import torch

@@ -242,17 +242,25 @@ def fit(
     return made
 
 
+def calibrations() -> list[str]:
+    """Names of the bundled calibrations."""
+    return sorted(path.stem for path in (data_folder() / "calibrations").glob("*.json"))
+
+
 def read_calibration(name: Path | str) -> Calibration:
     """Read a calibration from its file, or a bundled one by its name, such as ``cpu-1core``.
 
     Raises
     ------
     AlphaflopsError
-        If there is none, the file cannot be read, is of another schema, or names a model or parameters that this
-        version does not have.
+        If there is none (the message lists those present), the file cannot be read, is of another schema, or names a
+        model or parameters that this version does not have.
     """
-    bundled = data_folder() / "calibrations" / f"{name}.json"
-    path = bundled if not Path(name).exists() and bundled.is_file() else Path(name)
+    places = (Path(name), data_folder() / "calibrations" / f"{name}.json")
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        here = ", ".join(calibrations()) or "none; `alphaflops fit RUN --out FILE` makes one"
+        raise AlphaflopsError(f"calibration {str(name)!r} is not here: give a file or one of {here}")
     content = read_json(path)
     if content.pop("kind", None) != KIND:
         raise AlphaflopsError(f"{path} is no calibration: its kind is not {KIND!r}")

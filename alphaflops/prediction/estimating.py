@@ -15,7 +15,6 @@ from ..errors import AlphaflopsError
 from ..fitting import Calibration, read_calibration
 from ..network import COUNTED, Network, trace
 from ..network.inputs import Inputs, build, parse_shape
-from ..paths import data_folder
 from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of
 
@@ -26,28 +25,6 @@ Chosen: TypeAlias = Calibration | Path | str | None
 
 GUESSED: Final = {"predicted_ms": float, "low_ms": float, "high_ms": float, "source": str, "outside": bool}
 """Columns of a report with what `alphaflops.prediction.operators.Guess` holds."""
-
-
-def calibrations() -> list[str]:
-    """Names of the bundled calibrations."""
-    return sorted(path.stem for path in (data_folder() / "calibrations").glob("*.json"))
-
-
-def find_calibration(chosen: Calibration | Path | str) -> Calibration:
-    """Take a calibration, its file, or the name of a bundled one.
-
-    Raises
-    ------
-    AlphaflopsError
-        If there is none; the message lists those present.
-    """
-    if isinstance(chosen, Calibration):
-        return chosen
-    for path in (Path(chosen), data_folder() / "calibrations" / f"{chosen}.json"):
-        if path.is_file():
-            return read_calibration(path)
-    here = ", ".join(calibrations()) or "none; `alphaflops fit RUN --out FILE` makes one"
-    raise AlphaflopsError(f"calibration {str(chosen)!r} is not here: give a file or one of {here}")
 
 
 def estimate(
@@ -86,7 +63,7 @@ def estimate(
     AlphaflopsError
         If the network cannot be traced with this input, or the calibration is not here.
     """
-    found = None if calibration is None else find_calibration(calibration)
+    found = read_calibration(calibration) if isinstance(calibration, Path | str) else calibration
     network = trace(model, inputs, backward=training, with_data=with_data)
     if operators is None and found is not None:
         operators = bundled_operators(found.run["sha256"])
