@@ -15,19 +15,19 @@ class Card:
 
     Attributes
     ----------
-    library : module
-        NVML.
+    nvml : module
+        The binding of NVML.
     handle : object
         The GPU's in NVML.
     """
 
-    library: Any
+    nvml: Any
     handle: Any
 
     def ask(self, what: str, *args: Any) -> Any:
         """Give what ``nvmlDeviceGet`` + `what` tells, or None: NVML answers "not supported" field by field."""
         try:
-            return getattr(self.library, f"nvmlDeviceGet{what}")(self.handle, *args)
+            return getattr(self.nvml, f"nvmlDeviceGet{what}")(self.handle, *args)
         except Exception:  # of NVML's own types, which do not exist where the binding is absent
             return None
 
@@ -92,10 +92,10 @@ def describe_gpu(index: int) -> dict[str, Any]:
         # In a container this process has another number there, so memory tells too that it is among them.
         ours = torch.cuda.memory_reserved(index) > 0 or os.getpid() in [process.pid for process in others or ()]
         return described | {
-            "driver": word(_text(card.library.nvmlSystemGetDriverVersion())),
+            "driver": word(_text(card.nvml.nvmlSystemGetDriverVersion())),
             "mig": bool(mode[0]) if mode else described["mig"] or False,
-            "sm_clock_max_mhz": card.ask("MaxClockInfo", card.library.NVML_CLOCK_SM),
-            "memory_clock_max_mhz": card.ask("MaxClockInfo", card.library.NVML_CLOCK_MEM),
+            "sm_clock_max_mhz": card.ask("MaxClockInfo", card.nvml.NVML_CLOCK_SM),
+            "memory_clock_max_mhz": card.ask("MaxClockInfo", card.nvml.NVML_CLOCK_MEM),
             "power_limit_w": None if limit is None else limit / 1000,
             "ecc": None if ecc is None else bool(ecc[0]),
             "shared": None if others is None else len(others) > ours,

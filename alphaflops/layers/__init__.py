@@ -8,6 +8,7 @@ and as a function over a table of layers (`macs`, `params`, …), which takes an
 arrays. `as_table` makes such a table of whatever describes layers.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -44,12 +45,12 @@ def _both(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-class _Counts:
+class _Counts(ABC):
     """Counts shared by both specs, computed by the table functions on a table of one row."""
 
+    @abstractmethod
     def row(self) -> dict[str, Any]:
         """Describe the layer by the columns in `COLUMNS`."""
-        raise NotImplementedError
 
     def _table(self) -> dict[str, Any]:
         return {name: np.asarray([value]) for name, value in self.row().items()}

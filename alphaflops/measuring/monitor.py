@@ -48,12 +48,12 @@ class GpuSensors(CpuSensors):
 
     def read(self) -> dict[str, Any]:
         """Clocks (MHz), temperature (°C), power (W), throttle bits and the number of compute processes."""
-        ask, library = self._card.ask, self._card.library
+        ask, nvml = self._card.ask, self._card.nvml
         power, processes = ask("PowerUsage"), ask("ComputeRunningProcesses")
         return {
             "cpu_mhz": super().read()["cpu_mhz"],
-            "sm_clock_mhz": ask("ClockInfo", library.NVML_CLOCK_SM),
-            "temperature_c": ask("Temperature", library.NVML_TEMPERATURE_GPU),
+            "sm_clock_mhz": ask("ClockInfo", nvml.NVML_CLOCK_SM),
+            "temperature_c": ask("Temperature", nvml.NVML_TEMPERATURE_GPU),
             "power_w": None if power is None else power / 1000,
             "throttle_bits": ask("CurrentClocksThrottleReasons"),
             "processes": None if processes is None else len(processes),
