@@ -20,7 +20,7 @@ GRID = experiments.grid("paper")
 MACHINES = {
     "NVIDIA": ("paper-t2000", "neusight-conv-t4", "neusight-conv-v100", "neusight-dense-t4", "neusight-dense-v100"),
     "AMD": ("miopen-mi100", "miopen-mi210", "miopen-vega64", "miopen-rx6800xt"),
-    "CPU": ("cpu-1core", "cpu-allcores"),
+    "CPU": ("cpu-1core", "cpu-2core"),
 }
 
 

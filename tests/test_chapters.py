@@ -82,7 +82,7 @@ def test_the_table_of_figure_1_has_five_layers_of_equal_flops(make_run):
 def test_load_shows_the_authors_one_core_and_the_readers_runs(paper, make_run, tmp_path):
     shown = chapters.load()
     assert [run.id for run in shown][:2] == ["paper-t2000", "cpu-1core"]
-    assert "cpu-allcores" not in [run.id for run in shown]
+    assert "cpu-2core" not in [run.id for run in shown]
     folder = make_run(run_id="mine", machine={"name": shown[0].machine}).write(tmp_path / "mine")
     assert chapters.load(str(folder))[-1].machine == f"your {shown[0].machine}"
     again = make_run("quick", run_id="mine")

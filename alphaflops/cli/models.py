@@ -187,7 +187,7 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", help="two or more names, folders or CSV files")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page to send")
     _quantity(parser)
-    examples(parser, "compare paper-t2000 cpu-1core cpu-allcores", "compare paper-t2000 my-gpu --html comparison.html")
+    examples(parser, "compare paper-t2000 cpu-1core cpu-2core", "compare paper-t2000 my-gpu --html comparison.html")
 
 
 def compare(args: argparse.Namespace) -> None:
