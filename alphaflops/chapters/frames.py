@@ -58,8 +58,10 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
 
 
 def reference_runs() -> list[str]:
-    """Names of the bundled runs over the paper's layers; of a CPU only the one on a single core, as in the paper."""
-    runs = [described(datasets.load(name)) for name in bundled(*SHOWN)]
+    """Names of the bundled runs over the paper's layers, a machine's only once; of a CPU the one on a single core."""
+    known = datasets.registered()
+    names = [name for name in bundled(*SHOWN) if name not in known or known[name].role != "apart"]
+    runs = [described(datasets.load(name)) for name in names]
     shown = [run for run in runs if run.meta["protocol"].get("name", "adaptive") == "adaptive"]
     processor = {run.id: run.machine.partition(",")[0] for run in shown}
     single = [r.id for r in shown if r.meta["device"] != "cpu" or r.meta["machine"].get("threads") == 1]
@@ -69,8 +71,9 @@ def reference_runs() -> list[str]:
 
 
 def bundled(*profiles: str) -> list[str]:
-    """Names of the bundled runs of some profiles, such as ``fine``, the replication's fine grids."""
-    return [name for name in datasets.bundled() if datasets.load(name).meta.get("profile") in profiles]
+    """Names of the bundled runs of some profiles, such as ``fine``, the replication's fine grids; none of joules."""
+    runs = {name: datasets.load(name).meta for name in datasets.bundled()}
+    return [name for name, meta in runs.items() if meta.get("profile") in profiles and not meta.get("energy")]
 
 
 def devices(runs: Iterable[Run] = ()) -> dict[str, str]:
