@@ -160,12 +160,21 @@ def pipelined_ms(run: Run) -> NDArray[np.float64] | None:
     return run.table["throughput_ms"].to_numpy(dtype=np.float64)
 
 
+def in_a_row(run: Run) -> Run:
+    """Give a run with the times of calls in a row in place of single ones; itself where not every layer has one."""
+    if pipelined_ms(run) is None:
+        return run
+    names = [name for name in run.table if name.startswith("throughput")]
+    times = {name.replace("throughput", "latency"): run.table[name] for name in names}
+    return Run.made(run.meta, run.table.assign(**times), run.samples)
+
+
 def jumping_lines(run: Run) -> float:
     """Share of the lines of the replication's fine grids that jump more than noise would (%).
 
-    NaN where no line has `LEAST_STEPS` small steps; see `jumping`.
+    Calls in a row are judged where there are any. NaN where no line has `LEAST_STEPS` small steps; see `jumping`.
     """
-    found = [result.more_than_noise for part in lines(run, FINE) if (result := jumping(part)) is not None]
+    found = [result.more_than_noise for part in lines(in_a_row(run), FINE) if (result := jumping(part)) is not None]
     return float(100 * np.mean(found)) if found else float("nan")
 
 
