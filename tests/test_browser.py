@@ -583,7 +583,7 @@ def test_calculator_shows_one_machine_until_others_are_chosen(site, browser):
     assert page.locator(".calc-machine h3").all_inner_texts() == ["Quadro T2000, ms"]
     page.locator(".calc-chosen").click()
     assert {"CPU", "NVIDIA"} <= set(page.locator(".calc-choice legend").all_inner_texts())
-    page.get_by_label("AMD EPYC, 1 thread").check()
+    page.get_by_label("AMD EPYC virtual machine, 1 of 2 virtual cores").check()
     assert len(page.locator(".calc-machine").all()) == 2
     assert "on=AMD+EPYC" in page.url
     for strip in page.locator(".calc-strip").all():  # every mark lies on the scale

@@ -40,7 +40,9 @@ def test_reference_runs_hold_every_layer_of_the_paper_on_one_and_on_both_cores()
     assert one.meta["protocol"] == two.meta["protocol"]
     shared = one.meta["software"].keys() & two.meta["software"].keys()
     assert {"torch", "numpy", "mkldnn", "blas", "system"} <= shared
-    assert {name: one.meta["software"][name] for name in shared} == {name: two.meta["software"][name] for name in shared}
+    assert {name: one.meta["software"][name] for name in shared} == {
+        name: two.meta["software"][name] for name in shared
+    }
 
 
 @pytest.mark.parametrize("path", CALIBRATIONS, ids=lambda path: path.stem)

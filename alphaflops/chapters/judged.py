@@ -15,7 +15,7 @@ from .frames import described, devices
 NOT_RECORDED: Final = "not recorded"
 GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
 """Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""
-SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", OURS.name, BOOSTING)
+SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", "power", OURS.name, BOOSTING)
 """Models with a column of their own, set by set."""
 
 
@@ -70,11 +70,12 @@ def quality(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _quality(run: Run) -> dict[str, Any]:
     table, sentinel = run.ok.table, run.sentinel
+    narrowed = "converged" in table and run.meta["protocol"].get("name") == "adaptive"
     return {
         "run": run.id,
         "machine": described(run).machine,
         "layers": len(table),
-        "settled": int(table["converged"].fillna(False).astype(bool).sum()) if "converged" in table else NOT_RECORDED,
+        "settled": int(table["converged"].fillna(False).astype(bool).sum()) if narrowed else NOT_RECORDED,
         "with a flag": int(table["flags"].fillna("").ne("").sum()) if "flags" in table else NOT_RECORDED,
         "sentinel": sentinel.verdict,
         "sentinel moved by (%)": NOT_RECORDED if sentinel.moved is None else round(100 * sentinel.moved, 1),

@@ -179,8 +179,8 @@ CLAIMS: Final = (
     Claim("jumps-on-fine-grids", "jumps on fine grids, GPU", REPLICATION,
         "On fine grids, time jumps on a GPU where FLOPs hardly change.",
         "Share of the lines of experiments D to G with at least three lasting jumps of time, and more than in 19 of 20 "
-        "series that have the line's noise and no jump; by calls in a row where they were timed (since the single calls "
-        "of the first GPU turned out to be too noisy)",
+        "series that have the line's noise and no jump; by calls in a row where they were timed (since single calls of "
+        "the first GPU turned out to be too noisy)",
         "lines that jump", "%", JUMPING, lambda run, *_: statistics.jumping_lines(run), (_gpu, _FINE)),
     Claim("alpha-underestimates", "α-FLOPs underestimate", REPLICATION, "α-FLOPs generally underestimate.",
         "Share of layers slower than predicted: by the published formula on the authors' data, elsewhere by α-FLOPs "

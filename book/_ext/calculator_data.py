@@ -21,7 +21,7 @@ TARGET = "calculator-data.js"
 def payload(folder: Path) -> dict:
     """Gather what the calculator needs from a folder of calibrations."""
     found = [(path, read_calibration(path)) for path in sorted(folder.glob("*.json"))]
-    shown = [_plain(path, entry) for path, entry in found if entry.model in SHOWN]
+    shown = _told_apart([_plain(path, entry) for path, entry in found if entry.model in SHOWN])
     shown.sort(key=lambda entry: (entry["run"], SHOWN.index(entry["model"])))
     return {
         "published": [
@@ -33,14 +33,24 @@ def payload(folder: Path) -> dict:
     }
 
 
+def _told_apart(entries: list[dict]) -> list[dict]:
+    """Name the run too where two runs timed layers of one kind on one machine: a machine predicts once."""
+    first: dict = {}
+    for entry in entries:
+        kinds = [first.setdefault((entry["machine"], kind), entry["run"]) for kind in entry["region"]["sizes"]]
+        if set(kinds) != {entry["run"]}:
+            entry["machine"] += f" ({entry['run']})"
+    return entries
+
+
 def _plain(path: Path, entry) -> dict:
-    content = entry.as_dict()
+    content, known = entry.as_dict(), datasets.entries().get(entry.run["id"])
     return {
         "file": path.name,
         "model": entry.model,
         "run": entry.run["id"],
-        "machine": entry.run["machine"],
-        "vendor": datasets.entries()[entry.run["id"]].vendor if entry.run["id"] in datasets.entries() else "other",
+        "machine": known.device if known else entry.run["machine"],
+        "vendor": known.vendor if known else "other",
         "quantity": entry.run["quantity"],
         "values": entry.values,
         "level": entry.level,
