@@ -229,6 +229,14 @@ def test_noise_makes_no_jumps_and_stairs_in_noise_do(meta):
     assert verdict(stairs, "jumps-on-fine-grids").value == 100
 
 
+def test_jumps_are_judged_on_calls_in_a_row_where_every_layer_has_them(meta):
+    stairs, flat = np.ceil(FINE_D["x"] / 100) * 1.0, FINE_D["x"] / 100
+    run = machine(meta, flat, table=FINE_D)
+    both = Run(run.meta, run.table.assign(throughput_ms=stairs))
+    some = Run(run.meta, run.table.assign(throughput_ms=stairs.where(FINE_D["x"] > 1)))
+    assert [verdict(one, "jumps-on-fine-grids").value for one in (run, both, some)] == [0, 100, 0]
+
+
 def test_jumps_are_a_question_about_gpus(meta):
     core = machine(meta, FINE_D["x"] * 1.0, device="cpu", table=FINE_D)
     assert verdict(core, "jumps-on-fine-grids").reason == "the claim is about GPUs"

@@ -59,9 +59,8 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
 
 def reference_runs() -> list[str]:
     """Names of the bundled runs over the paper's layers, a machine's only once; of a CPU the one on a single core."""
-    known = datasets.registered()
-    names = [name for name in bundled(*SHOWN) if name not in known or known[name].role != "apart"]
-    runs = [described(datasets.load(name)) for name in names]
+    apart = [name for name, entry in datasets.registered().items() if entry.role == "apart"]
+    runs = [described(datasets.load(name)) for name in bundled(*SHOWN) if name not in apart]
     shown = [run for run in runs if run.meta["protocol"].get("name", "adaptive") == "adaptive"]
     processor = {run.id: run.machine.partition(",")[0] for run in shown}
     single = [r.id for r in shown if r.meta["device"] != "cpu" or r.meta["machine"].get("threads") == 1]

@@ -164,8 +164,8 @@ def in_a_row(run: Run) -> Run:
     """Give a run with the times of calls in a row in place of single ones; itself where not every layer has one."""
     if pipelined_ms(run) is None:
         return run
-    names = [name for name in run.table if name.startswith("throughput")]
-    times = {name.replace("throughput", "latency"): run.table[name] for name in names}
+    parts = ("ms", "low_ms", "high_ms", "n")  # a CSV file has the first only
+    times = {f"latency_{part}": run.table.get(f"throughput_{part}", np.nan) for part in parts}
     return Run.made(run.meta, run.table.assign(**times), run.samples)
 
 
