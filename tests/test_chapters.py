@@ -148,8 +148,12 @@ def test_points_are_coloured_by_class():
     frame = pd.DataFrame(
         {"x": [1.0, 10.0], "y": [2.0, 20.0], "class": ["a", "b"], "machine": "m", "beyond": [False, True]}
     )
-    (ax,) = facets.points(frame, "x", "y", "class", by="machine", x_label="x (s)", y_label="y (s)", identity=True).axes
+    shape = {"by": "machine", "x_label": "x (s)", "y_label": "y (s)"}
+    (ax,) = facets.points(frame.assign(roof=9.0), "x", "y", "class", identity=True, **shape).axes
     assert [c.get_offsets().tolist() for c in ax.collections] == [[[1.0, 2.0]], [[10.0, 20.0]], [[10.0, 20.0]]]
+    assert [line.get_ydata()[-1] for line in ax.lines] == [10.0], "a roof is drawn where it is asked for"
+    (ax,) = facets.points(frame.assign(top=9.0), "x", "y", "class", roof="top", **shape).axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[9.0, 9.0]]
 
 
 def judged_frame(runs):
@@ -163,7 +167,8 @@ def test_verdicts_are_told_by_colour_mark_and_value(make_run):
     frame = judged_frame([run])
     figure = facets.verdicts(frame, {run.id: "made\nup"})
     (ax,) = figure.axes
-    shown = dict(zip([t.get_text() for t in ax.get_yticklabels()], [t.get_text() for t in ax.texts], strict=True))
+    labels = [t.get_text().replace("\n", " ") for t in ax.get_yticklabels()]
+    shown = dict(zip(labels, [t.get_text() for t in ax.texts], strict=True))
     assert shown["equal FLOPs not flat, GPU"] == "✗ 1.0"
     assert shown["equal FLOPs flat, one core"] == ""
     assert {t.get_text() for t in figure.legends[0].get_texts()} == {

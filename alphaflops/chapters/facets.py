@@ -142,14 +142,14 @@ def _ring(ax: Axes, part: pd.DataFrame, x: str, y: str) -> None:
 @style.styled
 def points(
     frame: pd.DataFrame, x: str, y: str, hue: str, *, by: str, x_label: str, y_label: str, height: float = 1.9,
-    identity: bool = False,
+    identity: bool = False, roof: str | None = None,
 ) -> Figure:  # fmt: skip
     """Draw layers as points on logarithmic axes, coloured by class: one panel for each value of `by`.
 
     Parameters
     ----------
     frame : DataFrame
-        With the columns named. Where it has ``beyond``, those points are ringed; a column ``roof`` becomes a line.
+        With the columns named. Where it has ``beyond``, those points are ringed.
     x, y, hue, by : str
         Columns: axes, colour and panel.
     x_label, y_label : str
@@ -158,6 +158,8 @@ def points(
         Of a panel (inches).
     identity : bool
         Draw the line on which both axes agree.
+    roof : str, optional
+        Column that is drawn as a line, where it is known.
     """
     figure, panels = grid(frame, by, height, sharey=True)
     for ax, part in panels:
@@ -165,8 +167,8 @@ def points(
             rows = part[part[hue] == kind]
             ax.scatter(rows[x], rows[y], s=8, color=colour, alpha=0.5, lw=0, label=kind)
         ax.set(xscale="log", yscale="log", xlabel="", ylabel=y_label)
-        if "roof" in part and part["roof"].notna().any():
-            ax.plot(*part.sort_values(x, kind="stable")[[x, "roof"]].to_numpy().T, color=style.INK, lw=1.8)
+        if roof and part[roof].notna().any():
+            ax.plot(*part.sort_values(x, kind="stable")[[x, roof]].to_numpy().T, color=style.INK, lw=1.8)
         if "beyond" in part and part["beyond"].sum() <= 40:
             _ring(ax, part, x, y)
         if identity:
@@ -262,19 +264,20 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     frame : DataFrame
         As given by `judged.verdicts`.
     columns : mapping
-        Run ids, in order, and what stands above each (two short lines).
+        Run ids, in order, and what stands above each (a few short lines).
     """
     labels = list(dict.fromkeys(frame["label"]))
     cells = {(row["label"], row["run"]): row for row in frame.to_dict("records")}
     codes = [[list(VERDICTS).index(cells[label, run]["verdict"]) for run in columns] for label in labels]
     figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.33 * len(labels)))
     colours = ListedColormap([colour for colour, _, _ in VERDICTS.values()])
-    sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=labels, ax=ax)
+    sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=False, ax=ax)
     for (i, label), (j, run) in product(enumerate(labels), enumerate(columns)):
         _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
         shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
         ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
+    ax.set_yticks(np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], fontsize=8, linespacing=0.95)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
