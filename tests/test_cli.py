@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from itertools import groupby
 
 import pytest
 
@@ -125,7 +126,8 @@ def test_existing_output_is_not_touched(refused, folder):
 
 def test_runs(command):
     entries = command("runs", "--json").json
-    assert [e["name"] for e in entries] == datasets.names()
+    assert sorted(e["name"] for e in entries) == sorted(datasets.names())
+    assert len(list(groupby(e["vendor"] for e in entries))) == len({e["vendor"] for e in entries}), "vendor by vendor"
     for entry in entries:
         assert set(entry) == {"name", "vendor", "machine", "role", "origin", "points", "where"}
         if entry["origin"] == "measured":

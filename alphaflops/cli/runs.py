@@ -20,6 +20,8 @@ def runs(args: argparse.Namespace) -> None:
     from ..runs.datasets import inventory
 
     entries = inventory()
+    vendors = [entry["vendor"] for entry in entries]
+    entries.sort(key=lambda entry: vendors.index(entry["vendor"]))
     if args.json:
         show_json(entries)
         return
