@@ -266,12 +266,12 @@ ERRORS = pd.DataFrame(
 
 def test_errors_are_averaged_by_group_and_ordered_by_what_is_fitted(defined):
     found = defined("06_scores").by_formula(ERRORS)
-    chosen = found[found["group"] == "where it was chosen"]
+    chosen = found[found["group"] == "chosen on these machines"]
     assert chosen["model"].tolist() == ["macs+t0", "alpha+t0", "boosting"]
     assert chosen["mean"].tolist() == [50, 25, 15]
     assert chosen["low"].tolist() == [40, 20, 10]
     assert chosen["formula"].iloc[0].endswith("(2)")
-    assert found[found["group"] == "where it is judged"]["sets"].tolist() == [1, 1, 1]
+    assert found[found["group"] == "judged on these machines"]["sets"].tolist() == [1, 1, 1]
 
 
 def test_a_readers_run_gets_scores_beside_the_recorded_ones(make_run):

@@ -13,8 +13,8 @@ from ..runs import Run, datasets
 from .frames import described, devices
 
 NOT_RECORDED: Final = "not recorded"
-GROUPS: Final = {"development": "where it was chosen", "judged": "where it is judged"}
-"""Machines of each role, seen from this project's formula; sets of other roles are in neither mean."""
+GROUPS: Final = {"development": "chosen on these machines", "judged": "judged on these machines"}
+"""Roles, as this project's formula sees them; sets of other roles are in neither mean."""
 SHOWN: Final = ("macs+t0", "roofline+t0", "alpha", "alpha+t0", "power", OURS.name, BOOSTING)
 """Models with a column of their own, set by set."""
 
@@ -35,12 +35,12 @@ def _card(run: Run) -> dict[str, str]:
         "GPU": (gpu.get("name") or run.machine) if on_gpu else "none used",
         "CPU": cpu.get("name"),
         "threads": machine.get("threads"),
-        "memory (GiB)": cpu.get("memory_gib"),
+        "host memory (GiB)": cpu.get("memory_gib"),
         "PyTorch": software.get("torch"),
         "CUDA, cuDNN": (cuda or None) if on_gpu else "none used",
         "system": software.get("system"),
         "layers": len(run.table),
-        "timed in": str(run.meta.get("started") or "")[:10] or None,
+        "timed on day": str(run.meta.get("started") or "")[:10] or None,
     }
     return {name: NOT_RECORDED if value is None else str(value) for name, value in facts.items()}
 
@@ -116,7 +116,8 @@ def scores(runs: Iterable[Run] = ()) -> pd.DataFrame:
     return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
 
 
-def judged_kinds() -> list[str]:
-    """Name the kinds of layers in the judged sets at hand."""
-    kinds = {kind for name in datasets.at_hand("judged") for kind in datasets.load(name).table["kind"]}
-    return sorted({"conv2d": "convolutional"}.get(kind, kind) for kind in kinds)
+def dense_only() -> str:
+    """Say how many of the judged sets at hand hold dense layers only."""
+    names = datasets.at_hand("judged")
+    dense = [name for name in names if (datasets.load(name).table["kind"] == "dense").all()]
+    return f"Of the {len(names)} judged sets at hand {len(dense)} hold dense layers only."
