@@ -25,13 +25,10 @@ from alphaflops.prediction import (
     read_operators,
     report_on,
 )
-from alphaflops.prediction.correction import Correction, Smooth, fit_correction, fit_smooth, shared_error
+from alphaflops.prediction.correction import fit_factors, log_sizes, smooth
 from alphaflops.prediction.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
-from alphaflops.prediction.estimating import total_interval
 from alphaflops.prediction.machine import correlations, measured, parts, traced
 from alphaflops.prediction.operators import (
-    DEPTHWISE_TERMS,
-    FITS,
     Curve,
     depthwise_terms,
     is_depthwise,
@@ -78,7 +75,6 @@ def operators():
         "gelu": Curve([1e3, 1e5], [0.01, 0.1]),
         "softmax": Curve([1e3, 1e5], [0.02, 0.2]),
     }
-    families = {"relu": "pointwise", "gelu": "pointwise", "softmax": "softmax"}
     depthwise = dict(
         t0_ms=0.1, ms_per_gmac=10.0, ms_per_gbyte=1.0, ms_per_gtap_row=0.0, low_factor=0.9, high_factor=1.2
     )
@@ -86,7 +82,7 @@ def operators():
         kind: dict(t0_ms=0.0, ms_per_gbyte=1.0, ms_per_gtap=1000.0, low_factor=0.9, high_factor=1.1)
         for kind in ("max", "avg")
     }
-    return OperatorTable({"id": "made-up", "sha256": "1"}, curves, families, depthwise, pooling, {})
+    return OperatorTable({"id": "made-up", "sha256": "1"}, curves, {"depthwise": depthwise, **pooling}, {})
 
 
 def test_products_take_the_formula_and_the_rest_their_bytes(report):
@@ -224,43 +220,13 @@ def test_each_further_matrix_of_a_batched_product_is_read_once():
     assert plain["predicted_ms"] == pytest.approx(products, rel=1e-12)
 
 
-def test_interval_of_a_total():
-    ms, low, high = [10.0, 10.0], [9.0, 9.0], [12.0, 12.0]
-    # alike or fully correlated: distances add, 2 below and 4 above
-    assert total_interval(ms, low, high, ["a", "a"], 0.0) == pytest.approx((20, 18, 24))
-    assert total_interval(ms, low, high, ["a", "b"], 1.0) == pytest.approx((20, 18, 24))
-    # independent: √2 below and √8 above
-    assert total_interval(ms, low, high, ["a", "b"], 0.0) == pytest.approx((20, 20 - 2**0.5, 20 + 8**0.5))
-    # in between: √(½·4 + ½·2)
-    assert total_interval(ms, low, high, ["a", "b"], 0.5)[1] == pytest.approx(20 - 3**0.5)
-    assert total_interval([], [], [], [], 1.0) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.3, 0.8])
-def test_shared_error_finds_what_was_planted(rho):
-    rng = np.random.default_rng(1)
-    groups = np.repeat(np.arange(400), 8)
-    residuals = rho**0.5 * rng.normal(size=400)[groups] + (1 - rho) ** 0.5 * rng.normal(size=3200)
-    assert shared_error(residuals, groups) == pytest.approx(rho, abs=0.06)
-
-
-def test_shared_error_by_hand():
-    # groups (0, 2) and (4, 6): between 2·(1 − 3)² + 2·(5 − 3)² = 16 with 1 degree of freedom, within 4/2 = 2;
-    # (16 − 2) / (16 + (2 − 1)·2)
-    assert shared_error([0, 2, 4, 6], list("aabb")) == pytest.approx(14 / 18)
-    assert shared_error([1, -1, 1, -1], list("aabb")) == 0
-    # of one group, and of groups of one, nothing is known: the widest interval
-    assert shared_error([1, 2, 4], list("aaa")) == shared_error([1, 2, 4], list("abc")) == 1
-
-
-def test_interval_of_a_total_covers_what_it_says():
-    rng = np.random.default_rng(2)
-    rho, n, z = 0.4, 30, 1.645
-    noise = 0.1 * (rho**0.5 * rng.normal(size=(4000, 1)) + (1 - rho) ** 0.5 * rng.normal(size=(4000, n)))
-    ms = np.linspace(1, 5, n)
-    truth = (ms * (1 + noise)).sum(axis=1)
-    _, low, high = total_interval(ms, ms * (1 - 0.1 * z), ms * (1 + 0.1 * z), list(range(n)), rho)
-    assert np.mean((truth > low) & (truth < high)) == pytest.approx(0.9, abs=0.02)
+def test_interval_of_a_total(operators):
+    # errors of a formula have most in common, so distances from the prediction add up; what has no time counts nothing
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.ReLU()).eval()
+    report = report_on(trace(model, (1, 3, 9, 9)), PerMac(), operators)
+    first, second, relu = report.table.itertuples()
+    assert report.total()["low_ms"] == pytest.approx(0.9 * (first.macs + second.macs) / 1e6 + relu.low_ms)
+    assert report.total()["high_ms"] == pytest.approx(1.1 * (first.macs + second.macs) / 1e6 + relu.high_ms)
 
 
 def test_operators_lie_on_their_curve_or_in_their_family(operators):
@@ -280,8 +246,7 @@ def test_an_operator_on_its_own_curve_may_be_half_as_slow_again(operators):
 
 def test_windows_of_either_kind_take_their_own_fit(operators):
     # 2 MB at 1 ms per GB, and a million elements seen at 1 µs per thousand: 0.002 + 1 ms; average windows 0.5 ms more
-    pooling = {"max": operators.pooling["max"], "avg": operators.pooling["avg"] | {"t0_ms": 0.5}}
-    table = replace(operators, pooling=pooling)
+    table = replace(operators, fits={"max": operators.fits["max"], "avg": operators.fits["avg"] | {"t0_ms": 0.5}})
     slow = table.time("max_pool2d_with_indices", "pooling", 2_000_000, 1_000_000)
     assert (slow.ms, slow.low_ms, slow.high_ms) == pytest.approx((1.002, 0.9 * 1.002, 1.1 * 1.002))
     assert table.time("avg_pool2d", "pooling", 2_000_000, 1_000_000).ms == pytest.approx(1.502)
@@ -290,7 +255,8 @@ def test_windows_of_either_kind_take_their_own_fit(operators):
 def test_terms_of_a_depthwise_layer_by_hand():
     # 2 · 8 channels of 9 × 9: 11,664 MAC; 2 · 648 numbers in and out and 72 weights; 2 · 8 · 9 rows of 9 taps
     layer = Conv2d(9, 9, 8, 8, 3, batch=2, groups=8)
-    assert depthwise_terms(layer) == pytest.approx((1, 11_664e-9, 4 * (4 * 648 + 72) * 1e-9, 1296e-9))
+    by_hand = (1, 11_664e-9, 4 * (4 * 648 + 72) * 1e-9, 1296e-9)
+    assert tuple(depthwise_terms(layer).values()) == pytest.approx(by_hand)
 
 
 def test_depthwise_layers_take_their_own_fit(operators):
@@ -307,7 +273,7 @@ def test_depthwise_fit_recovers_a_law():
     grid = depthwise_grid()
     law = np.array([0.05, 8.0, 30.0, 0.0])
     terms = [depthwise_terms(layer) for layer in grid]
-    fitted = fit_terms(DEPTHWISE_TERMS, terms, [float(law @ row) for row in terms])
+    fitted = fit_terms(terms, [float(law @ [*row.values()]) for row in terms])
     assert [fitted["t0_ms"], fitted["ms_per_gmac"]] == pytest.approx(law[:2], rel=1e-6)
     assert fitted["low_factor"] == pytest.approx(1)
 
@@ -348,52 +314,50 @@ def sampled():
     return as_table(grid).to_dict("list") | {"ms": [in_turns_law(layer) for layer in grid]}
 
 
-@dataclass
-class Macs(PerMac):
-    """`PerMac` under the name and with the numbers of a real formula."""
-
-    values: dict = field(default_factory=lambda: {"scale": 1.0})
-
-
-def test_correction_learns_what_turns_add(sampled):
-    found = fit_correction(Macs(), sampled)
-    assert set(found.kinds) == {"dense", "1x1", "larger"}
-    table = as_table([Dense(300, 500, 40), Conv2d(28, 28, 200, 400, 1), Conv2d(28, 28, 100, 30, 3)])
-    ms = macs(table) / 1e6
-    corrected = found.correct(features(table), ms, np.column_stack([ms, 0.5 * ms, 2 * ms]))
-    assert corrected[:, 0] / ms == pytest.approx([2, 3, 1], rel=0.15)
-    assert (corrected[:, 1] <= corrected[:, 0]).all()
-    assert (corrected[:, 0] <= corrected[:, 2]).all()
+def test_factors_learn_what_turns_add(sampled):
+    found = fit_factors(PerMac(), sampled)
+    assert set(found) == {"dense", "1x1", "larger"}
+    sizes = log_sizes(
+        features(as_table([Dense(300, 500, 40), Conv2d(28, 28, 200, 400, 1), Conv2d(28, 28, 100, 30, 3)]))
+    )
+    factors = np.array([one(sizes[[at]])[0] for at, one in enumerate(found.values())])
+    assert factors[:, 0] == pytest.approx([2, 3, 1], rel=0.15)
+    assert (factors[:, 1] <= factors[:, 0]).all()
+    assert (factors[:, 0] <= factors[:, 2]).all()
     # the law of matrix products is smooth: each layer left out is found again
-    assert (found.kinds["dense"].low_factor, found.kinds["dense"].high_factor) == pytest.approx((1, 1), abs=0.01)
+    assert factors[0, 1:] / factors[0, 0] == pytest.approx((1, 1), abs=0.01)
 
 
-def test_correction_stays_what_it_is_beyond_the_measured_sizes(sampled):
-    found = fit_correction(Macs(), sampled).kinds["larger"]
-    edge = np.asarray(found.centre) + np.asarray(found.scale) * np.max(found.points, axis=0)
-    assert found.log_factor(edge[None] + 5) == pytest.approx(found.log_factor(edge[None]))
+def test_factors_stay_what_they_are_beyond_the_measured_sizes():
+    rng = np.random.default_rng(3)
+    sizes = rng.normal(size=(15, 3))
+    factors, edge = smooth(sizes, rng.normal(size=15)), sizes.max(axis=0)[None]
+    assert (factors(edge + 5) == factors(edge)).all()
+    assert (factors(edge - 0.5) != factors(edge)).all()
 
 
-def test_few_layers_correct_nothing(sampled):
-    assert fit_correction(Macs(), {name: values[:3] for name, values in sampled.items()}) is None
-    assert fit_correction(Macs(), {}) is None
-    one_kind = fit_correction(Macs(), {name: values[:60] for name, values in sampled.items()})
-    assert set(one_kind.kinds) == {"dense"}
-    ends = np.array([[1.0, 0.5, 2.0]])
-    assert (one_kind.correct(features(as_table(Conv2d(5, 5, 3, 3, 3))), np.ones(1), ends) == ends).all()
+def test_few_layers_correct_nothing(sampled, operators):
+    assert fit_factors(PerMac(), {name: values[:3] for name, values in sampled.items()}) == {}
+    assert fit_factors(PerMac(), {}) == {}
+    # of one kind alone: others stay as they are calibrated
+    one_kind = {name: values[:60] for name, values in sampled.items()}
+    assert set(fit_factors(PerMac(), one_kind)) == {"dense"}
+    table, layer = replace(operators, layers=one_kind, reference=PerMac()), Conv2d(5, 5, 3, 3, 3)
+    assert layer_times(PerMac(), table, [layer]) == layer_times(PerMac(), None, [layer])
 
 
-def times(number, low=0.5, high=2.0):
-    """A smooth factor that multiplies times by a number."""
-    return Smooth([[0.0] * 3], [0.0], float(np.log(number)), [0.0] * 3, [1.0] * 3, low, high)
+def slower(factor):
+    """Layers in turns that take a number of times what `PerMac` says, all alike."""
+    grid = layer_grid(20, seed=1)
+    return as_table(grid).to_dict("list") | {"ms": [factor * layer.macs / 1e6 for layer in grid]}
 
 
 def test_a_correction_is_a_factor_on_the_calibration_that_is_given(operators):
     layer = Dense(300, 500, 40)  # 6 million MAC
-    table = replace(operators, correction=Correction("macs", {"scale": 1.0}, {"scale": 2.0}, {"dense": times(1.5)}))
+    table = replace(operators, layers=slower(3.0), reference=PerMac())
     guess = layer_times(PerMac(), table, [layer])[layer]
-    assert (guess.ms, guess.source) == (pytest.approx(2 * 1.5 * 6.0), "corrected")
-    assert guess[:3] == pytest.approx((18.0, 9.0, 36.0))
+    assert guess.source == "corrected"
+    assert guess[:3] == pytest.approx((18.0, 18.0, 18.0))
 
     class Faster(PerMac):
         def formula_ms(self, f):
@@ -419,8 +383,7 @@ def test_numbers_of_another_type_than_calibrated_are_told():
 def test_left_out_residuals_are_those_of_fitting_again():
     rng = np.random.default_rng(4)
     sizes, ratio = rng.normal(size=(15, 3)), rng.normal(size=15)
-    found = fit_smooth(sizes, ratio)
-    ends = (found.low_factor, found.high_factor)
+    middle, *ends = smooth(sizes, ratio)(sizes[:1])[0]
     # by hand, with scale and mean of all layers kept: fit without layer i, predict it
     z = (sizes - sizes.mean(0)) / sizes.std(0)
     kernel = np.exp(-((z[:, None] - z[None]) ** 2).sum(2) / (2 * 2.0**2))
@@ -429,7 +392,7 @@ def test_left_out_residuals_are_those_of_fitting_again():
         rest = np.arange(15) != i
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 0.15 * np.eye(14), ratio[rest] - ratio.mean())
         left.append(ratio[i] - ratio.mean() - kernel[i, rest] @ weights)
-    assert np.log(ends) == pytest.approx(np.quantile(left, (0.05, 0.95)))
+    assert np.log(ends / middle) == pytest.approx(np.quantile(left, (0.05, 0.95)))
 
 
 def test_operator_tables_survive_a_file_and_refuse_damage(operators, tmp_path):
@@ -439,9 +402,6 @@ def test_operator_tables_survive_a_file_and_refuse_damage(operators, tmp_path):
     content["curves"]["relu"]["ms"] = [0.0, 1.0]
     path.write_text(json.dumps(content))
     with pytest.raises(AlphaflopsError, match="'relu' is damaged"):
-        read_operators(path)
-    operators.write(path).with_suffix(FITS).write_text(json.dumps({"rho": 1.0, "correction": {"model": "macs"}}))
-    with pytest.raises(AlphaflopsError, match="reference is missing"):
         read_operators(path)
     path.write_text("{")
     with pytest.raises(AlphaflopsError, match="not valid JSON"):
@@ -528,13 +488,11 @@ def test_the_time_of_a_network_is_split_by_hand(operators):
         "rest_ms": pytest.approx(0.2 - total),
         "remaining_ms": pytest.approx(0.3 - 0.112),
     }
-    # with a table depthwise layers take their own fit, and the correction here doubles larger ones
-    corrected = replace(
-        operators, correction=Correction("macs", {"scale": 1.0}, {"scale": 1.0}, {"larger": times(2.0)})
-    )
+    # with a table depthwise layers take their own fit, and the correction here doubles all others
+    corrected = replace(operators, layers=slower(2.0), reference=PerMac())
     found = parts(alone, PerMac(), corrected, 0.5, 0.3)
-    own = operators.depthwise_ms(layers[1]).ms
-    assert found["layers_ms"] == pytest.approx(predicted[0] + own + 4 * predicted[2])
+    own = layer_times(PerMac(), operators, [layers[1]])[layers[1]].ms
+    assert found["layers_ms"] == pytest.approx(2 * predicted[0] + own + 4 * predicted[2])
 
 
 def test_measures_are_ranked_against_time():

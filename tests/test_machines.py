@@ -5,17 +5,16 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from alphaflops import Run, experiments
+from alphaflops import Run
 from alphaflops.costs import OURS
 from alphaflops.errors import AlphaflopsError
 from alphaflops.fitting import read_calibration
+from alphaflops.fitting.intervals import CLASSES
 from alphaflops.host import describe
-from alphaflops.layers import macs
 from alphaflops.network import trace
 from alphaflops.network.inputs import Shape
 from alphaflops.paths import data_folder
 from alphaflops.prediction import estimate, machine, operators, read_operators, timing
-from alphaflops.prediction.correction import shared_error, shared_error_of
 from alphaflops.prediction.curves import PARTS
 from alphaflops.prediction.timing import in_turns
 from alphaflops.runs.datasets import load
@@ -40,9 +39,7 @@ def own_run():
 @pytest.fixture(scope="module")
 def written(own_run, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("data"), []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "shared_error_of", lambda run, model: 0.25)
-        paths = machine.measure_machine(own_run, TINY, training=True, profile="smoke", into=folder, say=said.append)
+    paths = machine.measure_machine(own_run, TINY, training=True, profile="smoke", into=folder, say=said.append)
     return folder, paths, said
 
 
@@ -56,8 +53,8 @@ def test_one_command_writes_what_estimates_need(written):
     assert said[0] == "operators and layers"
     assert f"Tiny, {PARTS} of {PARTS}" in said
     table = read_operators(paths[0])
-    assert table.rho == 0.25
     assert table.run["sha256"]
+    assert table.reference == read_calibration(paths[2])
     assert table.run["versions"].keys() == {"alphaflops", "torch", "transformers"}
     assert min(table.layers["ms"]) > 0
     report = estimate(TINY["Tiny"][0]().eval(), (1, 3, 8, 8), paths[2], operators=paths[0])
@@ -105,41 +102,25 @@ def test_unknown_networks_are_one_line():
     assert list(machine.choose_networks(("VGG-16",))) == ["VGG-16"]
 
 
-def test_what_depends_on_the_calibration_stands_in_a_file_beside_the_measured(written, own_run, monkeypatch):
-    monkeypatch.setattr(machine, "shared_error_of", lambda run, model: 0.5)
-    path = written[1][0]
-    measured = path.read_bytes()
-    machine.with_fits(read_operators(path), own_run, read_calibration(written[1][2])).write(path)
-    assert path.read_bytes() == measured
-    assert read_operators(path).rho == 0.5
-
-
-def test_errors_that_lines_have_in_common_are_shared(meta):
-    grid = experiments.grid("paper")
-    lines = grid["experiment"] + " " + grid["line"]
-    rng = np.random.default_rng(1)
-    each = np.exp(0.2 * rng.standard_normal(len(grid)))
-    common = lines.map(dict(zip(lines.unique(), np.exp(0.2 * rng.standard_normal(lines.nunique())), strict=True)))
-    alone, together = (Run(meta, grid.assign(latency_ms=macs(grid) / 1e6 * factor)) for factor in (each, common))
-    assert shared_error_of(alone, "macs") < 0.1
-    assert shared_error_of(together, "macs") > 0.9
-
-
-@pytest.mark.parametrize(("groups", "share"), [([0, 0, 0, 0], 1.0), ([0, 1, 2, 3], 1.0), ([0, 0, 1, 1], 1.0)])
-def test_errors_that_cannot_be_told_apart_count_as_shared(groups, share):
-    assert shared_error([0.1, 0.1, 0.1, 0.1], groups) == share
+def test_a_table_corrects_the_calibration_that_lies_beside_it(written, tmp_path):
+    for path in written[1]:
+        (tmp_path / path.parent.name).mkdir()
+        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
+    calibration = tmp_path / "calibrations" / "mine.json"
+    calibration.write_text(calibration.read_text().replace(read_calibration(calibration).run["sha256"], "0" * 64))
+    assert read_operators(tmp_path / "operators" / "mine.json").reference is None  # of another run
+    calibration.unlink()
+    assert read_operators(tmp_path / "operators" / "mine.json").reference is None
 
 
 @pytest.mark.parametrize("run", machine.measured_networks())
 def test_bundled_tables_belong_to_the_bundled_run_and_its_calibration(run):
     table = read_operators(data_folder() / "operators" / f"{run}.json")
-    assert 0 <= table.rho <= 1
     assert table.run["sha256"] == load(run).sha256
     assert (machine.measured(run)["run_sha256"] == table.run["sha256"]).all()
-    assert table.correction.model == OURS.name
-    calibration = read_calibration(data_folder() / "calibrations" / f"{run}.json")
-    fitted = {name: entry["value"] for name, entry in calibration.parameters.items()}
-    assert fitted == table.correction.reference
+    assert table.reference == read_calibration(data_folder() / "calibrations" / f"{run}.json")
+    assert table.reference.model == OURS.name
+    assert set(table.factors) == set(CLASSES)
 
 
 class Counting:

@@ -15,7 +15,7 @@ from ..layers import Conv2d, Dense, Layer
 from ..measuring.device import Device
 from ..measuring.protocol import Protocol
 from ..network import Operation, trace
-from .operators import POOLING_TERMS, Curve
+from .operators import Curve, pooling_terms
 from .timing import ROUNDS, in_turns, latency
 
 Array = NDArray[np.float64]
@@ -81,7 +81,7 @@ def _operations(function: Callable[..., Any], given: Sequence[Any]) -> tuple[Ope
 
 
 def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
-    """Time pooling windows and fit `POOLING_TERMS` to each kind."""
+    """Time pooling windows and fit `pooling_terms` to each kind."""
     import torch
 
     fits = {}
@@ -94,9 +94,9 @@ def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
             function = getattr(torch.nn.functional, f"{kind}_pool2d")
             pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
             (seen,) = _operations(pool, [image])
-            terms.append((1.0, seen.bytes / 1e9, seen.taps / 1e9))
+            terms.append(pooling_terms(seen.bytes, seen.taps))
             times.append(latency(device, partial(pool, image), settings).median)
-        fits[kind] = fit_terms(POOLING_TERMS, terms, times)
+        fits[kind] = fit_terms(terms, times)
     return fits
 
 
@@ -191,27 +191,25 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
     return found
 
 
-def fit_terms(names: Sequence[str], terms: Sequence[Sequence[float]], times_ms: Sequence[float]) -> dict[str, float]:
+def fit_terms(terms: Sequence[Mapping[str, float]], times_ms: Sequence[float]) -> dict[str, float]:
     """Fit non-negative numbers to times that are linear in some terms, relative errors weighted alike.
 
     Parameters
     ----------
-    names : sequence of str
-        What to call the fitted numbers.
-    terms : sequence of sequence of float
-        Terms of each case, shape ``(n, len(names))``.
+    terms : sequence of mapping
+        Terms of each case by name.
     times_ms : sequence of float
-        Measured times, shape ``(n,)`` (ms).
+        Measured times, one each (ms).
 
     Returns
     -------
     dict
-        The numbers, and ``low_factor``, ``high_factor``: measured over fitted time, where 90 % of the cases lie.
+        The numbers by the names of their terms, and ``low_factor``, ``high_factor``: measured over fitted time, where
+        90 % of the cases lie.
     """
     from scipy.optimize import nnls
 
-    times, columns = np.asarray(times_ms), np.asarray(terms)
+    times, columns = np.asarray(times_ms), np.array([list(case.values()) for case in terms])
     weights, _ = nnls(columns / times[:, None], np.ones(len(times)))
     low, high = np.quantile(times / (columns @ weights), (0.05, 0.95))
-    fitted = dict(zip(names, map(float, weights), strict=True))
-    return fitted | {"low_factor": float(low), "high_factor": float(high)}
+    return dict(zip(terms[0], weights.tolist(), strict=True)) | {"low_factor": float(low), "high_factor": float(high)}

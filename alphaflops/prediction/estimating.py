@@ -1,6 +1,7 @@
 """Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
@@ -80,7 +80,7 @@ def report_on(network: Network, calibration: Calibration | None, operators: Oper
         found = operator_times(calibration, operators, network)
     frame = frame.join(pd.DataFrame(found, columns=list(GUESSED)).astype(GUESSED))
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
-    totals = _totals(network, frame, operators.rho if operators else 1.0)
+    totals = _totals(network, frame)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
     return Report(network, frame, totals, name, notes_of(network, frame, totals, calibration))
 
@@ -94,61 +94,22 @@ def _alpha_flops(network: Network) -> Any:
     return np.bincount(rows, alpha_flops(layers) * np.array(counts), len(network.operations))
 
 
-def _totals(network: Network, frame: pd.DataFrame, rho: float) -> dict[str, Any]:
-    groups = [o.layers or (o.name, o.bytes) for o in network.operations]
-    total, low, high = total_interval(frame["predicted_ms"], frame["low_ms"], frame["high_ms"], groups, rho)
-    times = {
-        "predicted_ms": total,
-        "low_ms": low,
-        "high_ms": high,
-        "uncovered_ms": float(frame.loc[frame["family"] != COUNTED, "predicted_ms"].sum()),
-        "outside_share": float(frame.loc[frame["outside"], "share"].sum()),
-    }
+def _totals(network: Network, frame: pd.DataFrame) -> dict[str, Any]:
+    """Sum up; errors of a formula have most in common, so ends add up like times: the widest interval."""
+    times = frame[["predicted_ms", "low_ms", "high_ms"]].sum(min_count=1).to_dict()
+    times["uncovered_ms"] = frame.loc[frame["family"] != COUNTED, "predicted_ms"].sum()
+    times["outside_share"] = frame.loc[frame["outside"], "share"].sum()
+    known = frame["predicted_ms"].notna().any()
     return {
         "params": network.params,
         "macs": network.macs,
         "flops": network.flops,
         "alpha_flops": float(frame["alpha_flops"].sum()),
         "bytes": int(frame["bytes"].sum()),
-        **(dict.fromkeys(times, float("nan")) if frame["predicted_ms"].isna().all() else times),
+        **{str(name): float(value) if known else math.nan for name, value in times.items()},
         "operators": len(frame),
         "unknown": list(network.unknown),
     }
-
-
-def total_interval(
-    ms: ArrayLike, low: ArrayLike, high: ArrayLike, groups: Sequence[Any], rho: float
-) -> tuple[float, float, float]:
-    """Sum of predictions with an interval that respects their correlation.
-
-    Errors of a formula are not independent. Identical layers share their error fully, different ones a share ``rho``:
-
-        d² = rho · (Σ d_i)² + (1 − rho) · Σ d_i²
-
-    with ``d_i`` the distance from the prediction of group i to its end. Where ``rho``, the intraclass correlation of a
-    run's held-out residuals within the lines of its experiments, is not known, it is 1: the widest interval.
-
-    Parameters
-    ----------
-    ms, low, high : array_like
-        Prediction and interval of each operator, shape ``(n,)`` (ms); NaN rows count as nothing.
-    groups : sequence
-        Operators with equal entries share their error fully.
-    rho : float
-        Share of the error's variance that different groups have in common, 0 to 1.
-
-    Returns
-    -------
-    total, low, high : float
-        In ms; the low end is never negative.
-    """
-    values = np.nan_to_num(np.array([ms, low, high], dtype=np.float64))
-    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
-    member = np.array([places[group] for group in groups], dtype=np.intp)
-    distances = np.array([np.bincount(member, off) for off in np.abs(values[1:] - values[0])])
-    below, above = np.sqrt(rho * distances.sum(axis=1) ** 2 + (1 - rho) * (distances**2).sum(axis=1)).tolist()
-    total = float(values[0].sum())
-    return total, max(total - below, 0.0), total + above
 
 
 def estimate_factory(

@@ -19,14 +19,12 @@ from ..layers import COLUMNS, as_table, from_row
 from ..measuring.device import choose, opened
 from ..measuring.protocol import for_profile
 from ..network import Network, trace
-from ..network.families import named_family
 from ..network.inputs import Shape
 from ..paths import data_folder
 from ..runs import Run
 from . import curves
-from .correction import fit_correction, shared_error_of
 from .estimating import report_on
-from .operators import DEPTHWISE_TERMS, OperatorTable, depthwise_terms, layer_times, read_operators, tables
+from .operators import OperatorTable, depthwise_terms, layer_times, read_operators, tables
 from .timing import ROUNDS, measure_network
 from .zoo import NETWORKS
 
@@ -35,6 +33,9 @@ if TYPE_CHECKING:
 
 
 Networks = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
+
+VERSIONS: Final = ("torch", "transformers")
+"""Packages whose version is written down."""
 
 MEASURES: Final = {
     "params": "parameters",
@@ -112,32 +113,20 @@ def measure_machine(
             for name, (make, shape) in networks.items():
                 say(f"{name}, {part + 1} of {curves.PARTS}")
                 frames[run.sha256, name, part + 1] = _network(make, shape, part == 0, training and part == 0, how)
-        at = {"device": device.name, "threads": torch.get_num_threads()}
-    turns = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
-    versions = {"alphaflops": __version__} | {name: metadata.version(name) for name in ("torch", "transformers")}
-    about = {
-        "id": run.id,
-        "sha256": run.sha256,
-        **at,
-        "turns": turns,
-        "protocol": settings.record(),
-        "versions": versions,
-    }
+        about = {"id": run.id, "sha256": run.sha256, "device": device.name, "threads": torch.get_num_threads()}
+    about["turns"] = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
+    about["versions"] = {"alphaflops": __version__, **{name: metadata.version(name) for name in VERSIONS}}
+    about["protocol"] = settings.record()
     times = [float(ms) for ms in np.median(parts, axis=0)]
     layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
-    families = {name: named_family(name) or "pointwise" for name in found}
-    terms = [depthwise_terms(layer) for layer in deep]
-    fitted = curves.fit_terms(DEPTHWISE_TERMS, terms, times[len(grid) :])
-    table = OperatorTable(about, found, families, fitted, windows, layers)
-    say("calibration and shared error")
-    path = folder / "calibrations" / f"{run.id}.json"
-    calibration = fit(run, OURS.name)
-    written = [with_fits(table, run, calibration).write(folder / "operators" / f"{run.id}.json")]
+    fits = windows | {"depthwise": curves.fit_terms([depthwise_terms(layer) for layer in deep], times[len(grid) :])}
+    written = [OperatorTable(about, found, fits, layers).write(folder / "operators" / f"{run.id}.json")]
     written.append(folder / "networks" / f"{run.id}.csv")
     written[-1].parent.mkdir(parents=True, exist_ok=True)
     rows = pd.concat(frames, names=["run_sha256", "network", "part"]).droplevel(-1).reset_index()
     write_atomic(written[-1], export_csv(rows))
-    return written if path.is_file() else [*written, calibration.save(path)]
+    path = folder / "calibrations" / f"{run.id}.json"
+    return written if path.is_file() else [*written, fit(run, OURS.name).save(path)]
 
 
 def _network(
@@ -153,12 +142,6 @@ def _network(
         both = measure_network(model.train(), shape, training=True, layers=False, **how)
         found = pd.concat([found, both.assign(what="training")], ignore_index=True)
     return found
-
-
-def with_fits(table: OperatorTable, run: Run, calibration: Calibration) -> OperatorTable:
-    """Give the table with what depends on the run's calibration: the correction, and the share of errors in common."""
-    rho = round(shared_error_of(run, calibration.model), 3)
-    return replace(table, rho=rho, correction=fit_correction(calibration, table.layers))
 
 
 def measured_networks() -> list[str]:

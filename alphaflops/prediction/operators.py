@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
@@ -25,20 +25,18 @@ import numpy as np
 
 from ..costs import features
 from ..errors import AlphaflopsError
-from ..files import from_json, json_bytes, read_json, to_json, write_atomic
-from ..fitting import Calibration
+from ..files import from_json, read_json, to_json, write_atomic
+from ..fitting import Calibration, read_calibration
+from ..fitting.intervals import layer_class
 from ..layers import Conv2d, Dense, Layer, as_table
 from ..network import COUNTED, Network, Operation
+from ..network.families import named_family
 from ..network.formulas import Repeated
 from ..paths import data_folder
-from .correction import Correction
+from .correction import Factors, fit_factors, log_sizes
 
-SCHEMA: Final = 4
-FITS: Final = ".fits.json"
-"""Ending of the file beside a table with what follows from it and the run's calibration."""
+SCHEMA: Final = 5
 KIND: Final = "alphaflops-operators"
-DEPTHWISE_TERMS: Final = ("t0_ms", "ms_per_gmac", "ms_per_gbyte", "ms_per_gtap_row")
-POOLING_TERMS: Final = ("t0_ms", "ms_per_gbyte", "ms_per_gtap")
 _SAME_WORK: Final = {
     "batch_norm": ("native_batch_norm", "_native_batch_norm_legit_no_training"),
     "layer_norm": ("native_layer_norm",),
@@ -97,28 +95,25 @@ class OperatorTable:
         operators were timed.
     curves : dict
         Operator → `Curve`.
-    families : dict
-        Operator → its family.
-    depthwise : dict
-        `DEPTHWISE_TERMS` → fitted number, and ``low_factor``, ``high_factor``: where 90 % of the measured layers lie.
-    pooling : dict
-        ``"max"`` and ``"avg"`` → `POOLING_TERMS` → fitted number, and the two factors.
+    fits : dict
+        ``"depthwise"``, ``"max"`` and ``"avg"`` (pooling windows) → term → fitted number, and ``low_factor``,
+        ``high_factor``: where 90 % of the measured cases lie.
     layers : dict
         Random layers of ordinary sizes: columns of `alphaflops.layers.COLUMNS`, and ``ms``, their times in turns.
-    rho : float
-        Share of the formula's error that different layers have in common, see `alphaflops.prediction.correction`.
-    correction : Correction or None
-        What the layers in turns say of the run's calibration.
+    reference : Calibration or None
+        The run's own calibration, which the layers in turns correct; not part of the file.
     """
 
     run: Mapping[str, Any]
     curves: Mapping[str, Curve]
-    families: Mapping[str, str]
-    depthwise: Mapping[str, float]
-    pooling: Mapping[str, Mapping[str, float]]
+    fits: Mapping[str, Mapping[str, float]]
     layers: Mapping[str, list[Any]]
-    rho: float = 1.0
-    correction: Correction | None = None
+    reference: Calibration | None = None
+
+    @cached_property
+    def factors(self) -> Mapping[str, Factors]:
+        """What the layers in turns say of the run's own calibration, by kind of layer."""
+        return fit_factors(self.reference, self.layers) if self.reference else {}
 
     def time(self, name: str, family: str, moved: int, taps: int = 0) -> Guess:
         """Time of an operator that touches `moved` bytes, and `taps` elements through pooling windows.
@@ -126,29 +121,29 @@ class OperatorTable:
         An operator that was measured, alone or under another name, lies on its own curve, give or take `OWN_CURVE`.
         Others get the median of their family's curves, from the fastest to the slowest.
         """
-        if taps and self.pooling:
-            kind = "avg" if "avg" in name else "max"
-            return _sum_of(self.pooling[kind], POOLING_TERMS, (1.0, moved / 1e9, taps / 1e9), "pooling fit")
+        if taps and self.fits:
+            return self.fitted("avg" if "avg" in name else "max", pooling_terms(moved, taps), "pooling fit")
         plain = name.rstrip("_")  # of an operator that works in place
         known = MEASURED_AS.get(plain, plain)
         if known in self.curves:
             return _within(self.curves[known].at(moved), OWN_CURVE, "operator curve")
-        alike = [c for c in self.curves if self.families[c] == family] or list(self.curves)
-        times = [self.curves[curve].at(moved) for curve in alike]
+        alike = [curve for curve in self.curves if (named_family(curve) or "pointwise") == family]
+        times = [self.curves[curve].at(moved) for curve in alike or self.curves]
         return Guess(float(np.median(times)), min(times), max(times), "family curve")
 
-    def depthwise_ms(self, layer: Conv2d) -> Guess:
-        """Time of a depthwise convolution (ms)."""
-        return _sum_of(self.depthwise, DEPTHWISE_TERMS, depthwise_terms(layer), "depthwise fit")
+    def fitted(self, kind: str, terms: Mapping[str, float], source: str) -> Guess:
+        """Time that is linear in some terms."""
+        fit = self.fits[kind]
+        ms = sum(fit[name] * value for name, value in terms.items())
+        return Guess(ms, ms * fit["low_factor"], ms * fit["high_factor"], source)
 
     def write(self, path: Path) -> Path:
-        """Write what was measured as JSON, a line for each part, and what was fitted beside it; give the first path."""
-        content = {"kind": KIND, "schema": SCHEMA} | to_json(self)
-        fits = {key: content.pop(key) for key in ("rho", "correction")}
+        """Write what was measured as JSON, a line for each part; give the path."""
+        content = {"kind": KIND, "schema": SCHEMA} | to_json(replace(self, reference=None))
+        del content["reference"]
         lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-        write_atomic(path.with_suffix(FITS), json_bytes(fits))
         return path
 
 
@@ -156,15 +151,16 @@ def _within(ms: float, factor: float, source: str) -> Guess:
     return Guess(ms, ms / factor, ms * factor, source)
 
 
-def _sum_of(fitted: Mapping[str, float], names: Sequence[str], terms: Sequence[float], source: str) -> Guess:
-    ms = sum(fitted[name] * value for name, value in zip(names, terms, strict=True))
-    return Guess(ms, ms * fitted["low_factor"], ms * fitted["high_factor"], source)
+def pooling_terms(moved: int, taps: int) -> dict[str, float]:
+    """Give what the time of pooling is linear in: 1, GB, billions of elements that its windows look at."""
+    return {"t0_ms": 1.0, "ms_per_gbyte": moved / 1e9, "ms_per_gtap": taps / 1e9}
 
 
-def depthwise_terms(layer: Conv2d) -> tuple[float, float, float, float]:
+def depthwise_terms(layer: Conv2d) -> dict[str, float]:
     """Give what a depthwise convolution's time is linear in: 1, GMAC, GB, billions of output rows times taps."""
     rows = math.prod(layer.output_shape[:3]) * math.prod(layer.sides)
-    return 1.0, layer.macs / 1e9, layer.bytes_moved / 1e9, rows / 1e9
+    work = {"ms_per_gmac": layer.macs, "ms_per_gbyte": layer.bytes_moved, "ms_per_gtap_row": rows}
+    return {"t0_ms": 1.0} | {name: amount / 1e9 for name, amount in work.items()}
 
 
 def is_depthwise(layer: Layer) -> TypeGuard[Conv2d]:
@@ -174,41 +170,37 @@ def is_depthwise(layer: Layer) -> TypeGuard[Conv2d]:
 
 def tables() -> list[Path]:
     """Files of the bundled tables, which bear the names of their runs."""
-    return sorted(path for path in (data_folder() / "operators").glob("*.json") if not path.name.endswith(FITS))
+    return sorted((data_folder() / "operators").glob("*.json"))
 
 
 def read_operators(path: Path | str) -> OperatorTable:
-    """Read a table.
+    """Read a table, with the calibration of its run if that lies in the folder beside.
 
     Raises
     ------
     AlphaflopsError
-        If the file cannot be read or is no table of this schema.
+        If a file cannot be read or is no table of this schema.
     """
     content = read_json(path)
     if (content.pop("kind", None), content.pop("schema", None)) != (KIND, SCHEMA):
         raise AlphaflopsError(f"{path} is no operator table of schema {SCHEMA}: measure the operators again")
-    fits = Path(path).with_suffix(FITS)
-    content |= read_json(fits) if fits.is_file() else {}
     table = from_json(OperatorTable, content, str(path))
     for name, curve in table.curves.items():
         if not curve.ms or len(curve.bytes) != len(curve.ms) or min(*curve.bytes, *curve.ms) <= 0:
             raise AlphaflopsError(f"{path}: the curve of {name!r} is damaged")
-    return table
+    beside = Path(path).parent.parent / "calibrations" / Path(path).name
+    own = read_calibration(beside) if beside.is_file() else None
+    return replace(table, reference=own if own and own.run["sha256"] == table.run.get("sha256") else None)
 
 
 def bundled_operators(run_sha256: str) -> OperatorTable | None:
     """Give the bundled table that belongs to a run, known by its hash; None where there is none."""
-    for path in tables():
-        files = (path, path.with_suffix(FITS))
-        table = _read_once(path, *(file.stat().st_mtime_ns for file in files if file.is_file()))
-        if table.run.get("sha256") == run_sha256:
-            return table
-    return None
+    found = (_read_once(path, path.stat().st_mtime_ns) for path in tables())
+    return next((table for table in found if table.run.get("sha256") == run_sha256), None)
 
 
 @lru_cache(maxsize=8)
-def _read_once(path: Path, *_changed_ns: int) -> OperatorTable:
+def _read_once(path: Path, _changed_ns: int) -> OperatorTable:
     return read_operators(path)
 
 
@@ -228,18 +220,26 @@ def layer_times(calibration: Calibration, table: OperatorTable | None, layers: S
     if not distinct:
         return {}
     found = calibration.predict(distinct)
-    ends, source = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64), "calibrated"
-    own, correction = calibration.run, table.correction if table else None
-    # The factor says what the run's own calibration misses: it fits no other formula, quantity or run.
-    wanted = (calibration.model, own["sha256"], own.get("quantity"))
-    if table and correction and (correction.model, table.run["sha256"], "latency") == wanted:
+    ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64, copy=True)
+    sources = ["calibrated"] * len(found)
+    # The factors say what the run's own calibration misses: they fit no other formula, quantity or run.
+    if table and table.reference and _about(table.reference) == _about(calibration):
         f = features(as_table(distinct))
-        ends, source = correction.correct(f, calibration.formula_ms(f), ends), "corrected"
-    rows = zip(distinct, ends.tolist(), found["outside"], strict=True)
-    known = {layer: Guess(ms, low, high, source, bool(beyond)) for layer, (ms, low, high), beyond in rows}
+        kinds, ms = layer_class(f), calibration.formula_ms(f)
+        for kind, factors in table.factors.items():
+            rows = kinds == kind
+            ends[rows] = ms[rows, None] * factors(log_sizes(f)[rows])
+        sources = ["corrected" if kind in table.factors else "calibrated" for kind in kinds]
+    told = zip(distinct, *ends.T.tolist(), sources, found["outside"].tolist(), strict=True)
+    known = {layer: Guess(*guess) for layer, *guess in told}
     if table:
-        known |= {layer: table.depthwise_ms(layer) for layer in distinct if is_depthwise(layer)}
+        own = {layer: depthwise_terms(layer) for layer in distinct if is_depthwise(layer)}
+        known |= {layer: table.fitted("depthwise", terms, "depthwise fit") for layer, terms in own.items()}
     return known
+
+
+def _about(calibration: Calibration) -> tuple[Any, ...]:
+    return calibration.model, calibration.run["sha256"], calibration.run.get("quantity")
 
 
 def operator_times(calibration: Calibration, table: OperatorTable | None, network: Network) -> list[Guess]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..claims import judge
 from ..costs import BOOSTING, OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..files import json_bytes, to_json
-from ..fitting import fit, read_calibration, score
+from ..files import json_bytes
+from ..fitting import fit, score
 from ..fitting import sample as drawn
 from ..fitting.calibration import LAYERS
 from ..fitting.dissect import DRAWS, dissect
@@ -21,7 +21,6 @@ from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
 from ..prediction import machine, read_operators
-from ..prediction.operators import FITS
 from ..runs import Run, datasets
 
 Rows = list[dict[str, Any]]
@@ -189,17 +188,10 @@ def calibration_file(run: str, chosen: str) -> str:
 
 
 def operators(name: str, part: str) -> Rows:
-    """Fit what estimates of networks take from the operators of a machine and the calibration of its run."""
-    folder = data_folder()
-    calibration = read_calibration(folder / "calibrations" / calibration_file(name, CALIBRATED[0]))
-    measured = read_operators(folder / "operators" / f"{name}.json")
-    found = machine.with_fits(measured, datasets.load(name), calibration)
-    kinds = found.correction.kinds.items() if found.correction else ()
-    rows: Rows = [{"kind": k, "low_factor": s.low_factor, "high_factor": s.high_factor} for k, s in kinds]
-    rows = [{"kind": "all", "rho": found.rho}, *rows]
-    fits = {"rho": found.rho, "correction": to_json(found.correction)}
-    rows[0][FILE] = (f"operators/{name}{FITS}", json_bytes(fits).decode())
-    return rows
+    """Give the ends of the factors by which layers in turns correct the calibration of a run, by kind of layer."""
+    found = read_operators(data_folder() / "operators" / f"{name}.json").factors
+    ends = [(kind, *factors(np.zeros((1, 3)))[0]) for kind, factors in found.items()]
+    return [{"kind": kind, "low_factor": low / ms, "high_factor": high / ms} for kind, ms, low, high in ends]
 
 
 def claims(name: str, part: str) -> Rows:
