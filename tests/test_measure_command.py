@@ -197,7 +197,6 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, number):
         (["--out", "a", "--device", "cpu", "--threads", str(2**40)], f"threads is {2**40}"),
         (["--out", "a", "--device", "cpu", "--seed", str(2**70)], f"seed is {2**70}"),
         (["--out", "a", "--device", "cpu", "--run-id", "../x"], "run id '../x' cannot be a folder"),
-        (["--out", "a", "--protocol", "per-call", "--repeats", "0"], "repeats is 0"),
         (["--out", "/proc/x", "--device", "cpu"], "/proc/x cannot be written"),
         (["--out", "x" * 300, "--device", "cpu"], "cannot be written: File name too long"),
         (["--resume", "nowhere"], "no unfinished run"),
@@ -241,13 +240,10 @@ def test_profiles_and_protocols():
     assert for_profile("paper").tolerance == 0.01
     assert for_profile("quick").tolerance == for_profile("smoke").tolerance == 0.02
     assert not for_profile("paper").tf32
-    assert (for_profile("paper", "per-call").repeats, for_profile("paper", "per-call").warmups) == (2000, 0)
     assert (for_profile("paper", "pipelined").repeats, for_profile("paper", "pipelined").warmups) == (50, 10)
     for bad in ({"profile": "huge"}, {"profile": "paper", "name": "fast"}):
         with pytest.raises(AlphaflopsError, match="expected one of"):
             for_profile(**bad)
-    with pytest.raises(AlphaflopsError, match="memory_format is"):
-        for_profile("paper", memory_format="blocked")
 
 
 def test_both_quantities_and_the_overhead(tmp_path):
@@ -298,13 +294,13 @@ def test_unconverged_rows_are_kept_and_flagged(tmp_path):
     assert measure.summary(run)["unconverged"] == 6
 
 
-def test_mean_of_the_per_call_protocol(tmp_path):
-    options = measure.Options(device="cpu", threads=1, profile="smoke", protocol="per-call", repeats=100)
+def test_means_of_the_pipelined_protocol(tmp_path):
+    options = measure.Options(device="cpu", threads=1, profile="smoke", protocol="pipelined")
     run = session.run(experiments.grid("smoke").iloc[:3], tmp_path / "run", options, device=FakeDevice(lognormal(0.5)))
     for row, value in zip(run.table["row"], run.time_ms("latency"), strict=True):
         assert value == pytest.approx(run.samples[f"latency_{row}"].mean(), rel=1e-6)
     assert run.table["latency_low_ms"].isna().all()
-    assert run.table["throughput_ms"].isna().all()
+    assert (run.table["throughput_n"] == 1).all()
     found = measure.summary(run)
     assert (found["latency_half_width_pct"], found["throughput_half_width_pct"]) == (None, None)
 

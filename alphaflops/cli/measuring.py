@@ -10,18 +10,16 @@ from ..errors import AlphaflopsError
 from . import examples, show, show_json
 
 OPTIONS: Final = {
-    "device": ("DEVICE", "Where to measure: auto, cpu, cuda, cuda:N or mps."),
+    "device": ("DEVICE", "Where to measure: auto, cpu, cuda or cuda:N."),
     "threads": ("N", "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default."),
     "profile": ("", "Which layers, and how narrow the intervals."),
     "allow_different": ("KEY", "Go on although this key differs (repeatable)."),
-    "protocol": ("", "How to time: ours, or one of the replication's two."),
+    "protocol": ("", "How to time: our way, or the replication's."),
     "tolerance": ("SHARE", "Stop at this half-width of the interval, a fraction of the median."),
     "row_seconds": ("S", "Cap on the calls of a layer, and once more on its blocks."),
-    "repeats": ("N", "Calls per layer of the replication's protocols."),
     "memory_share": ("SHARE", "Largest share of the free memory for one layer."),
     "tf32": ("", "Allow TF32 (off by default, also for cuDNN)."),
     "cudnn_benchmark": ("", "Let cuDNN search for its fastest algorithm."),
-    "memory_format": ("", "Layout of activations and kernels."),
     "energy": ("", "Measure joules per call on a set of layers chosen from the profile."),
     "seed": ("N", "Seed of the random order of layers."),
     "title": ("TEXT", "What the run is called in figures."),
@@ -34,7 +32,7 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     """Add `OPTIONS`, with types and defaults of `alphaflops.measuring.Options`, and where to write."""
     from ..experiments import PROFILES
     from ..measuring import Options
-    from ..measuring.protocol import MEMORY_FORMATS, PROTOCOLS
+    from ..measuring.protocol import PROTOCOLS
 
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; layers already there are left out")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="finish the run in this folder")
@@ -45,7 +43,7 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
     parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
     parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
-    choices = {"profile": PROFILES, "protocol": PROTOCOLS, "memory_format": MEMORY_FORMATS}
+    choices = {"profile": PROFILES, "protocol": PROTOCOLS}
     for name, (value, text) in OPTIONS.items():
         default, hint = getattr(Options(), name), get_type_hints(Options)[name]
         settings: dict[str, Any] = {"action": "store_true", "default": None}

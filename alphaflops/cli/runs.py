@@ -143,7 +143,7 @@ def book(args: argparse.Namespace) -> None:
 
 def rerun_options(parser: argparse.ArgumentParser) -> None:
     """Add the parameters of the notebooks."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps [auto]")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU; all usable cores by default")
     parser.add_argument("--profile", default="quick", help="smoke, quick or paper [quick]")
     _shared(parser)

@@ -62,7 +62,7 @@ def describe_software() -> dict[str, Any]:
 
 
 def describe(device: str, asked: int | None = None) -> dict[str, Any]:
-    """Describe the machine behind `device` (``cpu``, ``cuda:N`` or ``mps``) for a record, with `asked` threads.
+    """Describe the machine behind `device` (``cpu`` or ``cuda:N``) for a record, with `asked` threads.
 
     Returns
     -------
@@ -74,8 +74,6 @@ def describe(device: str, asked: int | None = None) -> dict[str, Any]:
     if kind == "cuda":
         gpu = describe_gpu(int(index or 0))
         name = gpu["name"]
-    elif kind == "mps":
-        gpu, name = {"name": cpu["name"]}, f"{cpu['name']} (GPU)"
     else:
         asked = threads(asked)
         name = f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {asked} thread{'s' * (asked > 1)}"

@@ -31,15 +31,13 @@ EVEN_KERNEL = "Using padding='same' with even kernel lengths"
 """How a warning of PyTorch begins that says nothing about times."""
 
 
-def layer_call(layer: Layer, make: Make, memory_format: str = "contiguous") -> tuple[Call, Any]:
+def layer_call(layer: Layer, make: Make) -> tuple[Call, Any]:
     """Give a function that runs a layer once, and its input.
 
     Parameters
     ----------
     make : callable
         ``make(role, shape, dtype)`` gives a tensor for the role ``input``, ``weights`` or ``bias``.
-    memory_format : str
-        ``contiguous`` or ``channels-last``, for convolutions.
 
     Raises
     ------
@@ -58,8 +56,6 @@ def layer_call(layer: Layer, make: Make, memory_format: str = "contiguous") -> t
         return partial(torch.nn.functional.linear, x, w, b), x
     x = make("input", (layer.batch, layer.in_channels, layer.height, layer.width), dtype)
     w = make("weights", (layer.out_channels, layer.in_channels // layer.groups, row["k1"], row["k2"]), dtype)
-    if memory_format == "channels-last":
-        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
     rest = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return partial(torch.nn.functional.conv2d, x, w, b, *rest), x
 
@@ -108,7 +104,7 @@ class Device:
 
     def prepare(self, layer: Layer) -> Call:
         """Allocate a layer's tensors and give a function that runs it once; raises whatever torch raises."""
-        call, _ = layer_call(layer, self.random, self.settings.memory_format)
+        call, _ = layer_call(layer, self.random)
         self.synchronise()
         return call
 
@@ -195,34 +191,16 @@ class CudaDevice(Device):
         self.torch.cuda.empty_cache()
 
 
-class MpsDevice(Device):
-    """The GPU of an Apple computer; blocks are timed by the wall clock around one synchronisation."""
-
-    kind = "mps"
-
-    def synchronise(self) -> None:
-        """Wait until all work handed to the device is done."""
-        self.torch.mps.synchronize()
-
-    def free_bytes(self) -> int | None:
-        """Memory that could be allocated now (bytes)."""
-        return int(self.torch.mps.recommended_max_memory() - self.torch.mps.current_allocated_memory())
-
-    def release(self) -> None:
-        """Hand cached blocks back."""
-        self.torch.mps.empty_cache()
-
-
 def available() -> list[str]:
     """Names of the devices torch can use here, best first for ``auto``."""
     import torch
 
-    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return [*names, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [*(f"cuda:{i}" for i in range(count)), "cpu"]
 
 
 def choose(name: str) -> str:
-    """Resolve ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` to a device that is here.
+    """Resolve ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` to a device that is here.
 
     Raises
     ------
@@ -271,4 +249,4 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
         card = stack.enter_context(gpu.nvml(int(index))) if kind == "cuda" else None
         sensors = GpuSensors(card) if card else CpuSensors()
-        yield {"cpu": Device, "cuda": CudaDevice, "mps": MpsDevice}[kind](name, settings, Watch(sensors))
+        yield (CudaDevice if kind == "cuda" else Device)(name, settings, Watch(sensors))

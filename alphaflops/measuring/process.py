@@ -50,12 +50,10 @@ def measure(
     energy: bool = False,
     protocol: str = "adaptive",
     tolerance: float | None = None,
-    repeats: int | None = None,
     row_seconds: float | None = None,
     memory_share: float | None = None,
     tf32: bool = False,
     cudnn_benchmark: bool = False,
-    memory_format: str = "contiguous",
     allow_different: Sequence[str] = (),
     progress: bool = True,
 ) -> Run:
@@ -66,7 +64,7 @@ def measure(
     layers : table, spec, or list of specs
         What `alphaflops.as_table` takes, such as ``alphaflops.grid("2a", "quick")``.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     out : path, optional
         Folder of the run. It may hold a run of the same machine and protocol already: only the layers that it lacks are
         measured, and all of them are given back. Without it a folder is used that is removed at the end.
@@ -82,14 +80,14 @@ def measure(
     energy : bool
         Measure joules per call of a chosen set of the layers too.
     protocol : str
-        ``adaptive``, or the replication's ``per-call`` or ``pipelined`` with `repeats` calls.
+        ``adaptive``, or the replication's ``pipelined``.
     tolerance : float, optional
         Stop when the half-width of the interval is at most this fraction of the median.
     row_seconds : float, optional
         Cap on the time for the calls of a layer, and once more for its blocks (s).
     memory_share : float, optional
         Largest part of the free memory that a layer may need.
-    tf32, cudnn_benchmark, memory_format
+    tf32, cudnn_benchmark
         See `alphaflops.measuring.protocol.Protocol`.
     allow_different : sequence of str
         Keys of the machine or protocol that may differ from the folder's, such as ``software.torch``.

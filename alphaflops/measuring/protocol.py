@@ -1,10 +1,9 @@
 """How a layer is timed: the settings, frozen, named and recorded, and what a user may choose of them.
 
-Two families. `adaptive` is ours: same-shape warm-up until times settle, the median of synchronised calls and the
-median over pipelined blocks, each taken until its interval is narrow enough. `per-call` and `pipelined` are the two
-protocols found in the 2026 replication (github.com/enriquebarba97/alpha-flops-replication @ 203010e): its experiments
-synchronise around every call, without warm-up, and report the mean; its regression times 50 back-to-back calls with
-one synchronisation after 10 warm-ups.
+`adaptive` is ours: same-shape warm-up until times settle, the median of synchronised calls and the median over
+pipelined blocks, each taken until its interval is narrow enough. `pipelined` is that of the regression in the 2026
+replication (github.com/enriquebarba97/alpha-flops-replication @ 203010e): 50 back-to-back calls with one
+synchronisation after 10 warm-ups. Single calls follow, so that the record has a latency.
 """
 
 import os
@@ -16,10 +15,8 @@ from ..errors import AlphaflopsError
 from ..host.cpu import threads
 from ..runs.schema import check_slug
 
-MEMORY_FORMATS: Final = ("contiguous", "channels-last")
-FIXED: Final = {"per-call": (2000, 0), "pipelined": (50, 10)}
-"""Repeats and warm-ups of the replication's two protocols."""
-PROTOCOLS: Final = ("adaptive", *FIXED)
+PROTOCOLS: Final[Mapping[str, Mapping[str, int]]] = {"adaptive": {}, "pipelined": {"repeats": 50, "warmups": 10}}
+"""What a protocol changes in the defaults of `Protocol`."""
 
 ALLOCATOR: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(2**40),
@@ -40,7 +37,7 @@ class Protocol:
     Attributes
     ----------
     name : str
-        ``adaptive``, ``per-call`` or ``pipelined``.
+        ``adaptive`` or ``pipelined``.
     tolerance : float
         Stop when the half-width of the interval is at most this fraction of the median.
     smallest, largest : int
@@ -52,15 +49,13 @@ class Protocol:
     warmup_s, latency_s, throughput_s : float
         Caps on time per row (s). Slow layers go on past a cap until they have an interval, up to `OVERTIME` caps.
     repeats, warmups : int
-        Calls and warm-up calls of the two fixed protocols; 0 for ``adaptive``.
+        Calls and warm-up calls of ``pipelined``; 0 for ``adaptive``.
     memory_share : float
         Largest part of the free memory that a layer may need; above it the row becomes ``out-of-memory``.
     sentinel_s : float
         Seconds between two timings of the sentinel layer.
     tf32, cudnn_benchmark : bool
         TensorFloat-32 in matrix products and cuDNN; cuDNN's own search.
-    memory_format : str
-        ``contiguous`` (NCHW) or ``channels-last``.
     """
 
     name: str = "adaptive"
@@ -79,7 +74,6 @@ class Protocol:
     sentinel_s: float = 20.0
     tf32: bool = False
     cudnn_benchmark: bool = False
-    memory_format: str = "contiguous"
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "memory_share", "warmup_s", "latency_s", "throughput_s", "sentinel_s", "block_ms"):
@@ -87,15 +81,12 @@ class Protocol:
             if not 0 < value <= (1 if fraction else 1e9):
                 wanted = "fraction above 0, at most 1" if fraction else "positive number"
                 raise AlphaflopsError(f"{name} is {value!r}: give a {wanted}")
-        if self.memory_format not in MEMORY_FORMATS:
-            raise AlphaflopsError(f"memory_format is {self.memory_format!r}: expected {' or '.join(MEMORY_FORMATS)}")
-        if self.name in FIXED and not 1 <= self.repeats <= 10**7:
-            raise AlphaflopsError(f"repeats is {self.repeats}: give 1 to 10000000")
 
     def record(self) -> dict[str, Any]:
         """Give all settings by name for ``run.json``, and what this process's allocator was started with (bytes)."""
         started = {name.strip("_").lower(): int(os.environ.get(name, "0")) or None for name in ALLOCATOR}
-        return asdict(self) | started | {"cold_cache": False}  # as all runs say; earlier versions could flush it
+        # as all runs say: earlier versions could flush the cache, and lay out tensors otherwise
+        return asdict(self) | started | {"cold_cache": False, "memory_format": "contiguous"}
 
 
 PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -115,13 +106,11 @@ def for_profile(profile: str, name: str = "adaptive", **changes: Any) -> Protoco
     AlphaflopsError
         If the protocol or the profile is unknown, or a value is out of range.
     """
-    for kind, value, known in (("protocol", name, PROTOCOLS), ("profile", profile, tuple(PROFILES))):
+    for kind, value, known in (("protocol", name, PROTOCOLS), ("profile", profile, PROFILES)):
         if value not in known:
             raise AlphaflopsError(f"{kind} is {value!r}: expected one of {', '.join(known)}")
-    settings: dict[str, Any] = {**PROFILES[profile], "name": name}
-    if name in FIXED:
-        settings["repeats"], settings["warmups"] = FIXED[name]
-    return Protocol(**settings | {key: value for key, value in changes.items() if value is not None})
+    changed = {key: value for key, value in changes.items() if value is not None}
+    return Protocol(**{**PROFILES[profile], **PROTOCOLS[name], "name": name, **changed})
 
 
 @dataclass(frozen=True)
@@ -137,12 +126,10 @@ class Options:
     energy: bool = False
     protocol: str = "adaptive"
     tolerance: float | None = None
-    repeats: int | None = None
     row_seconds: float | None = None
     memory_share: float | None = None
     tf32: bool = False
     cudnn_benchmark: bool = False
-    memory_format: str = "contiguous"
     allow_different: tuple[str, ...] = ()
 
     def settings(self) -> Protocol:
@@ -158,8 +145,6 @@ class Options:
         if not 0 <= self.seed < 2**63:
             raise AlphaflopsError(f"seed is {self.seed}: give an integer from 0 up, below 2**63")
         threads(self.threads)
-        same = ("tolerance", "memory_share", "tf32", "cudnn_benchmark", "memory_format")
-        changes = {name: getattr(self, name) for name in same}
+        changes = {name: getattr(self, name) for name in ("tolerance", "memory_share", "tf32", "cudnn_benchmark")}
         changes |= {"latency_s": self.row_seconds, "throughput_s": self.row_seconds}
-        changes["repeats"] = self.repeats if self.protocol in FIXED else None
         return for_profile(self.profile, self.protocol, **changes)

@@ -163,8 +163,6 @@ def time_call(device: Device, call: Call, settings: Protocol, quantities: Sequen
     latency: list[float] = []
     throughput: list[float] = []
     length = 0
-    if settings.name == "per-call":
-        return Timing(tuple(one.calls(settings.repeats)), bad_clock=one.bad)
     if settings.name == "pipelined":
         device.block_ns(call, settings.warmups)
         if not (throughput := one.blocks(1, settings.repeats)):
