@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
-from ..files import read_bytes, sha256, write_atomic
+from ..files import SUMS, changed, read_bytes, sums, write_atomic
 from ..runs import datasets
 from .contents import chapters, checkout
 from .execute import execute, missing, program, run_all
 
 SOURCES: Final = ("book", "_config.yml", "_toc.yml")
 """What a book is made of beside its notebooks."""
-SUMS: Final = "SHA256SUMS"
-"""The list of a built book: every other file with its sha256, as ``sha256sum --check`` reads it."""
 COMPARING: Final = "your_machine"
 """End of the name of the chapter that puts machines beside each other."""
 
@@ -226,15 +224,14 @@ def build_pages(stage: Path) -> None:
     write_sums(html)
 
 
-def _sums(html: Path) -> dict[str, str]:
-    files = sorted(path for path in html.rglob("*") if path.is_file() and path.name != SUMS)
-    return {path.relative_to(html).as_posix(): sha256(path) for path in files}
+def _files(html: Path) -> dict[str, bytes | Path]:
+    found = sorted(path for path in html.rglob("*") if path.is_file() and path.name != SUMS)
+    return {path.relative_to(html).as_posix(): path for path in found}
 
 
 def write_sums(html: Path) -> None:
     """Write the checksums of a book, last of all."""
-    text = "".join(f"{digest}  {name}\n" for name, digest in _sums(html).items())
-    (html / SUMS).write_text(text, encoding="utf-8")
+    (html / SUMS).write_bytes(sums(_files(html)))
 
 
 def check_sums(html: Path) -> int:
@@ -245,11 +242,7 @@ def check_sums(html: Path) -> int:
     AlphaflopsError
         If the checksums cannot be read, or naming the first file that is missing, extra or changed.
     """
-    lines = read_bytes(html / SUMS).decode("utf-8", "replace").splitlines()
-    wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    found = _sums(html)
-    for name in sorted({*wanted, *found}):
-        if wanted.get(name) != found.get(name):
-            state = "is missing" if name not in found else "has changed" if name in wanted else "is not listed"
-            raise AlphaflopsError(f"{html}: {name} {state}: build the book again")
+    found = _files(html)
+    if odd := changed(read_bytes(html / SUMS), found):
+        raise AlphaflopsError(f"{html}: {odd[0]}: build the book again")
     return len(found)

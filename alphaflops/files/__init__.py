@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_or
 
 from ..errors import AlphaflopsError
 from .archive import pack_arrays, pack_zip, read_arrays, read_zip
-from .disk import read_bytes, reason, sha256, write_atomic, write_folder
+from .disk import SUMS, changed, read_bytes, reason, sha256, sums, write_atomic, write_folder, writing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "PRINTABLE", "check", "export_csv", "from_json", "json_bytes", "markdown", "mathtext", "one_line", "pack_arrays",
-    "pack_zip", "parse_json", "read_arrays", "read_bytes", "read_json", "read_zip", "reason", "sha256", "terminal",
-    "to_json", "write_atomic", "write_folder",
+    "PRINTABLE", "SUMS", "changed", "check", "export_csv", "from_json", "json_bytes", "markdown", "mathtext",
+    "one_line", "pack_arrays", "pack_zip", "parse_json", "read_arrays", "read_bytes", "read_json", "read_zip",
+    "reason", "sha256", "sums", "terminal", "to_json", "write_atomic", "write_folder", "writing",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -24,6 +24,9 @@ SYSTEM: Final = (("/", "dev"), ("/", "proc"))
 MEMORY: Final = ("/", "dev", "shm")
 """Where a name stands for a device, and the part of it that holds plain files."""
 
+SUMS: Final = "SHA256SUMS"
+"""The list of the other files of a run or a book, each with its sha256."""
+
 LARGEST: Final = 2**26
 """Most bytes that are read of a file unless the caller knows better."""
 
@@ -60,6 +63,22 @@ def sha256(content: Path | str | bytes) -> str:
     return hashlib.sha256(content if isinstance(content, bytes) else read_bytes(content)).hexdigest()
 
 
+def sums(content: Mapping[str, bytes | Path]) -> bytes:
+    """List files, given by their content or place, with their sha256 as ``sha256sum --check`` reads it."""
+    return "".join(f"{sha256(data)}  {name}\n" for name, data in content.items()).encode()
+
+
+def changed(listed: bytes, content: Mapping[str, bytes | Path]) -> list[str]:
+    """Say which files are not what their `sums` list: one phrase a file, none if all is well."""
+    told, found = listed.decode("utf-8", "replace").split("\n"), sums(content).decode().split("\n")
+    wanted, here = ({line.partition("  ")[2] for line in lines if line} for lines in (told, found))
+    odd = [f"{name[:80]!r} is listed in {SUMS} but missing" for name in sorted(wanted - here)]
+    odd += [f"{name} is not listed" for name in sorted(here - wanted)]
+    changes = (line.partition("  ")[2] for line in found if line and line not in told)
+    odd += [f"{name} does not match its checksum" for name in changes if name in wanted]
+    return odd or [f"{SUMS} has changed"] * (sorted(told) != sorted(found))
+
+
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left: names that only this module gives, old enough to be nobody's work."""
     with suppress(OSError):
@@ -89,8 +108,14 @@ def _fill(path: Path, data: bytes, like: os.stat_result | None = None) -> None:
 
 
 @contextmanager
-def _named(path: Path, kind: str) -> Iterator[None]:
-    """Say in one line that a file or folder is there already or cannot be written."""
+def writing(path: Path, kind: str = "file") -> Iterator[None]:
+    """Say in one line that a file or folder is there already or cannot be written.
+
+    Raises
+    ------
+    AlphaflopsError
+        If the block raises an error of the system.
+    """
     try:
         yield
     except (OSError, ValueError) as error:
@@ -116,7 +141,7 @@ def write_atomic(path: Path | str, data: bytes, new: bool = False) -> None:
     AlphaflopsError
         If it cannot be written, or exists and must not.
     """
-    with _named(Path(path), "file"):
+    with writing(Path(path)):
         _write(Path(path), data, new)
 
 
@@ -160,7 +185,7 @@ def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
     """
     path = Path(path)
     partial = path.parent / f"{PREFIX}{secrets.token_hex(8)}"
-    with _named(path, "folder"):
+    with writing(path, "folder"):
         if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "samples.npz", "SHA256SUMS"
+RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "samples.npz", files.SUMS
 SIZES: Final = {TABLE_FILE: 2**25, SAMPLES_FILE: 2**27, SUMS_FILE: 2**12, RUN_FILE: 2**22}
 """Files of a run in the order in which they are written, and the most bytes that each may have."""
 
@@ -153,8 +153,7 @@ class Run:
         if self._sampled:
             content[SAMPLES_FILE] = files.pack_arrays(self._arrays())
         meta = files.json_bytes(self.meta)
-        sums = "".join(f"{files.sha256(data)}  {name}\n" for name, data in {**content, RUN_FILE: meta}.items())
-        content |= {SUMS_FILE: sums.encode(), RUN_FILE: meta}
+        content |= {SUMS_FILE: files.sums({**content, RUN_FILE: meta}), RUN_FILE: meta}
         for name, data in content.items():
             if len(data) > SIZES[name]:
                 raise AlphaflopsError(f"{self.id}: {name} has {len(data)} bytes: at most {SIZES[name]} are read again")
@@ -227,15 +226,7 @@ def damaged(content: Mapping[str, bytes]) -> list[str]:
     """Say which files of a run do not match its checksums: one phrase per file, none if all is well."""
     if SUMS_FILE not in content:
         return [f"{SUMS_FILE} is missing"]
-    told = content[SUMS_FILE].decode("utf-8", "replace").split("\n")
-    lines = {f"{files.sha256(data)}  {name}": name for name, data in content.items() if name != SUMS_FILE}
-    found = [f"{name} does not match its checksum" for line, name in lines.items() if line not in told]
-    listed = {line.partition("  ")[2] for line in told}
-    missing = sorted(listed - {"", *lines.values()})
-    found += [f"{name[:80]!r} is listed in {SUMS_FILE} but missing" for name in missing]
-    if not found and sorted(told) != sorted(["", *lines]):
-        found.append(f"{SUMS_FILE} has changed")
-    return found
+    return files.changed(content[SUMS_FILE], {name: data for name, data in content.items() if name != SUMS_FILE})
 
 
 def changed_files(folder: Path | str) -> list[str]:
