@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphaflops import AlphaflopsError, Conv2d, Dense
+from alphaflops.costs import features
 from alphaflops.costs.alpha import (
     PAPER_T2000,
     REPLICATION_RTX4090,
     AlphaConstants,
     alpha,
     alpha_flops,
-    kernel_area,
     published_ms,
-    spatial_size,
 )
 from alphaflops.layers import as_table
 
@@ -67,8 +66,8 @@ def test_never_grows_with_s(s, factor, k):
 
 def test_what_s_and_k_mean_in_a_table():
     table = as_table([Conv2d(10, 20, 4, 6, (3, 5), batch=2, groups=2), Dense(8, 8, batch=64)])
-    assert spatial_size(table).tolist() == [400, 64]
-    assert kernel_area(table).tolist() == [15, 1]
+    assert features(table).rows.tolist() == [400, 64]
+    assert features(table).kernel_area.tolist() == [15, 1]
     assert alpha_flops(table)[1] == pytest.approx(PAPER_T2000.factor(64, 1) * 2 * 8 * 8 * 64)
     # a single spec will do
     assert alpha_flops(Dense(8, 8, batch=64)).tolist() == [alpha_flops(table)[1]]

@@ -19,7 +19,7 @@ import pytest
 from alphaflops import paths
 from alphaflops.book import contents
 from alphaflops.costs import ANALYTIC, features
-from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, kernel_area, published_ms, spatial_size
+from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, published_ms
 from alphaflops.fitting import calibration as calibrations
 from alphaflops.fitting.intervals import HABITS, SIZES, Band, Region
 from alphaflops.layers import Conv2d, Dense, as_table, bytes_moved, flops, macs, params, valid_macs
@@ -451,7 +451,7 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
     table = as_table(layers)
     counts = np.stack([macs(table), flops(table), params(table), bytes_moved(table), valid_macs(table)], axis=1)
     np.testing.assert_allclose([a["counts"] for a in answers], counts, rtol=1e-12)
-    s, area = spatial_size(table), kernel_area(table)
+    s, area = features(table).rows, features(table).kernel_area
     for i, constants in enumerate((PAPER_T2000, REPLICATION_RTX4090)):
         np.testing.assert_allclose([a["alpha"][i] for a in answers], constants.factor(s, area), rtol=1e-9)
         np.testing.assert_allclose([a["published"][i] for a in answers], published_ms(table, constants), rtol=1e-9)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,6 @@ from packaging.utils import canonicalize_name
 import alphaflops as af
 from alphaflops import experiments
 from alphaflops import measuring as measure
-from alphaflops.cli.measuring import OPTIONS
 from alphaflops.errors import AlphaflopsError
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.measuring import journal, process, record, session
@@ -210,9 +209,8 @@ def test_bad_input_is_one_line_before_any_work(args, message, tmp_path, monkeypa
 
 def test_options_of_the_command_are_those_of_the_verbs():
     taken, options = inspect.signature(af.measure).parameters, vars(measure.Options())
-    assert OPTIONS.keys() == options.keys()
-    assert {*OPTIONS, "layers", "out", "progress"} == {*taken}
-    assert all(text.endswith(".") for _, text in OPTIONS.values())
+    assert {*options, "layers", "out", "progress"} == {*taken}
+    assert all(option.metadata["text"].endswith(".") for option in fields(measure.Options))
     for name, default in options.items():
         if name != "profile":  # a grid brings its own
             assert taken[name].default == default

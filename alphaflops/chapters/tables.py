@@ -9,8 +9,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..costs import CostModel
-from ..costs.alpha import spatial_size
+from ..costs import CostModel, features
 from ..files import markdown
 from ..layers import bytes_moved, flops
 from ..numbers import between, number
@@ -77,7 +76,7 @@ def _summed(line: Any, part: pd.DataFrame) -> dict[str, Any]:
         "last": sizes(part.iloc[-1]),
         "million FLOPs": between(flops(part) / 1e6),
         "MB moved at least": between(bytes_moved(part) / 1e6),
-        "positions S": " to ".join(f"{s:,.0f}" for s in sorted({*spatial_size(part)[[0, -1]]})),
+        "positions S": " to ".join(f"{s:,.0f}" for s in sorted({*features(part).rows[[0, -1]]})),
     }
 
 

@@ -7,9 +7,8 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from keyword import iskeyword
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from .. import __version__
@@ -24,25 +23,6 @@ Examples:
 
 `alphaflops COMMAND --help` explains a command."""
 
-
-COMMANDS = {
-    "layer": ("models", "Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."),
-    "runs": ("runs", "List the runs and data sets that can be used by name."),
-    "env": ("runs", "Show what a bug report needs: versions, processor, devices. Nothing personal."),
-    "measure": ("measuring", "Time layers on this machine, or finish an interrupted run."),
-    "verify": ("runs", "Check every byte of a run, an archive or a built book against its checksums."),
-    "score": ("models", "Score a cost formula on a run: errors of predicted against measured times."),
-    "fit": ("models", "Fit a cost formula to a run and keep it as a calibration."),
-    "compare": ("models", "Compare runs: speed on shared layers, call overhead, errors of each formula."),
-    "claims": ("models", "Judge the claims of the paper and of its replication on runs."),
-    "estimate": ("models", "Count a network and predict its time per layer, without running it."),
-    "rerun": ("runs", "Run the notebooks on this machine, then build the book with it beside the paper's."),
-    "book": ("runs", "Run the notebooks and build the book; nothing is measured."),
-    "refresh": ("runs", "Make recorded results anew where data or code changed, or check them."),
-    "pack": ("runs", "Pack a run to be sent to others; nothing private goes in."),
-    "import": ("runs", "Check the archive of a run that somebody sent, and add it to the book's runs."),
-}
-"""Command → its module of this package, which has ``NAME_options(parser)`` and ``NAME(args)``, and what it does."""
 
 RENAMED = {
     "calibrate": "refresh calibrations",
@@ -108,8 +88,8 @@ def _run(args: list[str]) -> int:
         name, *args = args
         if name in RENAMED:
             raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
-        if name not in COMMANDS:
-            raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(COMMANDS)}")
+        if name not in commands():
+            raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(commands())}")
         chosen = parser(name)
     try:
         given = chosen.parse_args(args)
@@ -118,10 +98,26 @@ def _run(args: list[str]) -> int:
     return int(given.function(given) or 0)
 
 
+@cache
+def commands() -> dict[str, Callable[[argparse.Namespace], int | None]]:
+    """Give the commands by name; beside each is ``NAME_options(parser)``, and its docstring begins with its help."""
+    from . import measuring, models, runs
+
+    every = (
+        *(models.layer, runs.runs, runs.env, measuring.measure, runs.verify, models.score, models.fit, models.compare),
+        *(models.claims, models.estimate, runs.rerun, runs.book, runs.refresh, runs.pack, runs.import_),
+    )
+    return {command.__name__.strip("_"): command for command in every}
+
+
+def _told(command: Callable[..., Any]) -> str:
+    return (command.__doc__ or "").partition("\n")[0]
+
+
 def overview() -> Parser:
     """Give the parser of the program itself, which lists the commands."""
     about = "Which measure predicts the time of a neural-network layer?\n\nCommands:\n"
-    about += "\n".join(f"  {name:<9} {told}" for name, (_, told) in COMMANDS.items())
+    about += "\n".join(f"  {name:<9} {_told(command)}" for name, command in commands().items())
     whole = Parser(prog="alphaflops", usage="alphaflops COMMAND [OPTION ...]", description=about, epilog=EPILOG)
     whole.set_defaults(function=lambda _: whole.print_help())
     whole.add_argument("--version", action="version", version=f"alphaflops {__version__}")
@@ -129,12 +125,11 @@ def overview() -> Parser:
 
 
 def parser(name: str) -> Parser:
-    """Give the parser of a command; only its own module is imported."""
-    module, told = COMMANDS[name]
-    home = import_module(f"alphaflops.cli.{module}")
-    command = Parser(prog=f"alphaflops {name}", description=told)
-    command.set_defaults(function=getattr(home, f"{name}_" if iskeyword(name) else name))
-    getattr(home, f"{name}_options")(command)
+    """Give the parser of a command."""
+    function = commands()[name]
+    command = Parser(prog=f"alphaflops {name}", description=_told(function))
+    command.set_defaults(function=function)
+    getattr(sys.modules[function.__module__], f"{name}_options")(command)
     return command
 
 

@@ -2,34 +2,17 @@
 
 import argparse
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from ..errors import AlphaflopsError
 from . import examples, show, show_json
 
-OPTIONS: Final = {
-    "device": ("DEVICE", "Where to measure: auto, cpu, cuda or cuda:N."),
-    "threads": ("N", "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default."),
-    "profile": ("", "Which layers, and how narrow the intervals."),
-    "allow_different": ("KEY", "Go on although this key differs (repeatable)."),
-    "protocol": ("", "How to time: our way, or the replication's."),
-    "tolerance": ("SHARE", "Stop at this half-width of the interval, a fraction of the median."),
-    "row_seconds": ("S", "Cap on the calls of a layer, and once more on its blocks."),
-    "memory_share": ("SHARE", "Largest share of the free memory for one layer."),
-    "tf32": ("", "Allow TF32 (off by default, also for cuDNN)."),
-    "cudnn_benchmark": ("", "Let cuDNN search for its fastest algorithm."),
-    "energy": ("", "Measure joules per call on a set of layers chosen from the profile."),
-    "seed": ("N", "Seed of the random order of layers."),
-    "title": ("TEXT", "What the run is called in figures."),
-    "run_id": ("ID", "Identifier of the run; the name of its folder by default."),
-}
-"""Keyword of `alphaflops.measure` → what stands for its value in ``--help``, where that is no choice, and one line."""
-
 
 def measure_options(parser: argparse.ArgumentParser) -> None:
-    """Add `OPTIONS`, with types and defaults of `alphaflops.measuring.Options`, and where to write."""
+    """Add what `alphaflops.measuring.Options` tells, and where to write."""
     from ..experiments import PROFILES
     from ..measuring import Options
     from ..measuring.protocol import PROTOCOLS
@@ -44,14 +27,16 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
     parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
     choices = {"profile": PROFILES, "protocol": PROTOCOLS}
-    for name, (value, text) in OPTIONS.items():
-        default, hint = getattr(Options(), name), get_type_hints(Options)[name]
+    hints = get_type_hints(Options)
+    for option in fields(Options):
+        default, hint = option.default, hints[option.name]
         settings: dict[str, Any] = {"action": "store_true", "default": None}
         if hint is not bool:
-            settings = {"type": (get_args(hint) or (hint,))[0], "choices": choices.get(name), "metavar": value or None}
+            settings = {"type": (get_args(hint) or (hint,))[0], "choices": choices.get(option.name)}
+            settings["metavar"] = option.metadata["value"] or None
             settings["action"] = "append" if isinstance(default, tuple) else "store"
-        shown = f" [{default}]" if default else ""
-        parser.add_argument("--" + name.replace("_", "-"), help=text + shown, **settings)
+        settings["help"] = option.metadata["text"] + (f" [{default}]" if default else "")
+        parser.add_argument("--" + option.name.replace("_", "-"), **settings)
     examples(
         parser,
         "measure --device cpu --threads 1 --profile quick --out my-cpu",
@@ -62,7 +47,7 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> int:
-    """Measure or resume; each finished layer is on disk before the next begins.
+    """Time layers on this machine, or finish an interrupted run.
 
     Raises
     ------
@@ -73,7 +58,8 @@ def measure(args: argparse.Namespace) -> int:
 
     if args.networks is not None:
         return networks(args)
-    given = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    names = (option.name for option in fields(measuring.Options))
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if (args.out is None) == (args.resume is None):
         raise AlphaflopsError("give either --out DIR for a new run or --resume DIR for an unfinished one")
     if args.resume is not None and args.experiment:

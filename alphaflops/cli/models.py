@@ -43,14 +43,15 @@ def layer_options(parser: argparse.ArgumentParser) -> None:
 
 
 def layer(args: argparse.Namespace) -> None:
-    """Print the counts of a layer."""
-    from ..costs.alpha import summary
+    """Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."""
+    from ..costs.alpha import alpha_flops, published_ms
     from ..layers import Conv2d, Dense
 
     kind: Any = Conv2d if args.kind == "conv2d" else Dense
     found = kind(**{field.name: getattr(args, field.name) for field in fields(kind)})
     names = ("macs", "flops", "params", "bytes_moved", "valid_macs")
-    counts = {name: getattr(found, name) for name in names} | summary(found.row())
+    counts, weighted = {name: getattr(found, name) for name in names}, float(alpha_flops(found)[0])
+    counts |= {"alpha": weighted / found.flops, "alpha_flops": weighted, "published_ms": float(published_ms(found)[0])}
     (show_json if args.json else show_pairs)(counts)
 
 
@@ -90,7 +91,7 @@ def estimate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def estimate(args: argparse.Namespace) -> None:
-    """Estimate what a factory builds."""
+    """Count a network and predict its time per layer, without running it."""
     from ..prediction import estimate_factory
 
     with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
@@ -132,7 +133,7 @@ def score_options(parser: argparse.ArgumentParser) -> None:
 
 
 def score(args: argparse.Namespace) -> None:
-    """Score a formula."""
+    """Score a cost formula on a run: errors of predicted against measured times."""
     from ..fitting import score as scored
     from ..runs.datasets import load
 
@@ -159,7 +160,7 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def fit(args: argparse.Namespace) -> None:
-    """Fit a formula."""
+    """Fit a cost formula to a run and keep it as a calibration."""
     from ..fitting import fit as fitted
     from ..fitting.calibration import check_saved
     from ..runs.datasets import load
@@ -191,7 +192,7 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Compare runs with the first."""
+    """Compare runs: speed on shared layers, call overhead, errors of each formula."""
     from ..fitting.validate import compare as compared
     from ..runs.datasets import load
 
@@ -215,7 +216,7 @@ def claims_options(parser: argparse.ArgumentParser) -> None:
 
 
 def claims(args: argparse.Namespace) -> None:
-    """Judge the claims; thresholds were fixed beforehand and are in the JSON output."""
+    """Judge the claims of the paper and of its replication on runs."""
     from ..claims import judge, row
     from ..runs.datasets import at_hand, authors, load
 

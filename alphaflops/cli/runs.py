@@ -16,7 +16,7 @@ def runs_options(parser: argparse.ArgumentParser) -> None:
 
 
 def runs(args: argparse.Namespace) -> None:
-    """List runs and data sets, by vendor."""
+    """List the runs and data sets that can be used by name."""
     from ..runs.datasets import inventory
 
     entries = inventory()
@@ -36,7 +36,7 @@ def env_options(parser: argparse.ArgumentParser) -> None:
 
 
 def env(args: argparse.Namespace) -> None:
-    """Print versions, processor and devices."""
+    """Show what a bug report needs: versions, processor, devices. Nothing personal."""
     from .. import __version__
     from ..host import library_versions
     from ..host.cpu import describe_cpu
@@ -58,7 +58,7 @@ def verify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def verify(args: argparse.Namespace) -> None:
-    """Check a run, an archive or a built book.
+    """Check every byte of a run, an archive or a built book against its checksums.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def pack_options(parser: argparse.ArgumentParser) -> None:
 
 
 def pack(args: argparse.Namespace) -> None:
-    """Pack a run."""
+    """Pack a run to be sent to others; nothing private goes in."""
     from ..share import pack_run
 
     path = pack_run(args.run, args.out, args.id)
@@ -106,7 +106,7 @@ def import_options(parser: argparse.ArgumentParser) -> None:
 
 
 def import_(args: argparse.Namespace) -> None:
-    """Take a run in."""
+    """Check the archive of a run that somebody sent, and add it to the book's runs."""
     from ..runs import Run
     from ..share import import_run, try_chapters
 
@@ -135,7 +135,7 @@ def book_options(parser: argparse.ArgumentParser) -> None:
 
 
 def book(args: argparse.Namespace) -> None:
-    """Build the book."""
+    """Run the notebooks and build the book; nothing is measured."""
     from ..book.publish import build
 
     show(build(args.runs or None, args.out, jobs=args.jobs))
@@ -151,7 +151,7 @@ def rerun_options(parser: argparse.ArgumentParser) -> None:
 
 
 def rerun(args: argparse.Namespace) -> None:
-    """Run the notebooks with a device, so that they measure it, and build the book."""
+    """Run the notebooks on this machine, then build the book with it beside the paper's."""
     from ..book.publish import rerun as run_again
 
     if args.threads:
@@ -169,7 +169,7 @@ def refresh_options(parser: argparse.ArgumentParser) -> None:
 
 
 def refresh(args: argparse.Namespace) -> int:
-    """Make results anew, or check them; 1 if something differs."""
+    """Make recorded results anew where data or code changed, or check them."""
     from .. import results
     from ..book.publish import notebooks
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import AlphaflopsError
-from ..layers import Table, as_table, macs, output_size
-
-Array = NDArray[np.float64]
+from ..layers import as_table
+from .model import Array, features
 
 
 def alpha(s: ArrayLike, k: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Array:
@@ -27,7 +26,7 @@ def alpha(s: ArrayLike, k: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Arra
     Parameters
     ----------
     s : array_like
-        Spatial size S ≥ 1, see `spatial_size`.
+        Spatial size S ≥ 1, see `alphaflops.costs.Features`.
     k : array_like
         Kernel area K ≥ 1 (its side with the replication's constants).
     beta, gamma : array_like
@@ -116,41 +115,17 @@ REPLICATION_RTX4090 = AlphaConstants(
 """The replication's constants: RTX 4090, PyTorch 2.9.1, milliseconds per million MAC."""
 
 
-def spatial_size(table: Table) -> Array:
-    """Positions that a layer computes independently, the formula's S.
-
-    ``S = batch · height · width`` of the output. The paper has batch 1 in every convolution, and its Figure 6 takes
-    the batch of a dense layer as S; this reading covers both. Groups do not enter S: they only lower the MACs.
-    """
-    h, w = output_size(table)
-    return np.asarray(table["batch"], dtype=np.float64) * h * w
-
-
-def kernel_area(table: Table) -> Array:
-    """Kernel area K = k1 · k2 of each layer, 1 for dense layers."""
-    return np.asarray(table["k1"], dtype=np.float64) * np.asarray(table["k2"], dtype=np.float64)
-
-
 def published_ms(layers: Any, constants: AlphaConstants = PAPER_T2000) -> Array:
     """Time that the published formula predicts for each layer (ms).
 
     ``scale · α_K(S) · macs / 10⁶``: the released scripts count multiply–accumulates, not 2 FLOPs for each. Layers are
     whatever `alphaflops.as_table` takes.
     """
-    table = as_table(layers)
-    return constants.time_ms(spatial_size(table), kernel_area(table), macs(table))
+    f = features(as_table(layers))
+    return constants.time_ms(f.rows, f.kernel_area, f.macs)
 
 
 def alpha_flops(layers: Any, constants: AlphaConstants = PAPER_T2000) -> Array:
     """α-FLOPs of each layer, ``α_K(S) · 2 · macs`` (FLOP); layers are whatever `alphaflops.as_table` takes."""
-    table = as_table(layers)
-    return constants.factor(spatial_size(table), kernel_area(table)) * 2 * macs(table)
-
-
-def summary(row: dict[str, Any]) -> dict[str, float]:
-    """Give α, α-FLOPs (FLOP) and the published time (ms) of the single layer described by a row."""
-    return {
-        "alpha": float(PAPER_T2000.factor(spatial_size(row), kernel_area(row))),
-        "alpha_flops": float(alpha_flops(row)[0]),
-        "published_ms": float(published_ms(row)[0]),
-    }
+    f = features(as_table(layers))
+    return np.asarray(constants.factor(f.rows, f.kernel_area) * 2 * f.macs)

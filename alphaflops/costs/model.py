@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from types import MappingProxyType
+from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,43 +15,26 @@ from ..layers import COLUMNS, Table, bytes_moved, macs, output_size, params
 Array: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Features:
+class Features(SimpleNamespace):
     """Sizes of n layers seen as matrix products: M rows, N columns and depth D in each of G groups.
 
-    Every field is an array of shape ``(n,)``. Sizes have no unit, ``*_bytes`` and ``bytes_moved`` are bytes. ``rows``
-    is the paper's S; ``columns``, ``in_channels`` and ``depth`` are those of one group; ``patches`` counts 4×4 patches
-    of the output. ``dense`` and ``winograd`` (3×3, stride 1, no dilation, one group) are booleans.
+    Every field is an array of shape ``(n,)``, see `features`. Sizes have no unit, ``*_bytes`` and ``bytes_moved`` are
+    bytes. ``rows`` is the paper's S, output positions of all inputs: its convolutions have batch 1, and its Figure 6
+    takes the batch of a dense layer as S. Groups do not enter it: they only lower the MACs. ``columns``,
+    ``in_channels`` and ``depth`` are those of one group; ``patches`` counts 4×4 patches of the output. ``dense`` and
+    ``winograd`` (3×3, stride 1, no dilation, one group) are booleans.
     """
-
-    macs: Array
-    bytes_moved: Array
-    weight_bytes: Array
-    number_bytes: Array
-    rows: Array
-    columns: Array
-    depth: Array
-    groups: Array
-    in_channels: Array
-    kernel_area: Array
-    batch: Array
-    height: Array
-    width: Array
-    stride: Array
-    patches: Array
-    dense: NDArray[np.bool_]
-    winograd: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.macs)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Features":
         """Keep some layers, by mask or by index."""
-        return Features(*(getattr(self, f.name)[rows] for f in fields(self)))
+        return Features(**{name: values[rows] for name, values in vars(self).items()})
 
     def numbers(self) -> list[Array]:
         """Give every field, each of shape ``(n,)``; the booleans as 0 and 1."""
-        return [np.asarray(getattr(self, f.name), dtype=np.float64) for f in fields(self)]
+        return [np.asarray(values, dtype=np.float64) for values in vars(self).values()]
 
 
 def features(table: Table) -> Features:

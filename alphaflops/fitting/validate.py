@@ -1,16 +1,16 @@
 """How well a model predicts a run: errors in sample, and on layers held out at random, by figure or by size."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..costs import BOOSTING, OURS, CostModel, Features, features, model
-from ..costs.alpha import spatial_size
 from ..errors import AlphaflopsError
-from ..layers import COLUMNS, macs
+from ..files import to_json
+from ..layers import COLUMNS
 from .optimise import Array, Fit, Residual, check_times, doubts, fit_boosting, fit_model
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the score as plain values that JSON has; what is not finite becomes None."""
-        return plain(asdict(self)) | {"flags": list(self.flags)}
+        return plain(to_json(self))
 
 
 def plain(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
         If the validation is unknown, there are too few layers, or leaving a figure out leaves nothing.
     """
     if cv in ("macs", "rows"):
-        groups, size = identical(table, FOLDS), macs(table) if cv == "macs" else spatial_size(table)
+        groups, size = identical(table, FOLDS), getattr(features(table), cv)
         first = np.unique(groups, return_index=True)[1]
         order, part = np.argsort(size[first], kind="stable"), len(first) // FOLDS
         yield from (np.isin(groups, end) for end in (order[:part], order[-part:]))

@@ -9,7 +9,7 @@ arrays. `as_table` makes such a table of whatever describes layers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -45,6 +45,10 @@ def _both(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
+def _count(function: Callable[[Table], Any], text: str) -> Any:
+    return property(lambda self: int(function(self._table())[0]), doc=text)
+
+
 class _Counts(ABC):
     """Counts shared by both specs, computed by the table functions on a table of one row."""
 
@@ -55,30 +59,11 @@ class _Counts(ABC):
     def _table(self) -> dict[str, Any]:
         return {name: np.asarray([value]) for name, value in self.row().items()}
 
-    @property
-    def macs(self) -> int:
-        """Multiply–accumulate pairs, padding included (MAC)."""
-        return int(macs(self._table())[0])
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations, ``2 * macs`` (FLOP)."""
-        return 2 * self.macs
-
-    @property
-    def params(self) -> int:
-        """Weights, and biases where the layer has them (numbers)."""
-        return int(params(self._table())[0])
-
-    @property
-    def bytes_moved(self) -> int:
-        """Input, weights and output moved once each: the least traffic possible (bytes)."""
-        return int(bytes_moved(self._table())[0])
-
-    @property
-    def valid_macs(self) -> int:
-        """Multiply–accumulate pairs whose input is data rather than padding (MAC)."""
-        return int(valid_macs(self._table())[0])
+    macs = _count(macs, "Multiply–accumulate pairs, padding included (MAC).")
+    flops = _count(flops, "Floating-point operations, ``2 * macs`` (FLOP).")
+    params = _count(params, "Weights, and biases where the layer has them (numbers).")
+    bytes_moved = _count(bytes_moved, "Input, weights and output moved once each: the least traffic possible (bytes).")
+    valid_macs = _count(valid_macs, "Multiply–accumulate pairs whose input is data rather than padding (MAC).")
 
 
 @dataclass(frozen=True)

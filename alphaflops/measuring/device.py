@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import AlphaflopsError
 from ..host import cpu, gpu
 from ..layers import Dense, Layer
+from ..runs.schema import Status
 from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
 
@@ -137,7 +138,7 @@ class Device:
         self.pools.clear()
         self.release()
 
-    def explain(self, error: Exception) -> tuple[str, str]:
+    def explain(self, error: Exception) -> tuple[Status, str]:
         """Sort an error into a status and a one-line message without paths."""
         text = str(error).strip().split("\n")[0]
         message = re.sub(r"(?<![\w/])/[\w./+-]+", "…", text)[:200] or type(error).__name__

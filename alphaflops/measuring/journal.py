@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import AlphaflopsError
-from ..files import from_json, to_json, write_atomic
+from ..files import from_json, to_json, write_atomic, writing
 from ..files.disk import read_bytes, reason
 from ..layers import COLUMNS
 from ..runs.schema import KEY_COLUMNS, checked_table
+from .sampling import Timing
 
 JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
@@ -42,8 +43,8 @@ class Header:
     order: list[int]
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, kw_only=True)
+class Entry(Timing):
     """Any other line, a ``type`` and the fields that it needs; those that are 0 or empty are left out of the file.
 
     ``row`` (a timing), ``begin`` (of a row; one without its timing means that the process was killed in it), ``pause``
@@ -54,13 +55,6 @@ class Entry:
     elapsed_s: float = 0.0
     row: int = 0
     order: int = 0
-    status: Literal["ok", "out-of-memory", "unsupported", "error"] = "ok"
-    message: str = ""
-    warmups: int = 0
-    block_calls: int = 0
-    bad_clock: int = 0
-    latency_ns: Any = ()
-    throughput_ns: Any = ()
     state: dict[str, Any] = field(default_factory=dict)
     energy: dict[str, Any] = field(default_factory=dict)
     median_ms: float = 0.0
@@ -100,7 +94,7 @@ class Contents:
     @property
     def deaths(self) -> Counter[int]:
         """How often the process was killed while it measured a row: it began, and neither ended nor paused."""
-        lines = pairwise((*self.entries, Entry("end")))
+        lines = pairwise((*self.entries, Entry(type="end")))
         return Counter(one.row for one, after in lines if one.type == "begin" and after.type not in ("row", "pause"))
 
 
@@ -178,10 +172,8 @@ class Journal:
 
     def __init__(self, folder: Path, found: Contents) -> None:
         self.path, self.found = folder / JOURNAL_FILE, found
-        try:
+        with writing(self.path):
             self._file = os.open(self.path, os.O_RDWR)
-        except OSError as error:
-            raise AlphaflopsError(f"{self.path} cannot be written: {reason(error)}") from error
         self._cut()
 
     def _cut(self) -> None:

@@ -8,7 +8,7 @@ synchronisation after 10 warm-ups. Single calls follow, so that the record has a
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from ..errors import AlphaflopsError
@@ -113,24 +113,31 @@ def for_profile(profile: str, name: str = "adaptive", **changes: Any) -> Protoco
     return Protocol(**{**PROFILES[profile], **PROTOCOLS[name], "name": name, **changed})
 
 
+def _option(default: Any, value: str, text: str) -> Any:
+    return field(default=default, metadata={"value": value, "text": text})
+
+
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose, by the names of `alphaflops.measure`; None means the default of the profile."""
+    """What a user may choose, by the names of `alphaflops.measure`; None means the default of the profile.
 
-    device: str = "auto"
-    profile: str = "quick"
-    threads: int | None = None
-    seed: int = 0
-    title: str | None = None
-    run_id: str | None = None
-    energy: bool = False
-    protocol: str = "adaptive"
-    tolerance: float | None = None
-    row_seconds: float | None = None
-    memory_share: float | None = None
-    tf32: bool = False
-    cudnn_benchmark: bool = False
-    allow_different: tuple[str, ...] = ()
+    Beside its default each has what stands for its value in ``--help``, where that is no choice, and one line.
+    """
+
+    device: str = _option("auto", "DEVICE", "Where to measure: auto, cpu, cuda or cuda:N.")
+    threads: int | None = _option(None, "N", "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default.")
+    profile: str = _option("quick", "", "Which layers, and how narrow the intervals.")
+    allow_different: tuple[str, ...] = _option((), "KEY", "Go on although this key differs (repeatable).")
+    protocol: str = _option("adaptive", "", "How to time: our way, or the replication's.")
+    tolerance: float | None = _option(None, "SHARE", "Stop at this half-width of the interval, part of the median.")
+    row_seconds: float | None = _option(None, "S", "Cap on the calls of a layer, and once more on its blocks.")
+    memory_share: float | None = _option(None, "SHARE", "Largest share of the free memory for one layer.")
+    tf32: bool = _option(False, "", "Allow TF32 (off by default, also for cuDNN).")
+    cudnn_benchmark: bool = _option(False, "", "Let cuDNN search for its fastest algorithm.")
+    energy: bool = _option(False, "", "Measure joules per call on a set of layers chosen from the profile.")
+    seed: int = _option(0, "N", "Seed of the random order of layers.")
+    title: str | None = _option(None, "TEXT", "What the run is called in figures.")
+    run_id: str | None = _option(None, "ID", "Identifier of the run; the name of its folder by default.")
 
     def settings(self) -> Protocol:
         """Protocol that these options ask for.

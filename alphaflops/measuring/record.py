@@ -118,14 +118,14 @@ def reopened(run: Run, options: Options) -> Contents:
     table, meta = run.table, {**run.meta}
     rows: list[Any] = table[[*schema.KEY_COLUMNS, *COLUMNS]].to_dict(orient="records")
     order = [int(row) for row in table.sort_values("order")["row"]]
-    entries = [Entry("reading", at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
-    for row in table.astype(object).where(table.notna(), None).to_dict(orient="records"):
+    entries = [Entry(type="reading", elapsed_s=at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
+    for row in to_json(table.astype(object).where(table.notna(), None).to_dict(orient="records")):
         ns = {f"{name}_ns": 1e6 * run.samples.get(f"{name}_{row['row']}", np.empty(0)) for name in QUANTITIES}
-        told = {name: row[name] for name in ("row", *TAKEN_COLUMNS) if name in row} | ns
-        state, energy = ({name: row[name] for name in part if name in row} for part in (STATE_COLUMNS, ENERGY_COLUMNS))
-        entries.append(Entry("row", **to_json(told), state=to_json(state), energy=to_json(energy)))
-    entries += [Entry("resumed", **part) for part in meta.pop("resumed", ())]
-    entries.append(Entry("end", meta.pop("seconds"), finished=meta.pop("finished") or ""))
+        parts = (("row", *TAKEN_COLUMNS), STATE_COLUMNS, ENERGY_COLUMNS)
+        told, state, energy = ({name: row[name] for name in part if name in row} for part in parts)
+        entries.append(Entry(type="row", **told, **to_json(ns), state=state, energy=energy))
+    entries += [Entry(type="resumed", **part) for part in meta.pop("resumed", ())]
+    entries.append(Entry(type="end", elapsed_s=meta.pop("seconds"), finished=meta.pop("finished") or ""))
     return Contents(Header(journals.VERSION, meta, to_json(options), rows, order), tuple(entries))
 
 

@@ -7,14 +7,14 @@ Its readings are judged when a run is read, see `alphaflops.runs.derive.judge`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from ..errors import AlphaflopsError
 from ..layers import Conv2d, Layer
 from ..runs.derive import SMALLEST, estimate
-from ..runs.schema import QUANTITIES
+from ..runs.schema import QUANTITIES, Status
 from .device import Call, Device
 from .protocol import Protocol
 
@@ -73,12 +73,12 @@ class Timing:
         ``ok``, or what went wrong.
     """
 
-    latency_ns: tuple[float, ...] = ()
-    throughput_ns: tuple[float, ...] = ()
+    latency_ns: Any = ()
+    throughput_ns: Any = ()
     block_calls: int = 0
     warmups: int = 0
     bad_clock: int = 0
-    status: str = "ok"
+    status: Status = "ok"
     message: str = ""
 
 

@@ -112,11 +112,11 @@ def run(
             found = journals.begin(out, found.header, found.entries)
         with closing(Journal(out, found)) as journal:
             if old is not None and not complete:
-                journal.append(Entry("resumed", started=meta["started"], different=different))
+                journal.append(Entry(type="resumed", started=meta["started"], different=different))
             if not complete:
                 _measure(device, options, journal, tell)
             elif found.entries[-1].type != "end":  # stopped behind the last row
-                journal.append(Entry("end", finished=now()))
+                journal.append(Entry(type="end", finished=now()))
             return finish(out, journal.found)
 
 
@@ -229,14 +229,14 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
 
     def reading() -> float:
         if (found := sentinel_ms(device)) is not None:
-            journal.append(Entry("reading", elapsed(), median_ms=found))
+            journal.append(Entry(type="reading", elapsed_s=elapsed(), median_ms=found))
         return elapsed()
 
     def timed(row: int, place: int) -> Entry:
         if deaths[row] >= MOST_DEATHS:
             why = f"the measuring process was killed {deaths[row]} times in this layer, as it is where memory is short"
-            return Entry("row", elapsed(), row, place, "out-of-memory", why)
-        journal.append(Entry("begin", row=row), sync=False)
+            return Entry(type="row", elapsed_s=elapsed(), row=row, order=place, status="out-of-memory", message=why)
+        journal.append(Entry(type="begin", row=row), sync=False)
         tell("begin", "")
         layer, start = from_row(rows[row]), elapsed()
         device.watch.begin()
@@ -245,7 +245,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
         if counter is not None and found.status == "ok":
             call_s = float(np.median(found.throughput_ns or found.latency_ns)) / 1e9
             energy = joules(device, counter, layer, call_s)
-        return Entry("row", start, row, place, **vars(found), state=state, energy=energy)
+        about: dict[str, Any] = {"row": row, "order": place, "state": state, "energy": energy}
+        return Entry(type="row", elapsed_s=start, **about, **vars(found))
 
     with ExitStack() as stack:
         counter = stack.enter_context(open_counter(device)) if options.energy else None
@@ -263,8 +264,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
                 left_s = (elapsed() - before) / taken * (len(todo) - taken)
                 tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")
             reading()
-            journal.append(Entry("end", elapsed(), finished=now()))
+            journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
         except BaseException:
             with suppress(AlphaflopsError):
-                journal.append(Entry("pause", elapsed()))  # stopped in good order: nobody was killed
+                journal.append(Entry(type="pause", elapsed_s=elapsed()))  # stopped in good order: nobody was killed
             raise

@@ -234,4 +234,4 @@ def networks(name: str, part: str) -> Rows:
 
 def plain_rows(frame: pd.DataFrame) -> Rows:
     """Give the rows of a frame by column name."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    return list(to_json(frame.to_dict("records")))

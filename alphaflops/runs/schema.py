@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 2
 QUANTITIES: Final = ("latency", "throughput")
-STATUSES: Final = ("ok", "out-of-memory", "unsupported", "error")
+Status: TypeAlias = Literal["ok", "out-of-memory", "unsupported", "error"]
+STATUSES: Final = get_args(Status)
 
 KEY_COLUMNS: Final = ("row", "experiment", "figure", "line", "x")
 STATE_COLUMNS: Final = ("temperature_c", "power_w", "sm_clock_mhz", "cpu_mhz", "load", "processes", "throttle")

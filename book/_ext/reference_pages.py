@@ -21,7 +21,7 @@ class CommandReference(Directive):
         if not hasattr(cli, "overview"):
             return []
         helps = {"alphaflops": cli.overview().format_help()}
-        helps |= {f"alphaflops {name}": cli.parser(name).format_help() for name in cli.COMMANDS}
+        helps |= {f"alphaflops {name}": cli.parser(name).format_help() for name in cli.commands()}
         return [self._section(title, text) for title, text in helps.items()]
 
     def _section(self, title, text):
