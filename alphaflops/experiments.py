@@ -7,13 +7,11 @@ github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from .errors import AlphaflopsError
 from .layers import Conv2d, Dense, Layer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PROFILES = ("smoke", "quick", "paper", "fine")
 """smoke: seconds, quick: minutes, paper: all 721 points of the paper, fine: the replication's dense grids."""
@@ -182,10 +180,8 @@ def _named(what: str) -> tuple[Experiment, ...]:
     return found
 
 
-def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
+def table(experiments: Iterable[Experiment]) -> pd.DataFrame:
     """Lay experiments out as one table: `row, experiment, figure, line, x` and the layer's columns."""
-    import pandas as pd
-
     rows = [
         {"experiment": e.name, "figure": e.figure, "line": line.label, "x": x} | layer.row()
         for e in experiments
@@ -197,7 +193,7 @@ def table(experiments: Iterable[Experiment]) -> "pd.DataFrame":
     return found
 
 
-def grid(what: str = "paper", profile: str | None = None) -> "pd.DataFrame":
+def grid(what: str = "paper", profile: str | None = None) -> pd.DataFrame:
     """Give the layers of a figure or of a whole profile as a table; see `select`.
 
     Examples

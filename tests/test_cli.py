@@ -193,9 +193,9 @@ def test_doubts_about_a_score_are_told(command, folder):
 
 
 def test_a_learned_model_is_refused_before_it_is_fitted(refused, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("alphaflops.fitting.fit", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr("alphaflops.fitting.calibration.fitted", lambda *_, **__: pytest.fail("fitted"))
     line = refused("fit", folder, "--model", "boosting", "--out", tmp_path / "b.json")
-    assert "is learned and has no JSON form" in line
+    assert "is learned and has no formula: score it on a run" in line
 
 
 def test_comparisons_are_told_to_people(command, folder, monkeypatch):

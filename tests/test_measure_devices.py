@@ -279,7 +279,7 @@ def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, ca
     monkeypatch.setattr(devices.gpu, "nvml", lambda index: asked.append(index) or nullcontext(card))
     with devices.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
-        assert type(device.watch.sensors) is sensors
+        assert (type(device.watch.sensors), device.card) == (sensors, card)
     assert asked == [1]
 
 

@@ -9,6 +9,8 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from inspect import getdoc
+from textwrap import indent
 from typing import Any
 
 from .. import __version__
@@ -100,7 +102,7 @@ def _run(args: list[str]) -> int:
 
 @cache
 def commands() -> dict[str, Callable[[argparse.Namespace], int | None]]:
-    """Give the commands by name; beside each is ``NAME_options(parser)``, and its docstring begins with its help."""
+    """Give the commands by name; beside each is ``NAME_options(parser)``, and its docstring is its help."""
     from . import measuring, models, runs
 
     every = (
@@ -110,14 +112,15 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int | None]]:
     return {command.__name__.strip("_"): command for command in every}
 
 
-def _told(command: Callable[..., Any]) -> str:
-    return (command.__doc__ or "").partition("\n")[0]
+def _told(command: Callable[..., Any]) -> tuple[str, str]:
+    text, _, shown = (getdoc(command) or "").partition("Examples\n--------\n")
+    return text.partition("\n")[0], f"Examples:\n{indent(shown, '  ')}"
 
 
 def overview() -> Parser:
     """Give the parser of the program itself, which lists the commands."""
     about = "Which measure predicts the time of a neural-network layer?\n\nCommands:\n"
-    about += "\n".join(f"  {name:<9} {_told(command)}" for name, command in commands().items())
+    about += "\n".join(f"  {name:<9} {_told(command)[0]}" for name, command in commands().items())
     whole = Parser(prog="alphaflops", usage="alphaflops COMMAND [OPTION ...]", description=about, epilog=EPILOG)
     whole.set_defaults(function=lambda _: whole.print_help())
     whole.add_argument("--version", action="version", version=f"alphaflops {__version__}")
@@ -127,7 +130,8 @@ def overview() -> Parser:
 def parser(name: str) -> Parser:
     """Give the parser of a command."""
     function = commands()[name]
-    command = Parser(prog=f"alphaflops {name}", description=_told(function))
+    told, examples = _told(function)
+    command = Parser(prog=f"alphaflops {name}", description=told, epilog=examples)
     command.set_defaults(function=function)
     getattr(sys.modules[function.__module__], f"{name}_options")(command)
     return command
@@ -145,11 +149,6 @@ def fail(message: str, code: int = 2) -> int:
 def json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON for other programs")
-
-
-def examples(parser: argparse.ArgumentParser, *lines: str) -> None:
-    """Add examples below the help of a command."""
-    parser.epilog = "\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  alphaflops {x}" for x in lines)))
 
 
 def show(text: object) -> None:

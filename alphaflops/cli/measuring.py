@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ..errors import AlphaflopsError
-from . import examples, show, show_json
+from . import show, show_json
 
 
 def measure_options(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +37,6 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
             settings["action"] = "append" if isinstance(default, tuple) else "store"
         settings["help"] = option.metadata["text"] + (f" [{default}]" if default else "")
         parser.add_argument("--" + option.name.replace("_", "-"), **settings)
-    examples(
-        parser,
-        "measure --device cpu --threads 1 --profile quick --out my-cpu",
-        "measure --device cuda --profile paper --out my-gpu",
-        "measure --resume my-gpu",
-        "measure --networks my-gpu",
-    )
 
 
 def measure(args: argparse.Namespace) -> int:
@@ -53,6 +46,13 @@ def measure(args: argparse.Namespace) -> int:
     ------
     AlphaflopsError
         Unless one of ``--out``, ``--resume`` and ``--networks`` is given, or whatever measuring raises.
+
+    Examples
+    --------
+    alphaflops measure --device cpu --threads 1 --profile quick --out my-cpu
+    alphaflops measure --device cuda --profile paper --out my-gpu
+    alphaflops measure --resume my-gpu
+    alphaflops measure --networks my-gpu
     """
     from .. import experiments, measuring
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AlphaflopsError
-from . import cell, examples, json_option, show, show_json, show_pairs, show_table
+from . import cell, json_option, show, show_json, show_pairs, show_table
 
 PAIRS = {"kernel": "kernel side, or height,width", "stride": "stride, or two", "dilation": "dilation, or two"}
 SHOWN = ("module", "operator", "macs", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
@@ -37,13 +37,16 @@ def layer_options(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--bias", action=argparse.BooleanOptionalAction, default=False, help="count biases [no]")
         kind.add_argument("--dtype-bytes", type=int, default=4, help="bytes per number [4]")
         json_option(kind)
-    examples(conv, "layer conv2d --height 10 --width 10 --cin 100 --cout 50 --kernel 3")
-    examples(dense, "layer dense --batch 1 --in 12800 --out 12800")
-    examples(parser, "layer conv2d --help", "layer dense --batch 1 --in 12800 --out 12800")
 
 
 def layer(args: argparse.Namespace) -> None:
-    """Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time."""
+    """Count one layer: MACs, FLOPs (2 per MAC), bytes, alpha-FLOPs, published time.
+
+    Examples
+    --------
+    alphaflops layer conv2d --height 10 --width 10 --cin 100 --cout 50 --kernel 3
+    alphaflops layer dense --batch 1 --in 12800 --out 12800
+    """
     from ..costs.alpha import alpha_flops, published_ms
     from ..layers import Conv2d, Dense
 
@@ -83,15 +86,16 @@ def estimate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sort", choices=SORTS, default="order", help="order of execution, or largest first [order]")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table here")
     json_option(parser)
-    examples(
-        parser,
-        "estimate alphaflops.prediction.zoo:resnet50 --input 1,3,224,224 --calibration cpu-1core",
-        """estimate my_models:net --kwargs '{"width": 64}' --input 1,3,64,64 --json""",
-    )
 
 
 def estimate(args: argparse.Namespace) -> None:
-    """Count a network and predict its time per layer, without running it."""
+    """Count a network and predict its time per layer, without running it.
+
+    Examples
+    --------
+    alphaflops estimate alphaflops.prediction.zoo:resnet50 --input 1,3,224,224 --calibration cpu-1core
+    alphaflops estimate my_models:net --kwargs '{"width": 64}' --input 1,3,64,64 --json
+    """
     from ..prediction import estimate_factory
 
     with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
@@ -129,11 +133,16 @@ def score_options(parser: argparse.ArgumentParser) -> None:
     text = "held-out layers: random folds, one figure at a time, or a fifth of the range of MACs or of rows"
     parser.add_argument("--cv", choices=("random", "figure", "macs", "rows"), help=text)
     _quantity(parser)
-    examples(parser, "score paper-t2000 --model alpha-published", "score cpu-1core --cv figure --json")
 
 
 def score(args: argparse.Namespace) -> None:
-    """Score a cost formula on a run: errors of predicted against measured times."""
+    """Score a cost formula on a run: errors of predicted against measured times.
+
+    Examples
+    --------
+    alphaflops score paper-t2000 --model alpha-published
+    alphaflops score cpu-1core --cv figure --json
+    """
     from ..fitting import score as scored
     from ..runs.datasets import load
 
@@ -156,17 +165,19 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the calibration here")
     _quantity(parser)
-    examples(parser, "fit cpu-1core", "fit my-gpu --out my-gpu.json")
 
 
 def fit(args: argparse.Namespace) -> None:
-    """Fit a cost formula to a run and keep it as a calibration."""
+    """Fit a cost formula to a run and keep it as a calibration.
+
+    Examples
+    --------
+    alphaflops fit cpu-1core
+    alphaflops fit my-gpu --out my-gpu.json
+    """
     from ..fitting import fit as fitted
-    from ..fitting.calibration import check_saved
     from ..runs.datasets import load
 
-    if args.out is not None:
-        check_saved(args.model)
     found = fitted(load(args.run), args.model, args.quantity)
     if args.out is not None:
         found.save(args.out)
@@ -188,11 +199,16 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", help="two or more names, folders or CSV files")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one page to send")
     _quantity(parser)
-    examples(parser, "compare paper-t2000 cpu-1core cpu-2core", "compare paper-t2000 my-gpu --html comparison.html")
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Compare runs: speed on shared layers, call overhead, errors of each formula."""
+    """Compare runs: speed on shared layers, call overhead, errors of each formula.
+
+    Examples
+    --------
+    alphaflops compare paper-t2000 cpu-1core cpu-2core
+    alphaflops compare paper-t2000 my-gpu --html comparison.html
+    """
     from ..fitting.validate import compare as compared
     from ..runs.datasets import load
 
@@ -212,11 +228,16 @@ def claims_options(parser: argparse.ArgumentParser) -> None:
     """Add the runs."""
     parser.add_argument("runs", nargs="*", help="names, folders or CSV files [the book's]")
     json_option(parser)
-    examples(parser, "claims", "claims my-gpu --json")
 
 
 def claims(args: argparse.Namespace) -> None:
-    """Judge the claims of the paper and of its replication on runs."""
+    """Judge the claims of the paper and of its replication on runs.
+
+    Examples
+    --------
+    alphaflops claims
+    alphaflops claims my-gpu --json
+    """
     from ..claims import judge, row
     from ..runs.datasets import at_hand, authors, load
 

@@ -6,17 +6,19 @@ import platform
 from pathlib import Path
 
 from ..errors import AlphaflopsError
-from . import examples, json_option, show, show_json, show_pairs, show_table
+from . import json_option, show, show_json, show_pairs, show_table
 
-
-def runs_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``."""
-    json_option(parser)
-    examples(parser, "runs", "runs --json")
+runs_options = env_options = json_option
 
 
 def runs(args: argparse.Namespace) -> None:
-    """List the runs and data sets that can be used by name."""
+    """List the runs and data sets that can be used by name.
+
+    Examples
+    --------
+    alphaflops runs
+    alphaflops runs --json
+    """
     from ..runs.datasets import inventory
 
     entries = inventory()
@@ -29,22 +31,22 @@ def runs(args: argparse.Namespace) -> None:
     show_table("Runs and data sets", columns, [[entry[name] for name in columns] for entry in entries])
 
 
-def env_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``."""
-    json_option(parser)
-    examples(parser, "env")
-
-
 def env(args: argparse.Namespace) -> None:
-    """Show what a bug report needs: versions, processor, devices. Nothing personal."""
+    """Show what a bug report needs: versions, processor, devices. Nothing personal.
+
+    Examples
+    --------
+    alphaflops env
+    """
     from .. import __version__
     from ..host import library_versions
     from ..host.cpu import describe_cpu
-    from ..measuring import available
 
     try:
+        from ..measuring import available
+
         devices = available()
-    except ImportError:  # no torch
+    except ImportError:  # no torch, or no pandas
         devices = []
     system = {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     facts = {"alphaflops": __version__, **system, **library_versions(), "cpu": describe_cpu(), "devices": devices}
@@ -54,7 +56,6 @@ def env(args: argparse.Namespace) -> None:
 def verify_options(parser: argparse.ArgumentParser) -> None:
     """Add the path."""
     parser.add_argument("path", type=Path, help="folder of a run, archive of a run, or built book")
-    examples(parser, "verify data/runs/cpu-1core", "verify my-gpu.zip", "verify _build/html")
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -64,6 +65,12 @@ def verify(args: argparse.Namespace) -> None:
     ------
     AlphaflopsError
         Naming what is not as it was written.
+
+    Examples
+    --------
+    alphaflops verify data/runs/cpu-1core
+    alphaflops verify my-gpu.zip
+    alphaflops verify _build/html
     """
     from ..book.publish import check_sums
     from ..measuring import verify as verify_run
@@ -85,11 +92,16 @@ def pack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run to pack")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the archive [NAME.zip]")
     parser.add_argument("--id", metavar="NAME", help="another name for the run")
-    examples(parser, "pack --run my-gpu", "pack --run my-gpu --out lab-gpu.zip --id lab-gpu")
 
 
 def pack(args: argparse.Namespace) -> None:
-    """Pack a run to be sent to others; nothing private goes in."""
+    """Pack a run to be sent to others; nothing private goes in.
+
+    Examples
+    --------
+    alphaflops pack --run my-gpu
+    alphaflops pack --run my-gpu --out lab-gpu.zip --id lab-gpu
+    """
     from ..share import pack_run
 
     path = pack_run(args.run, args.out, args.id)
@@ -102,11 +114,16 @@ def import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="NAME", help="another name for the run")
     parser.add_argument("--into", type=Path, metavar="DIR", help="folder of runs [data/runs]")
     parser.add_argument("--allow-implausible", action="store_true", help="add it though it looks odd, and record why")
-    examples(parser, "import my-gpu.zip", "import my-gpu.zip --id lab-gpu")
 
 
 def import_(args: argparse.Namespace) -> None:
-    """Check the archive of a run that somebody sent, and add it to the book's runs."""
+    """Check the archive of a run that somebody sent, and add it to the book's runs.
+
+    Examples
+    --------
+    alphaflops import my-gpu.zip
+    alphaflops import my-gpu.zip --id lab-gpu
+    """
     from ..runs import Run
     from ..share import import_run, try_chapters
 
@@ -131,11 +148,16 @@ def book_options(parser: argparse.ArgumentParser) -> None:
     """Add runs, folder and processes."""
     _shared(parser)
     _jobs(parser)
-    examples(parser, "book", "book --run my-gpu")
 
 
 def book(args: argparse.Namespace) -> None:
-    """Run the notebooks and build the book; nothing is measured."""
+    """Run the notebooks and build the book; nothing is measured.
+
+    Examples
+    --------
+    alphaflops book
+    alphaflops book --run my-gpu
+    """
     from ..book.publish import build
 
     show(build(args.runs or None, args.out, jobs=args.jobs))
@@ -147,11 +169,16 @@ def rerun_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU; all usable cores by default")
     parser.add_argument("--profile", default="quick", help="smoke, quick or paper [quick]")
     _shared(parser)
-    examples(parser, "rerun", "rerun --device cuda --profile paper")
 
 
 def rerun(args: argparse.Namespace) -> None:
-    """Run the notebooks on this machine, then build the book with it beside the paper's."""
+    """Run the notebooks on this machine, then build the book with it beside the paper's.
+
+    Examples
+    --------
+    alphaflops rerun
+    alphaflops rerun --device cuda --profile paper
+    """
     from ..book.publish import rerun as run_again
 
     if args.threads:
@@ -165,11 +192,17 @@ def refresh_options(parser: argparse.ArgumentParser) -> None:
     text = "compute again and compare with what is recorded; nothing is written"
     parser.add_argument("--check", action="store_true", help=text)
     _jobs(parser)
-    examples(parser, "refresh", "refresh scores", "refresh --check figures")
 
 
 def refresh(args: argparse.Namespace) -> int:
-    """Make recorded results anew where data or code changed, or check them."""
+    """Make recorded results anew where data or code changed, or check them.
+
+    Examples
+    --------
+    alphaflops refresh
+    alphaflops refresh scores
+    alphaflops refresh --check figures
+    """
     from .. import results
     from ..book.publish import notebooks
 

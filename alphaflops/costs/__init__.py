@@ -25,7 +25,7 @@ def model(name: str) -> CostModel:
         If there is no formula of that name.
     """
     if name == BOOSTING:
-        raise AlphaflopsError(f"model {name!r} is learned and has no formula: fit it to a run")
+        raise AlphaflopsError(f"model {name!r} is learned and has no formula: score it on a run")
     if name not in ANALYTIC:
         raise AlphaflopsError(f"model {name!r} is unknown: choose from {', '.join(MODEL_NAMES)}")
     return ANALYTIC[name]

@@ -1,28 +1,25 @@
 """A calibration: a cost model fitted to one run, with intervals, region and scores, kept as plain JSON."""
 
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import Any, Final, overload
 
 import numpy as np
+import pandas as pd
 
 from .. import __version__
-from ..costs import BOOSTING, OURS, Features, features, model
+from ..costs import OURS, Features, features, model
 from ..errors import AlphaflopsError
 from ..files import from_json, json_bytes, read_json, to_json, write_atomic
 from ..layers import Conv2d, Dense, as_table
 from ..numbers import number
 from ..paths import data_folder
+from ..runs import Run
 from .intervals import Band, Region, bands, few_for_intervals, interval_ms
 from .optimise import LEVEL, Array, bootstrap, check_times
-from .validate import CV, Score, errors, fitted, formula_of, out_of_fold, plain, sample, score
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
+from .validate import CV, Score, errors, fitted, out_of_fold, plain, sample, score
 
 SCHEMA: Final = 2
 KIND: Final = "alphaflops-calibration"
@@ -59,7 +56,7 @@ class Calibration:
     Attributes
     ----------
     model, equation : str
-        Name on the command line and the formula in LaTeX ("" for boosting).
+        Name on the command line and the formula in LaTeX.
     run : dict
         ``id, sha256, machine, quantity, n`` of what it was fitted on.
     parameters : dict
@@ -88,7 +85,6 @@ class Calibration:
     region: Region
     scores: Mapping[str, Mapping[str, float | None]]
     versions: Mapping[str, str]
-    learned: Callable[[Features], Array] | None = field(default=None, init=False, compare=False)
 
     @property
     def values(self) -> dict[str, float]:
@@ -97,8 +93,6 @@ class Calibration:
 
     def formula_ms(self, f: Features) -> Array:
         """Time that the formula itself gives for features of layers (ms), shape ``(n,)``."""
-        if self.learned is not None:
-            return self.learned(f)
         formula = model(self.model)
         return formula.formula(f, formula.vector(self.values))
 
@@ -110,7 +104,7 @@ class Calibration:
     @overload
     def predict(self, layers: Conv2d | Dense) -> Prediction: ...
     @overload
-    def predict(self, layers: Any) -> "pd.DataFrame": ...
+    def predict(self, layers: Any) -> pd.DataFrame: ...
     def predict(self, layers: Any) -> "Prediction | pd.DataFrame":
         """Predict layers with intervals.
 
@@ -125,8 +119,6 @@ class Calibration:
             The first for a single spec; else ``predicted_ms, low_ms, high_ms, outside``, one row per layer, with the
             index of a given table.
         """
-        import pandas as pd
-
         table = as_table(layers)
         f = features(table)
         low, middle, high = interval_ms(self.bands, f, self.formula_ms(f))
@@ -136,7 +128,7 @@ class Calibration:
         columns = {"predicted_ms": middle, "low_ms": low, "high_ms": high, "outside": outside}
         return pd.DataFrame(columns, index=table.index)
 
-    def score(self, run: "Run", cv: CV = None) -> Score | dict[str, float]:
+    def score(self, run: Run, cv: CV = None) -> Score | dict[str, float]:
         """Errors of these predictions on a run (%), or with `cv` those of the formula fitted to that run, held out."""
         quantity = str(self.run["quantity"])
         if cv is not None:
@@ -149,9 +141,8 @@ class Calibration:
         Raises
         ------
         AlphaflopsError
-            If the model is learned, or the file cannot be written.
+            If the file cannot be written.
         """
-        check_saved(self.model)
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,28 +162,12 @@ class Calibration:
         return f"<Calibration {self.model} on {self.run['id']}: {numbers or 'no numbers'}{error}>"
 
     def _repr_html_(self) -> str:
-        import pandas as pd
-
         frame = pd.DataFrame(list(self.parameters.values()), index=list(self.parameters))
         told = repr(self).strip("<>").replace("<", "&lt;")
         return f"<p>{told}</p>{frame.to_html(float_format=lambda x: number(x, 3)) if len(frame) else ''}"
 
 
-def check_saved(name: str) -> None:
-    """Refuse a model whose calibration cannot be written.
-
-    Raises
-    ------
-    AlphaflopsError
-        If the model is learned.
-    """
-    if name == BOOSTING:
-        raise AlphaflopsError(f"model {name!r} is learned and has no JSON form: fit it where it is needed")
-
-
-def fit(
-    run: "Run", name: str = OURS.name, quantity: str = "latency", *, seed: int = 0, draws: int = 200
-) -> Calibration:
+def fit(run: Run, name: str = OURS.name, quantity: str = "latency", *, seed: int = 0, draws: int = 200) -> Calibration:
     """Fit a model to a run, with parameter and prediction intervals.
 
     Parameters
@@ -200,7 +175,7 @@ def fit(
     run : Run
         Measured layers; rows that failed are left out, and of more than `LAYERS` distinct ones so many are drawn.
     name : str
-        One of `alphaflops.costs.MODEL_NAMES`.
+        One of `alphaflops.costs.ANALYTIC`.
     quantity : "latency" or "throughput"
         Which time.
     seed, draws : int
@@ -209,25 +184,25 @@ def fit(
     Raises
     ------
     AlphaflopsError
-        For an unknown model, unusable times, or too few layers.
+        For an unknown or learned model, unusable times, or too few layers.
     """
     import scipy
 
-    good, formula = run.ok, formula_of(name)
+    good, formula = run.ok, model(name)
     every, whole = check_times(good.time_ms(quantity), good.id), features(good.table)
     drawn = sample(good.table, LAYERS)
     times, f, table = every[drawn], whole.take(drawn), good.table[drawn]
     predict, found = fitted(name, f, times, seed=seed)
     held = out_of_fold(name, f, times, table, "random", seed=seed)
-    ends = bootstrap(formula, f, times, found.parameters, draws=draws, seed=seed) if formula else {}
+    ends = bootstrap(formula, f, times, found.parameters, draws=draws, seed=seed)
     parameters = {
         p.name: {"value": value, "low": ends[p.name][0], "high": ends[p.name][1], "unit": p.unit, "meaning": p.meaning}
-        for p, value in zip(formula.parameters if formula else (), found.parameters.values(), strict=True)
+        for p, value in zip(formula.parameters, found.parameters.values(), strict=True)
     }
     versions = {"alphaflops": __version__, "numpy": np.__version__, "scipy": scipy.__version__}
-    made = Calibration(
+    return Calibration(
         model=name,
-        equation=formula.equation if formula else "",
+        equation=formula.equation,
         run={"id": good.id, "sha256": run.sha256, "machine": good.machine, "quantity": quantity, "n": len(every)},
         parameters=parameters,
         flags=found.flags + few_for_intervals(len(times)),
@@ -237,9 +212,6 @@ def fit(
         scores={"in_sample": plain(errors(predict(f), times)), "random": plain(errors(held, times))},
         versions={**versions, "python": platform.python_version()},
     )
-    if formula is None:
-        object.__setattr__(made, "learned", predict)
-    return made
 
 
 def calibrations() -> list[str]:

@@ -1,18 +1,16 @@
 """FLOPs dissected: how time grows along each dimension of a layer, in what remains after call overhead and traffic."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..costs import features
 from ..errors import AlphaflopsError
+from ..runs import Run
 from .optimise import LEVEL, Array
 from .validate import identical
-
-if TYPE_CHECKING:
-    from ..runs import Run
 
 DIMENSIONS: Final = ("S", "K", "Cin", "Cout", "groups", "batch")
 """Output positions of all inputs, kernel area, channels, groups (an exponent of 1 divides the time by them), and the
@@ -47,7 +45,7 @@ class Exponent:
     reason: str = ""
 
 
-def dissect(run: "Run", *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
+def dissect(run: Run, *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
     """Fit ``t = t0 + bytes / b + c · S^s · K^k · Cin^i · Cout^o / groups^g`` to a run, then again with the batch apart.
 
     Call overhead and traffic have terms of their own, so that neither can pass for parallelism. Fitted by least squares

@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..costs import Features
 from ..errors import AlphaflopsError
 from ..layers import Table
 from .optimise import LEVEL, Array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TAIL: Final = (1 - LEVEL) / 2
 LEAST: Final = 60
@@ -133,7 +131,7 @@ class Region:
     habits: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, f: Features, table: "pd.DataFrame") -> "Region":
+    def of(cls, f: Features, table: pd.DataFrame) -> "Region":
         """Give the region spanned by measured layers."""
         classes = layer_class(f)
         sizes = {

@@ -2,21 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..costs import BOOSTING, OURS, CostModel, Features, features, model
 from ..errors import AlphaflopsError
 from ..files import to_json
 from ..layers import COLUMNS
+from ..runs import Run
 from .optimise import Array, Fit, Residual, check_times, doubts, fit_boosting, fit_model
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..runs import Run
 
 CV: TypeAlias = Literal["random", "figure", "macs", "rows"] | None
 FOLDS: Final = 5
@@ -103,7 +100,7 @@ def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     }
 
 
-def identical(table: "pd.DataFrame", folds: int = 0) -> NDArray[np.int64]:
+def identical(table: pd.DataFrame, folds: int = 0) -> NDArray[np.int64]:
     """Give each distinct layer of a table a number, shape ``(n,)``: layers that occur twice share it.
 
     Raises
@@ -117,7 +114,7 @@ def identical(table: "pd.DataFrame", folds: int = 0) -> NDArray[np.int64]:
     return groups
 
 
-def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+def random_folds(table: pd.DataFrame, *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
     """Assign each layer to a fold at random, shape ``(n,)``; identical layers share their fold.
 
     Raises
@@ -129,7 +126,7 @@ def random_folds(table: "pd.DataFrame", *, folds: int = FOLDS, seed: int = 0) ->
     return np.asarray(np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % folds)
 
 
-def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
+def held_out(table: pd.DataFrame, cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
     """Give the mask of the layers held out in each round.
 
     "random" and "figure" hold every layer out once. "macs" and "rows" hold out the smallest fifth of the distinct
@@ -158,10 +155,10 @@ def held_out(table: "pd.DataFrame", cv: CV, *, seed: int = 0) -> Iterator[NDArra
     yield from (labels == label for label in range(int(labels.max()) + 1))
 
 
-def sample(table: "pd.DataFrame", most: int) -> NDArray[np.bool_]:
+def sample(table: pd.DataFrame, most: int, seed: int | Sequence[int] = 0) -> NDArray[np.bool_]:
     """Mask of at most so many distinct layers of a table, drawn by seed; layers that occur twice stay together."""
     groups = identical(table)
-    return np.isin(groups, np.random.default_rng(0).permutation(int(groups.max()) + 1)[:most])
+    return np.isin(groups, np.random.default_rng(seed).permutation(int(groups.max()) + 1)[:most])
 
 
 def formula_of(name: str | CostModel) -> CostModel | None:
@@ -187,7 +184,7 @@ def fitted(
 
 
 def out_of_fold(
-    name: str | CostModel, f: Features, times_ms: Array, table: "pd.DataFrame", cv: CV, *, seed: int = 0
+    name: str | CostModel, f: Features, times_ms: Array, table: pd.DataFrame, cv: CV, *, seed: int = 0
 ) -> Array:
     """Predict each layer by a model that saw neither its fold nor the same layer elsewhere, shape ``(n,)`` (ms).
 
@@ -212,7 +209,7 @@ def out_of_fold(
 
 
 def score(
-    run: "Run", name: str | CostModel, cv: CV = None, *, quantity: str = "latency", seed: int = 0, whole: bool = True
+    run: Run, name: str | CostModel, cv: CV = None, *, quantity: str = "latency", seed: int = 0, whole: bool = True
 ) -> Score:
     """Score a model on a run.
 
@@ -255,7 +252,7 @@ def score(
     )
 
 
-def compare(runs: Sequence["Run"], quantity: str = "latency") -> list[dict[str, Any]]:
+def compare(runs: Sequence[Run], quantity: str = "latency") -> list[dict[str, Any]]:
     """Compare runs with the first of them.
 
     Parameters
@@ -289,6 +286,6 @@ def compare(runs: Sequence["Run"], quantity: str = "latency") -> list[dict[str, 
     return rows
 
 
-def _times(run: "Run", quantity: str) -> Any:
+def _times(run: Run, quantity: str) -> Any:
     table = run.ok.table
     return run.ok.time_ms(quantity).groupby([table[name] for name in COLUMNS]).median()

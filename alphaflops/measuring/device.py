@@ -66,10 +66,10 @@ class Device:
 
     kind = "cpu"
 
-    def __init__(self, name: str, settings: Protocol, watch: Watch) -> None:
+    def __init__(self, name: str, settings: Protocol, watch: Watch, card: gpu.Card | None = None) -> None:
         import torch
 
-        self.name, self.settings, self.watch = name, settings, watch
+        self.name, self.settings, self.watch, self.card = name, settings, watch, card
         self.torch = torch
         self.pools: dict[tuple[str, Any], Any] = {}
 
@@ -250,4 +250,4 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
         card = stack.enter_context(gpu.nvml(int(index))) if kind == "cuda" else None
         sensors = GpuSensors(card) if card else CpuSensors()
-        yield (CudaDevice if kind == "cuda" else Device)(name, settings, Watch(sensors))
+        yield (CudaDevice if kind == "cuda" else Device)(name, settings, Watch(sensors), card)

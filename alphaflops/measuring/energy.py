@@ -6,18 +6,14 @@ out what the idle machine would have used. Nothing is ever derived from a rated 
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ..host.gpu import nvml
 from ..layers import Layer, bytes_moved, macs
 from .device import Device
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WORK_S = 5.0
 """Least time for which one layer is repeated (s)."""
@@ -32,19 +28,16 @@ Counter = Callable[[], float] | str
 """Gives the energy used so far (J); or why nothing does."""
 
 
-@contextmanager
-def open_counter(device: Device) -> Iterator[Counter]:
-    """Open the counter of a device: NVML's of a GPU."""
+def counter_of(device: Device) -> Counter:
+    """Give the counter of a device: NVML's of a GPU."""
+    card = device.card
     if device.kind != "cuda":
-        yield f"no energy counter is known for {device.kind}"
-        return
-    with nvml(int(device.name.partition(":")[2] or 0)) as card:
-        if card is None:
-            yield "NVML is not available"
-        elif card.ask("TotalEnergyConsumption") is None:  # before Volta
-            yield "NVML has no energy counter for this GPU"
-        else:
-            yield lambda: float(card.ask("TotalEnergyConsumption")) / 1e3
+        return f"no energy counter is known for {device.kind}"
+    if card is None:
+        return "NVML is not available"
+    if card.ask("TotalEnergyConsumption") is None:  # before Volta
+        return "NVML has no energy counter for this GPU"
+    return lambda: float(card.ask("TotalEnergyConsumption")) / 1e3
 
 
 def joules(
@@ -81,7 +74,7 @@ def joules(
     return {"energy_j": net / calls, "energy_gross_j": gross / calls, "energy_source": "counter"}
 
 
-def choose_rows(grid: "pd.DataFrame", count: int = LAYERS) -> "pd.DataFrame":
+def choose_rows(grid: pd.DataFrame, count: int = LAYERS) -> pd.DataFrame:
     """Choose up to `count` layers that span the grid: evenly spaced by (experiment, MACs, bytes) after sorting.
 
     Equal layers are taken once. The choice depends on the grid alone.

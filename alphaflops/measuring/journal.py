@@ -18,6 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import pandas as pd
+
 from ..errors import AlphaflopsError
 from ..files import from_json, to_json, write_atomic, writing
 from ..files.disk import read_bytes, reason
@@ -150,8 +152,6 @@ def read(folder: Path) -> Contents:
 
 def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
     """Check what types alone do not: that rows are those of the header and samples are numbers."""
-    import pandas as pd
-
     for at, row in enumerate(header.rows):
         if odd := {*KEY_COLUMNS, *COLUMNS} ^ row.keys():
             raise AlphaflopsError(f"{path}: header: row {at}: the key {min(odd)[:80]!r} is missing or not allowed")

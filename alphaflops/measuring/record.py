@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .. import __version__, host
 from ..errors import AlphaflopsError
@@ -74,8 +75,6 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], allow: Sequence[s
     AlphaflopsError
         Naming the first key that differs, and both values.
     """
-    import pandas as pd
-
     checked = [{key: meta.get(key) for key in CHECKED} for meta in (old, new)]
     sides = [pd.json_normalize(side).to_dict(orient="records")[0] for side in checked]
     allowed = {}
@@ -92,8 +91,6 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], allow: Sequence[s
 
 def _run(found: Contents) -> Run:
     """Build the run out of a complete journal."""
-    import pandas as pd
-
     entries, meta, done = found.entries, found.header.meta, found.done
     table, samples = [], {}
     for spec in found.header.rows:

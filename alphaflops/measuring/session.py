@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from ..errors import AlphaflopsError
 from ..files import from_json, to_json
@@ -20,14 +21,11 @@ from ..runs.derive import summarise
 from ..runs.schema import KEY_COLUMNS, checked_table
 from . import journal as journals
 from .device import Device, choose, opened
-from .energy import choose_rows, joules, open_counter
+from .energy import choose_rows, counter_of, joules
 from .journal import JOURNAL_FILE, Contents, Entry, Header, Journal
 from .protocol import Options
 from .record import check_same, finish, metadata, now, reopened
 from .sampling import heat, sentinel_ms, time_layer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Tell = Callable[[str, str], None]
 """Told ``begin`` when a layer begins and, as soon as it is on disk, ``row`` and how far the run is."""
@@ -46,7 +44,7 @@ class Interrupted(AlphaflopsError):  # noqa: N818 - not an error: the user asked
     """The user stopped the run; it can be resumed."""
 
 
-def rows_of(layers: Any) -> "pd.DataFrame":
+def rows_of(layers: Any) -> pd.DataFrame:
     """Give what `as_table` takes as rows to measure: keys and sizes, equal rows once.
 
     Raises
@@ -171,10 +169,8 @@ def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Conten
     return (reopened(finished, options) if finished else found), different
 
 
-def _extended(found: Contents, rows: "pd.DataFrame", seed: int) -> Contents:
+def _extended(found: Contents, rows: pd.DataFrame, seed: int) -> Contents:
     """Add the rows that are not there yet, in random order behind those that are."""
-    import pandas as pd
-
     header = found.header
     if header.rows:
         there = as_table(pd.DataFrame(header.rows), "header of the journal")
@@ -232,6 +228,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             journal.append(Entry(type="reading", elapsed_s=elapsed(), median_ms=found))
         return elapsed()
 
+    counter = counter_of(device) if options.energy else None
+
     def timed(row: int, place: int) -> Entry:
         if deaths[row] >= MOST_DEATHS:
             why = f"the measuring process was killed {deaths[row]} times in this layer, as it is where memory is short"
@@ -248,24 +246,22 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
         about: dict[str, Any] = {"row": row, "order": place, "state": state, "energy": energy}
         return Entry(type="row", elapsed_s=start, **about, **vars(found))
 
-    with ExitStack() as stack:
-        counter = stack.enter_context(open_counter(device)) if options.energy else None
-        try:
-            heat(device, settings.sentinel_s)
-            last = reading()
-            for taken, (place, row) in enumerate(todo, start=1):
-                if elapsed() - last > settings.sentinel_s:
-                    last = reading()
-                entry = timed(row, place)
-                journal.append(entry)
-                spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
-                ms = f"{found.median:.4g} ms ± {100 * found.half_width:.1f} %" if found.n else "no time"
-                about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
-                left_s = (elapsed() - before) / taken * (len(todo) - taken)
-                tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")
-            reading()
-            journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
-        except BaseException:
-            with suppress(AlphaflopsError):
-                journal.append(Entry(type="pause", elapsed_s=elapsed()))  # stopped in good order: nobody was killed
-            raise
+    try:
+        heat(device, settings.sentinel_s)
+        last = reading()
+        for taken, (place, row) in enumerate(todo, start=1):
+            if elapsed() - last > settings.sentinel_s:
+                last = reading()
+            entry = timed(row, place)
+            journal.append(entry)
+            spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
+            ms = f"{found.median:.4g} ms ± {100 * found.half_width:.1f} %" if found.n else "no time"
+            about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
+            left_s = (elapsed() - before) / taken * (len(todo) - taken)
+            tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")
+        reading()
+        journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
+    except BaseException:
+        with suppress(AlphaflopsError):
+            journal.append(Entry(type="pause", elapsed_s=elapsed()))  # stopped in good order: nobody was killed
+        raise

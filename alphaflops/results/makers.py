@@ -50,12 +50,6 @@ def _part(run: Run, rows: NDArray[np.bool_]) -> Run:
     return Run(run.meta, run.table[rows].reset_index(drop=True))
 
 
-def _drawn(groups: NDArray[np.int64], seed: int, size: int) -> NDArray[np.bool_]:
-    """Draw so many distinct layers: a mask of them."""
-    order = np.random.default_rng([0, seed]).permutation(int(groups.max()) + 1)
-    return np.isin(groups, order[:size])
-
-
 def scores(name: str, part: str) -> Rows:
     """Score one model on a set under each validation that its layers allow."""
     entry = datasets.entries()[name]
@@ -138,9 +132,9 @@ def exponent_rows(run: Run, times: str, draws: int = DRAWS, /, **about: str) -> 
 def coverage(name: str, part: str) -> Rows:
     """Calibrate on random halves of a set and count how many layers of the other half their intervals hold."""
     run = sample(name)
-    groups, rows = identical(run.table), []
+    half, rows = (int(identical(run.table).max()) + 1) // 2, []
     for split in range(SPLITS):
-        known = _drawn(groups, split, (int(groups.max()) + 1) // 2)
+        known = drawn(run.table, half, [0, split])
         try:
             found = fit(_part(run, known), OURS.name, draws=1)
         except AlphaflopsError:  # a smoke run has too few layers for halves
@@ -156,11 +150,11 @@ def coverage(name: str, part: str) -> Rows:
 def learning(name: str, part: str) -> Rows:
     """Calibrate models with few layers of a set and judge them on all others; identical layers stay together."""
     run = sample(name)
-    f, times, groups = features(run.table), np.asarray(run.time_ms(), dtype=np.float64), identical(run.table)
-    distinct, rows = int(groups.max()) + 1, []
+    f, times = features(run.table), np.asarray(run.time_ms(), dtype=np.float64)
+    distinct, rows = int(identical(run.table).max()) + 1, []
     for repeat in range(REPEATS):
         for size in (size for size in SIZES if size <= distinct - LEAST_JUDGED):
-            known = _drawn(groups, repeat, size)
+            known = drawn(run.table, size, [0, repeat])
             for learner in LEARNERS:
                 predict, _ = fitted(learner, f.take(known), times[known])
                 error = errors(predict(f.take(~known)), times[~known])["mape_pct"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from .. import files, layers
@@ -22,7 +23,6 @@ from .derive import Verdict, derived, judge
 from .schema import DERIVED_COLUMNS, QUANTITIES, STORED_COLUMNS, check_meta, checked_table, parse_table
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "samples.npz", files.SUMS
@@ -51,7 +51,7 @@ class Run:
     """
 
     meta: Mapping[str, Any]
-    table: "pd.DataFrame"
+    table: pd.DataFrame
     samples: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Run:
         return name if note in name else name + note  # a name that chapters gave may hold the note already
 
     @property
-    def layers(self) -> "pd.DataFrame":
+    def layers(self) -> pd.DataFrame:
         """The columns that describe the layers."""
         return self.table[list(layers.COLUMNS)]
 
@@ -91,7 +91,7 @@ class Run:
         return self if good.all() else self.made(self.meta, self.table[good].reset_index(drop=True), self.samples)
 
     @classmethod
-    def made(cls, meta: Mapping[str, Any], table: "pd.DataFrame", samples: Mapping[str, NDArray[np.float64]]) -> "Run":
+    def made(cls, meta: Mapping[str, Any], table: pd.DataFrame, samples: Mapping[str, NDArray[np.float64]]) -> "Run":
         """Make a run of what was checked already: metadata, a table as `derived` gives it, and samples."""
         run = object.__new__(cls)
         for name, value in (("meta", meta), ("table", table), ("samples", samples)):
@@ -234,7 +234,7 @@ def changed_files(folder: Path | str) -> list[str]:
     return damaged(read_files(folder))
 
 
-def _unpacked(table: "pd.DataFrame", data: bytes, where: str) -> dict[str, NDArray[np.float64]]:
+def _unpacked(table: pd.DataFrame, data: bytes, where: str) -> dict[str, NDArray[np.float64]]:
     arrays = files.read_arrays(data, _ARRAYS, where)
     samples: dict[str, NDArray[np.float64]] = {}
     for quantity in QUANTITIES:

@@ -13,20 +13,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import comb, erfc, isfinite, nan, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from .. import experiments
 from ..errors import AlphaflopsError
 from ..layers import COLUMNS
 from ..layers.table import refuse
 from .schema import DERIVED_COLUMNS, QUANTITIES
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 CONFIDENCE_USED: Final = 0.9625
 """The level of the fixed-size interval; the difference to the stated 0.95 is what repeated looks cost."""
@@ -179,8 +176,8 @@ def judge(readings_ms: Sequence[float]) -> Verdict:
 
 
 def derived(
-    table: "pd.DataFrame", samples: Mapping[str, "NDArray[np.float64]"], meta: Mapping[str, Any], where: str
-) -> "pd.DataFrame":
+    table: pd.DataFrame, samples: Mapping[str, NDArray[np.float64]], meta: Mapping[str, Any], where: str
+) -> pd.DataFrame:
     """Give a table with what follows from samples and readings; where there are no samples, times stay as told.
 
     Parameters
@@ -225,9 +222,7 @@ def derived(
     return table[order].assign(**columns, converged=narrow, flags=_flags(table, meta, ok & ~narrow))
 
 
-def _flags(table: "pd.DataFrame", meta: Mapping[str, Any], unconverged: "NDArray[np.bool_]") -> list[str]:
-    import pandas as pd
-
+def _flags(table: pd.DataFrame, meta: Mapping[str, Any], unconverged: NDArray[np.bool_]) -> list[str]:
     foreign = FOREIGN_CORES + FOREIGN_SHARE * (meta["machine"].get("cpu") or {}).get("cores", 1)
     told: dict[str, Any] = {
         "clock": table.get("bad_clock", 0) > 0,
@@ -239,10 +234,8 @@ def _flags(table: "pd.DataFrame", meta: Mapping[str, Any], unconverged: "NDArray
     return [";".join(found.columns[row]) for row in found.to_numpy(dtype=bool)]
 
 
-def _named(table: "pd.DataFrame") -> "pd.Series[str]":
+def _named(table: pd.DataFrame) -> "pd.Series[str]":
     """Experiment of each row, `OTHER` for layers that the experiment of that name does not have."""
-    import pandas as pd
-
     known = [name for name in table["experiment"].unique() if name in experiments.BY_NAME]
     if not known:
         return table["experiment"]
@@ -252,7 +245,7 @@ def _named(table: "pd.DataFrame") -> "pd.Series[str]":
     return table["experiment"].mask(other, OTHER)
 
 
-def _check_samples(samples: Mapping[str, "NDArray[np.float64]"], rows: Iterable[int], where: str) -> None:
+def _check_samples(samples: Mapping[str, NDArray[np.float64]], rows: Iterable[int], where: str) -> None:
     wanted = {f"{quantity}_{row}" for row in rows for quantity in QUANTITIES}
     for name in sorted(samples.keys() - wanted):
         raise AlphaflopsError(f"{where}: samples {name!r:.60} belong to no measured row")

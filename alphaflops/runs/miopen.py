@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
 from ..files import pack_arrays, write_atomic
 from ..layers import COLUMNS, output_size
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TYPES: Final = {"fp32": 4, "fp16": 2}
 """Bytes of a number by the name of its type."""
@@ -51,7 +49,7 @@ _SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+
 _CACHE: Final = 2
 
 
-def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
+def read(path: Path, sha256: str, kept_in: Path) -> pd.DataFrame:
     """Read a find-db, or the table that an earlier reading kept.
 
     Parameters
@@ -74,8 +72,6 @@ def read(path: Path, sha256: str, kept_in: Path) -> "pd.DataFrame":
     AlphaflopsError
         Naming file and line, for a file that is truncated, too large, or not of this format.
     """
-    import pandas as pd
-
     kept = kept_in / f"{sha256[:16]}-find-db-{_CACHE}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
@@ -161,10 +157,8 @@ def _solvers(value: str) -> Iterator[tuple[str, float]]:
         yield solver, time
 
 
-def layers_of(lines: "pd.DataFrame", dtype_bytes: int) -> "pd.DataFrame":
+def layers_of(lines: pd.DataFrame, dtype_bytes: int) -> pd.DataFrame:
     """Give the kept lines of `read` as the columns of `alphaflops.layers.COLUMNS`, and ``latency_ms``."""
-    import pandas as pd
-
     kept = lines[lines["rule"] == 0].reset_index(drop=True)
     sizes = _both_sides({name: kept[name].astype("int64") for name in ("groups", *SIZES) if name in COLUMNS})
     table = pd.DataFrame({**sizes, "latency_ms": kept["time_ms"]})

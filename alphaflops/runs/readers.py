@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .. import experiments, files
 from ..errors import AlphaflopsError
@@ -20,9 +21,6 @@ from . import Run, miopen
 from .datasets import DataSet, cache_folder
 from .derive import derived
 from .schema import KNOWN_COLUMNS, checked_table, exact_floats, least_meta, parse_table, slug
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PLOT_NAMES: Final = {"increasing_Cin": "incresing_Cin_100-1000"}
 """Plots whose name in the authors' file carries a typo."""
@@ -126,9 +124,7 @@ def read_neusight(source: DataSet, path: Path) -> Run:
     return Run(_meta(source), table)
 
 
-def _read_columns(source: DataSet, path: Path, columns: list[str]) -> "pd.DataFrame":
-    import pandas as pd
-
+def _read_columns(source: DataSet, path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         used = ["Latency", *columns, *source.where]
         raw: pd.DataFrame = pd.read_csv(path, usecols=used, index_col=False, **exact_floats())

@@ -10,16 +10,14 @@ from datetime import datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
+import pandas as pd
 
 from .. import files, layers
 from ..errors import AlphaflopsError
 from ..layers.table import numbers, refuse
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FORMAT_VERSION: Final = 2
 QUANTITIES: Final = ("latency", "throughput")
@@ -113,7 +111,7 @@ def slug(text: str, otherwise: str = "run") -> str:
     return plain if is_slug(plain) else f"{plain}-1"
 
 
-def checked_table(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
+def checked_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Check the columns of a table and give them their types and order; times are checked by `derive`.
 
     Raises
@@ -161,7 +159,7 @@ def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     return found
 
 
-def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
+def parse_table(data: bytes, where: str, **form: Any) -> pd.DataFrame:
     """Parse the text of a CSV file whose floats come back exactly; `form` is how a user's program wrote it.
 
     Raises
@@ -169,8 +167,6 @@ def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
     AlphaflopsError
         Naming the file and what is wrong with it.
     """
-    import pandas as pd
-
     form |= {"dtype": dict.fromkeys(TEXT_COLUMNS, str), "index_col": False}
     form |= exact_floats() if form.get("decimal", ".") == "." else {}
     try:
@@ -185,7 +181,5 @@ def parse_table(data: bytes, where: str, **form: Any) -> "pd.DataFrame":
 
 def exact_floats() -> dict[str, Any]:
     """Give the settings of ``pandas.read_csv`` that read floats back exactly; from pandas 3.1 on it always does."""
-    import pandas as pd
-
     older = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
     return {"float_precision": "round_trip"} if older else {}

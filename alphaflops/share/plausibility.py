@@ -6,15 +6,13 @@ cannot be or cannot be used, not what is surprising. How steady a machine was st
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from ..layers import bytes_moved, macs, valid_macs
+from ..runs import Run
 from ..runs.schema import QUANTITIES
-
-if TYPE_CHECKING:
-    from ..runs import Run
 
 SHORTEST_MS: Final = 1e-4
 """Least time of a call: 100 ns is a few hundred instructions (ms)."""
@@ -88,13 +86,13 @@ def _cores(meta: Any) -> int:
     return int(min(meta["machine"].get("threads") or cores, cores))
 
 
-def problems(run: "Run") -> list[str]:
+def problems(run: Run) -> list[str]:
     """Say why the times of a run cannot be believed or used; empty if they can."""
     ok = run.ok
     return [*_sentinel(run), *_shares(run), *_duration(ok), *(_times(ok) if len(ok.table) else ())]
 
 
-def _sentinel(run: "Run") -> Iterator[str]:
+def _sentinel(run: Run) -> Iterator[str]:
     judged = run.sentinel
     if not judged.readings:
         yield "the record holds no sentinel: nothing tells whether the machine was steady"
@@ -107,7 +105,7 @@ def _sentinel(run: "Run") -> Iterator[str]:
             yield f"the sentinel {name} by {abs(value):.3g} of its median, more than {limit}: no steady machine"
 
 
-def _shares(run: "Run") -> Iterator[str]:
+def _shares(run: Run) -> Iterator[str]:
     ok = run.table["status"] == "ok"
     if ok.mean() < OK_SHARE:
         yield f"{ok.sum()} of {len(ok)} layers were measured, fewer than {OK_SHARE:.0%}"
@@ -115,7 +113,7 @@ def _shares(run: "Run") -> Iterator[str]:
         yield f"{narrow.sum()} of {ok.sum()} times converged, fewer than {CONVERGED_SHARE:.0%}"
 
 
-def _duration(run: "Run") -> Iterator[str]:
+def _duration(run: Run) -> Iterator[str]:
     """Check that the samples fit into the run, and the run between its dates."""
     seconds, table = float(run.meta.get("seconds", 0)), run.table
     calls = table["block_calls"].fillna(1).clip(1) if "block_calls" in table else np.ones(len(table))
@@ -133,7 +131,7 @@ def _duration(run: "Run") -> Iterator[str]:
         yield f"the run took {seconds:.4g} s, longer than from {dates[0]} to {dates[1]}"
 
 
-def _times(run: "Run") -> Iterator[str]:
+def _times(run: Run) -> Iterator[str]:
     """Check that each time is that of a call, within what the machine could do, and that times grow with the work."""
     from scipy.stats import spearmanr
 
