@@ -41,7 +41,7 @@ class FakeSensors:
 class FakeDevice:
     """Calls take ``base_ms`` times the law times ``speed(seconds)``, plus ``overhead_ms`` when synchronised alone."""
 
-    kind, card = "fake", None
+    kind = "fake"
 
     def __init__(
         self,

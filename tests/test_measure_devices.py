@@ -11,9 +11,10 @@ from fake_device import FakeDevice, lognormal
 
 from alphaflops import layers as specs
 from alphaflops.errors import AlphaflopsError
+from alphaflops.host.gpu import Card
 from alphaflops.layers import Conv2d, Dense
 from alphaflops.measuring import device as devices
-from alphaflops.measuring.monitor import CpuSensors, GpuSensors
+from alphaflops.measuring.monitor import GpuSensors
 from alphaflops.measuring.protocol import Protocol, for_profile
 from alphaflops.measuring.sampling import time_layer
 from alphaflops.runs.derive import summarise
@@ -273,13 +274,14 @@ def test_gpus_come_first_and_are_chosen_by_number(monkeypatch):
     assert [devices.choose(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
 
 
-@pytest.mark.parametrize(("card", "sensors"), [("a card", GpuSensors), (None, CpuSensors)])
-def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, card, sensors):
+@pytest.mark.parametrize("card", [Card("nvml", "handle"), Card()])
+def test_an_opened_gpu_is_watched_through_nvml_where_it_is_known(monkeypatch, card):
     asked = []
     monkeypatch.setattr(devices.gpu, "nvml", lambda index: asked.append(index) or nullcontext(card))
     with devices.opened("cuda:1", FAST, 1) as device:
         assert isinstance(device, devices.CudaDevice)
-        assert (type(device.watch.sensors), device.card) == (sensors, card)
+        assert (type(device.watch.sensors), device.card) == (GpuSensors, card)
+        assert device.watch.sensors.read()["sm_clock_mhz"] is None
     assert asked == [1]
 
 

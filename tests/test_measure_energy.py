@@ -91,12 +91,10 @@ def refuse(_handle):
     raise RuntimeError("Not Supported")
 
 
-@pytest.mark.parametrize(
-    ("found", "reason"),
-    [(None, "NVML is not available"), (card(refuse), "NVML has no energy counter for this GPU")],
-)
-def test_a_gpu_without_a_counter_gives_no_joules(found, reason):
+@pytest.mark.parametrize("found", [Card(), card(refuse)])
+def test_a_gpu_without_a_counter_gives_no_joules(found):
     device = FakeDevice(name="cuda:0")
     device.kind, device.card = "cuda", found
     counter = energy.counter_of(device)
-    assert energy.joules(device, counter, Dense(4, 4), 0.01)["energy_source"] == f"none: {reason}"
+    told = energy.joules(device, counter, Dense(4, 4), 0.01)["energy_source"]
+    assert told == "none: NVML is not there or has no energy counter for this GPU"

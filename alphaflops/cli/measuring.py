@@ -5,7 +5,7 @@ import sys
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from ..errors import AlphaflopsError
 from . import show, show_json
@@ -13,9 +13,7 @@ from . import show, show_json
 
 def measure_options(parser: argparse.ArgumentParser) -> None:
     """Add what `alphaflops.measuring.Options` tells, and where to write."""
-    from ..experiments import PROFILES
     from ..measuring import Options
-    from ..measuring.protocol import PROTOCOLS
 
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the run; layers already there are left out")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="finish the run in this folder")
@@ -26,17 +24,8 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
     parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
     parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
-    choices = {"profile": PROFILES, "protocol": PROTOCOLS}
-    hints = get_type_hints(Options)
     for option in fields(Options):
-        default, hint = option.default, hints[option.name]
-        settings: dict[str, Any] = {"action": "store_true", "default": None}
-        if hint is not bool:
-            settings = {"type": (get_args(hint) or (hint,))[0], "choices": choices.get(option.name)}
-            settings["metavar"] = option.metadata["value"] or None
-            settings["action"] = "append" if isinstance(default, tuple) else "store"
-        settings["help"] = option.metadata["text"] + (f" [{default}]" if default else "")
-        parser.add_argument("--" + option.name.replace("_", "-"), **settings)
+        parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata)
 
 
 def measure(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from .cpu import part_name, word
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU that NVML knows.
+    """A GPU as NVML knows it; where library, driver or GPU is absent it has neither field and answers nothing.
 
     Attributes
     ----------
@@ -21,26 +21,30 @@ class Card:
         The GPU's in NVML.
     """
 
-    nvml: Any
-    handle: Any
+    nvml: Any = None
+    handle: Any = None
 
-    def ask(self, what: str, *args: Any) -> Any:
-        """Give what ``nvmlDeviceGet`` + `what` tells, or None: NVML answers "not supported" field by field."""
+    def ask(self, what: str, *names: str) -> Any:
+        """Give what ``nvmlDeviceGet`` + `what` tells of constants by their names, or None.
+
+        NVML answers "not supported" field by field.
+        """
         try:
-            return getattr(self.nvml, f"nvmlDeviceGet{what}")(self.handle, *args)
+            constants = [getattr(self.nvml, f"NVML_{name}") for name in names]
+            return getattr(self.nvml, f"nvmlDeviceGet{what}")(self.handle, *constants)
         except Exception:  # of NVML's own types, which do not exist where the binding is absent
             return None
 
 
 @contextmanager
-def nvml(index: int) -> Iterator[Card | None]:
-    """Open NVML and give the GPU that torch calls ``cuda:index``; None where library, driver or GPU is absent."""
+def nvml(index: int) -> Iterator[Card]:
+    """Open NVML and give the GPU that torch calls ``cuda:index``."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception:  # as above
-        yield None
+        yield Card()
         return
     try:
         yield _card(pynvml, index)
@@ -52,7 +56,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _card(library: Any, index: int) -> Card | None:
+def _card(library: Any, index: int) -> Card:
     """Find a GPU: torch counts only those in CUDA_VISIBLE_DEVICES, NVML all.
 
     It is known by its identifier, which is compared here and never stored.
@@ -62,7 +66,7 @@ def _card(library: Any, index: int) -> Card | None:
     wanted = str(getattr(torch.cuda.get_device_properties(index), "uuid", ""))
     handles = [Card(library, i).ask("HandleByIndex") for i in range(library.nvmlDeviceGetCount())]
     cards = [Card(library, handle) for handle in handles if handle is not None]
-    alone = cards[0] if len(handles) == len(cards) == 1 else None
+    alone = cards[0] if len(handles) == len(cards) == 1 else Card()
     return next((card for card in cards if wanted and wanted in _text(card.ask("UUID"))), alone)
 
 
@@ -75,27 +79,21 @@ def describe_gpu(index: int) -> dict[str, Any]:
     import torch
 
     properties = torch.cuda.get_device_properties(index)
-    described: dict[str, Any] = {
-        "name": part_name(properties.name),
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "multiprocessors": properties.multi_processor_count,
-        "memory_gib": round(properties.total_memory / 2**30, 1),
-        "cache_mib": round(getattr(properties, "L2_cache_size", 0) / 2**20, 2) or None,
-        "mig": True if " MIG " in properties.name else None,
-    }
-    described |= dict.fromkeys(("driver", "sm_clock_max_mhz", "memory_clock_max_mhz", "power_limit_w", "ecc", "shared"))
     with nvml(index) as card:
-        if card is None:
-            return described
         mode, ecc, limit = card.ask("MigMode"), card.ask("EccMode"), card.ask("EnforcedPowerLimit")
         others = card.ask("ComputeRunningProcesses")
         # In a container this process has another number there, so memory tells too that it is among them.
         ours = torch.cuda.memory_reserved(index) > 0 or os.getpid() in [process.pid for process in others or ()]
-        return described | {
-            "driver": word(_text(card.nvml.nvmlSystemGetDriverVersion())),
-            "mig": bool(mode[0]) if mode else described["mig"] or False,
-            "sm_clock_max_mhz": card.ask("MaxClockInfo", card.nvml.NVML_CLOCK_SM),
-            "memory_clock_max_mhz": card.ask("MaxClockInfo", card.nvml.NVML_CLOCK_MEM),
+        return {
+            "name": part_name(properties.name),
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "multiprocessors": properties.multi_processor_count,
+            "memory_gib": round(properties.total_memory / 2**30, 1),
+            "cache_mib": round(getattr(properties, "L2_cache_size", 0) / 2**20, 2) or None,
+            "mig": bool(mode[0]) if mode else " MIG " in properties.name or (False if card.nvml else None),
+            "driver": card.nvml and word(_text(card.nvml.nvmlSystemGetDriverVersion())),
+            "sm_clock_max_mhz": card.ask("MaxClockInfo", "CLOCK_SM"),
+            "memory_clock_max_mhz": card.ask("MaxClockInfo", "CLOCK_MEM"),
             "power_limit_w": None if limit is None else limit / 1000,
             "ecc": None if ecc is None else bool(ecc[0]),
             "shared": None if others is None else len(others) > ours,

@@ -19,6 +19,7 @@ from ..runs.schema import Status
 from .monitor import CpuSensors, GpuSensors, Watch
 from .protocol import Protocol
 
+NO_CARD = gpu.Card()
 Call = Callable[[], Any]
 Make = Callable[[str, tuple[int, ...], Any], Any]
 
@@ -66,7 +67,7 @@ class Device:
 
     kind = "cpu"
 
-    def __init__(self, name: str, settings: Protocol, watch: Watch, card: gpu.Card | None = None) -> None:
+    def __init__(self, name: str, settings: Protocol, watch: Watch, card: gpu.Card = NO_CARD) -> None:
         import torch
 
         self.name, self.settings, self.watch, self.card = name, settings, watch, card
@@ -248,6 +249,8 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         stack.enter_context(torch.inference_mode())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=EVEN_KERNEL)
-        card = stack.enter_context(gpu.nvml(int(index))) if kind == "cuda" else None
-        sensors = GpuSensors(card) if card else CpuSensors()
-        yield (CudaDevice if kind == "cuda" else Device)(name, settings, Watch(sensors), card)
+        if kind == "cpu":
+            yield Device(name, settings, Watch(CpuSensors()))
+        else:
+            card = stack.enter_context(gpu.nvml(int(index)))
+            yield CudaDevice(name, settings, Watch(GpuSensors(card)), card)

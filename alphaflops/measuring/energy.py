@@ -30,14 +30,11 @@ Counter = Callable[[], float] | str
 
 def counter_of(device: Device) -> Counter:
     """Give the counter of a device: NVML's of a GPU."""
-    card = device.card
     if device.kind != "cuda":
         return f"no energy counter is known for {device.kind}"
-    if card is None:
-        return "NVML is not available"
-    if card.ask("TotalEnergyConsumption") is None:  # before Volta
-        return "NVML has no energy counter for this GPU"
-    return lambda: float(card.ask("TotalEnergyConsumption")) / 1e3
+    if device.card.ask("TotalEnergyConsumption") is None:
+        return "NVML is not there or has no energy counter for this GPU"  # none before Volta
+    return lambda: float(device.card.ask("TotalEnergyConsumption")) / 1e3
 
 
 def joules(

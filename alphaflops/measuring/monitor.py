@@ -48,12 +48,12 @@ class GpuSensors(CpuSensors):
 
     def read(self) -> dict[str, Any]:
         """Clocks (MHz), temperature (°C), power (W), throttle bits and the number of compute processes."""
-        ask, nvml = self._card.ask, self._card.nvml
+        ask = self._card.ask
         power, processes = ask("PowerUsage"), ask("ComputeRunningProcesses")
         return {
             "cpu_mhz": super().read()["cpu_mhz"],
-            "sm_clock_mhz": ask("ClockInfo", nvml.NVML_CLOCK_SM),
-            "temperature_c": ask("Temperature", nvml.NVML_TEMPERATURE_GPU),
+            "sm_clock_mhz": ask("ClockInfo", "CLOCK_SM"),
+            "temperature_c": ask("Temperature", "TEMPERATURE_GPU"),
             "power_w": None if power is None else power / 1000,
             "throttle_bits": ask("CurrentClocksThrottleReasons"),
             "processes": None if processes is None else len(processes),

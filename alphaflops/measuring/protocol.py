@@ -113,31 +113,35 @@ def for_profile(profile: str, name: str = "adaptive", **changes: Any) -> Protoco
     return Protocol(**{**PROFILES[profile], **PROTOCOLS[name], "name": name, **changed})
 
 
-def _option(default: Any, value: str, text: str) -> Any:
-    return field(default=default, metadata={"value": value, "text": text})
+def _option(default: Any, value: str | None, kind: type, text: str, **settings: Any) -> Any:
+    settings |= {"action": "store_true"} if kind is bool else {"type": kind, "metavar": value}
+    settings |= {"help": text + (f" [{default}]" if default else ""), "default": None}
+    return field(default=default, metadata=settings)
 
 
 @dataclass(frozen=True)
 class Options:
     """What a user may choose, by the names of `alphaflops.measure`; None means the default of the profile.
 
-    Beside its default each has what stands for its value in ``--help``, where that is no choice, and one line.
+    Beside its default each has what makes it an option of the command line, for ``argparse``.
     """
 
-    device: str = _option("auto", "DEVICE", "Where to measure: auto, cpu, cuda or cuda:N.")
-    threads: int | None = _option(None, "N", "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default.")
-    profile: str = _option("quick", "", "Which layers, and how narrow the intervals.")
-    allow_different: tuple[str, ...] = _option((), "KEY", "Go on although this key differs (repeatable).")
-    protocol: str = _option("adaptive", "", "How to time: our way, or the replication's.")
-    tolerance: float | None = _option(None, "SHARE", "Stop at this half-width of the interval, part of the median.")
-    row_seconds: float | None = _option(None, "S", "Cap on the calls of a layer, and once more on its blocks.")
-    memory_share: float | None = _option(None, "SHARE", "Largest share of the free memory for one layer.")
-    tf32: bool = _option(False, "", "Allow TF32 (off by default, also for cuDNN).")
-    cudnn_benchmark: bool = _option(False, "", "Let cuDNN search for its fastest algorithm.")
-    energy: bool = _option(False, "", "Measure joules per call on a set of layers chosen from the profile.")
-    seed: int = _option(0, "N", "Seed of the random order of layers.")
-    title: str | None = _option(None, "TEXT", "What the run is called in figures.")
-    run_id: str | None = _option(None, "ID", "Identifier of the run; the name of its folder by default.")
+    device: str = _option("auto", "DEVICE", str, "Where to measure: auto, cpu, cuda or cuda:N.")
+    threads: int | None = _option(None, "N", int, "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default.")
+    profile: str = _option("quick", None, str, "Which layers, and how narrow the intervals.", choices=PROFILES)
+    allow_different: tuple[str, ...] = _option(
+        (), "KEY", str, "Go on although it differs (repeatable).", action="append"
+    )
+    protocol: str = _option("adaptive", None, str, "How to time: our way, or the replication's.", choices=PROTOCOLS)
+    tolerance: float | None = _option(None, "SHARE", float, "Stop at this half-width of the interval, as a share.")
+    row_seconds: float | None = _option(None, "S", float, "Cap on the calls of a layer, and once more on its blocks.")
+    memory_share: float | None = _option(None, "SHARE", float, "Largest share of the free memory for one layer.")
+    tf32: bool = _option(False, None, bool, "Allow TF32 (off by default, also for cuDNN).")
+    cudnn_benchmark: bool = _option(False, None, bool, "Let cuDNN search for its fastest algorithm.")
+    energy: bool = _option(False, None, bool, "Measure joules per call on a set of layers chosen from the profile.")
+    seed: int = _option(0, "N", int, "Seed of the random order of layers.")
+    title: str | None = _option(None, "TEXT", str, "What the run is called in figures.")
+    run_id: str | None = _option(None, "ID", str, "Identifier of the run; the name of its folder by default.")
 
     def settings(self) -> Protocol:
         """Protocol that these options ask for.
