@@ -75,4 +75,4 @@ def fit_factors(calibration: Calibration, layers: Mapping[str, Any]) -> dict[str
 
 def log_sizes(f: Features) -> Array:
     """Logarithms of rows, columns and depth of the matrix product, shape ``(n, 3)``."""
-    return np.log(np.column_stack([f.rows, f.columns, f.depth]))
+    return np.asarray(np.log(np.column_stack([f.rows, f.columns, f.depth])))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..claims import judge
 from ..costs import BOOSTING, OURS, CostModel, Parameter, features, model
 from ..errors import AlphaflopsError
-from ..files import json_bytes
+from ..files import json_bytes, to_json
 from ..fitting import fit, score
 from ..fitting import sample as drawn
 from ..fitting.calibration import LAYERS
