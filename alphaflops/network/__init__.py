@@ -207,8 +207,6 @@ def trace(
     notes = [*meant]
     # Seen from inside of inference mode, operators are whole; with gradients they fall into what can be derived.
     attempts = [(how, backward) for how in HOWS] + ([] if backward else [("cpu", True)])
-    if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
-        del attempts[0]  # number types that depend on a device
     for place, (how, graph) in enumerate(attempts):
         if how == "cpu" and any(t.is_meta for t in [*model.parameters(), *model.buffers()]):
             model = model if with_data is None else unwrapped(with_data())

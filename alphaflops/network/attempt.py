@@ -60,41 +60,41 @@ class Attempt:
         self.how, self.device, self.recorder = how, "meta" if how == "meta" else "cpu", Recorder(model, False)
         self.error = self.blame = ""
         self._left = 0
-        with _settings(how, graph):
-            try:
+        try:
+            with _settings(how, graph):
                 self._run(model, given, backward)
-            except AlphaflopsError:
-                raise
-            except Exception as error:
-                self.error = said(error)
-                self.blame = (self.blame or self._layer()) + self.error
-            self.recorder.failed = None  # it holds tensors of the call
-            if how != "cpu":
-                self._left = forget(self.recorder.made)
+        except AlphaflopsError:
+            raise
+        except Exception as error:
+            self.error = said(error)
+            self.blame = (self.blame or self._layer()) + self.error
+        self.recorder.failed = None  # it holds tensors of the call
+        if how != "cpu":
+            self._left = forget(self.recorder.made)
 
     def _run(self, model: torch.nn.Module, given: Any, backward: bool) -> None:
         self.blame, before = f"the network has no {self.how} tensors: ", _random_numbers()
-        self._guard = Guard(model, *given)
-        try:
+        with Guard(model, *given) as guard:
+            self._unprotected = guard.unprotected
             if self.how == "cpu":
                 wanted = sum(t.numel() * t.itemsize for t in model.parameters() if t.device.type != "cpu")
                 if wanted > (free := memory_bytes()[1] or wanted):
                     raise MemoryError(f"they need {wanted / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free")
-            model = self._guard.exchange(self._other)(model)
+            model = guard.exchange(self._other)(model)
             self.blame = ""
             args, kwargs = materialise(given, self.device, floating_type(model))
             self.recorder = recorder = Recorder(model, self.how == "cpu")
             begin, end = register_module_forward_pre_hook, register_module_forward_hook
-            with begin(recorder.begin), end(recorder.end, always_call=True), recorder:
-                outputs = model(*args, **kwargs)
-                outputs = list(outputs) if isgenerator(outputs) else outputs
-                if backward:
-                    roots = differentiable(outputs)
-                    torch.autograd.backward(roots, [torch.empty_like(t) for t in roots])
-        finally:
-            self._draws = before != _random_numbers()
-            self.recorder.put_back()
-            self._guard.put_back()
+            try:
+                with begin(recorder.begin), end(recorder.end, always_call=True), recorder:
+                    outputs = model(*args, **kwargs)
+                    outputs = list(outputs) if isgenerator(outputs) else outputs
+                    if backward:
+                        roots = differentiable(outputs)
+                        torch.autograd.backward(roots, [torch.empty_like(t) for t in roots])
+            finally:
+                self._draws = before != _random_numbers()
+                recorder.put_back()
 
     def _other(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the tensor of this kind that takes the place of one; real weights share their memory."""
@@ -128,13 +128,13 @@ class Attempt:
         if unused := recorder.unused:
             names = ", ".join(unused[:NAMED]) + (", …" if len(unused) > NAMED else "")
             yield (
-                f"no operator used {len(unused)} of {len(recorder.weights)} parameters ({names}): "
+                f"no operator used {len(unused)} of {recorder.weights} parameters ({names}): "
                 "what runs in other threads, or did not run, is not counted"
             )
         if self._left:
             yield f"{self._left} tensors without data stayed behind outside of the network"
-        if self._guard.unprotected:
-            yield f"not protected from the call: {', '.join(sorted(self._guard.unprotected))}"
+        if self._unprotected:
+            yield f"not protected from the call: {', '.join(sorted(self._unprotected))}"
 
 
 def _random_numbers() -> bytes:

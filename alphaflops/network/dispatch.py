@@ -14,6 +14,7 @@ import weakref
 from bisect import bisect_right
 from collections import Counter
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -113,8 +114,8 @@ class Recorder(TorchDispatchMode):
         The innermost module that an error left: the error, the module and its inputs.
     drew, read : bool
         Whether random numbers with values were drawn, and whether values decided what to do.
-    weights : dict of str to Tensor
-        Parameters by name.
+    weights : int
+        Parameters, by the memory that they take.
     unused : list of str
         Names of the parameters that no operator was given, once all is put back.
     made : list of weak references
@@ -128,31 +129,30 @@ class Recorder(TorchDispatchMode):
         self.operations: list[Operation] = []
         self.failed: tuple[BaseException | None, Where, Any] | None = None
         self.drew = self.read = False
-        self.weights: dict[str, torch.Tensor] = dict(model.named_parameters())
         self.unused: list[str] = []
         self.made: list[weakref.ref[torch.Tensor]] = []
         self._names = {module: name for name, module in model.named_modules()}
-        self._owners = {
-            _storage(t): (name, type(module).__name__)
-            for module, name in reversed(self._names.items())
-            for t in module.parameters(recurse=False)
-        }
+        self._types = {name: type(module).__name__ for module, name in self._names.items()}
+        # Names and tensors by their memory: whose name comes first is the owner.
+        self._weights = {_storage(t): (name, t) for name, t in reversed(list(model.named_parameters()))}
+        self.weights = len(self._weights)
         top = ("", type(model).__name__, 1)
         self._running: list[tuple[Where, int, Any]] = [(top, _FORWARD, None)]  # with its backward pass and inputs
-        self._begun: tuple[list[int], list[Where]] = ([0], [top])
+        self._begun: list[tuple[int, Where]] = [(0, top)]
         self._nodes: dict[int, Where] = {}
         self._calls: Counter[str] = Counter()
         self._used: set[int] = set()
-        self._shared = {_storage(t): t for t in self.weights.values()} if shared else {}
+        self._shared = shared
         self._written: dict[int, torch.UntypedStorage] = {}
         self._thread = threading.get_ident()
 
     def put_back(self) -> None:
         """Give weights that were written to their values again, and let go of all."""
         for memory, kept in self._written.items():
-            self._shared[memory].untyped_storage().copy_(kept)
-        self.unused = [name for name, t in self.weights.items() if t.numel() and _storage(t) not in self._used]
-        self.weights, self._shared = dict.fromkeys(self.weights, torch.empty(0)), {}
+            self._weights[memory][1].untyped_storage().copy_(kept)
+        weights = reversed(self._weights.items())
+        self.unused = [name for memory, (name, t) in weights if t.numel() and memory not in self._used]
+        self._weights = {}
 
     def begin(self, module: torch.nn.Module, inputs: Any) -> None:
         """Note that a module begins: a hook before every forward pass."""
@@ -173,23 +173,23 @@ class Recorder(TorchDispatchMode):
             self._note(self._running[-1][0])
 
     def _note(self, where: Where) -> None:
-        self._begun[0].append(torch._C._autograd._get_sequence_nr())
-        self._begun[1].append(where)
+        self._begun.append((torch._C._autograd._get_sequence_nr(), where))
 
     def _where(self, task: int) -> Where:
         if self._running[-1][1] == task:
             return self._running[-1][0]
         node = torch._C._current_autograd_node()
-        if node is None or (number := node._sequence_nr()) > self._begun[0][-1] + 2**62:  # a leaf has no number
-            return self._begun[1][0]
-        return self._nodes.get(number) or self._begun[1][bisect_right(self._begun[0], number) - 1]
+        if node is None or (number := node._sequence_nr()) > self._begun[-1][0] + 2**62:  # a leaf has no number
+            return self._begun[0][1]
+        return self._nodes.get(number) or self._begun[bisect_right(self._begun, number, key=itemgetter(0)) - 1][1]
 
     def _place(self, task: int, inputs: Tensors) -> Where:
         """Place products with the weights of another layer, called by function, at that layer."""
         where = self._where(task)
-        owners = {self._owners[memory] for memory in self._owners.keys() & set(map(_storage, inputs))}
-        if owners and where[:2] not in owners and self._running[-1][1] == task:
-            where = (*min(owners), where[2])
+        used = self._weights.keys() & set(map(_storage, inputs))
+        owners = {self._weights[memory][0].rpartition(".")[0] for memory in used}
+        if owners and where[0] not in owners and self._running[-1][1] == task:
+            where = (owner := min(owners), self._types[owner], where[2])
             if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):  # its node is the last one made
                 self._nodes[torch._C._autograd._get_sequence_nr() - 1] = where
         return where
@@ -209,8 +209,8 @@ class Recorder(TorchDispatchMode):
         memories = set(map(_storage, inputs))
         self._used |= memories
         if self._shared and known.writes:
-            for memory in memories & self._shared.keys() - self._written.keys():
-                self._written[memory] = self._shared[memory].untyped_storage().clone()
+            for memory in memories & self._weights.keys() - self._written.keys():
+                self._written[memory] = self._weights[memory][1].untyped_storage().clone()
         out = _call(func, args, kwargs)
         outputs = _tensors(out)
         self.made += map(weakref.ref, outputs)

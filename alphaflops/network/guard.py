@@ -77,7 +77,6 @@ class Guard:
         self.unprotected: set[str] = set()
         # What writes into a place, and what it held: a dictionary, a list, or the state of a generator.
         self._places: list[tuple[Callable[[Any], Any], Any]] = []
-        self._states: list[tuple[Callable[[Any], Any], Any]] = []
         self._classes: set[type] = set()
         seen: dict[int, Any] = {}
         stack = [*roots, *_GENERATORS]
@@ -95,33 +94,28 @@ class Guard:
         return held
 
     def _note(self, value: Any) -> Iterable[Any]:
-        kind = type(value)
-        if kind is dict or kind is OrderedDict:
-            return self._keep(partial(_fill, value), dict(value)).values()
+        kind, children = type(value), list[Any]()
+        if isinstance(value, dict):
+            children += self._keep(partial(_fill, value), dict(_base(value).items(value))).values()
+            if kind is dict or kind is OrderedDict:
+                return children
         if isinstance(value, (torch.Tensor, torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             return ()
         if isinstance(value, FunctionType):
             held = [part for cell in value.__closure__ or () for part in self._name(cell, "cell_contents")]
             return (*held, *self._used(value), *(value.__defaults__ or ()), value.__kwdefaults__, value.__dict__)
-        if isinstance(value, MethodType):
-            return value.__self__, value.__func__
-        if isinstance(value, partial):
-            return value.func, value.args, value.keywords
+        if isinstance(value, (MethodType, partial, tuple, frozenset)):
+            return gc.get_referents(value)
         if isinstance(value, np.ndarray) and not (value.flags.writeable and value.size <= LARGEST):
             return ()
         for one, (read, write) in _STATES.items():
             if isinstance(value, one):
-                self._states.append((partial(write, value), read(value)))
+                self._keep(partial(write, value), read(value))
                 return ()
         if kind.__module__.startswith(_FOREIGN):
             return ()
-        children: list[Any] = []
-        if isinstance(value, dict):
-            children += self._keep(partial(_fill, value), dict(_base(value).items(value))).values()
-        elif isinstance(value, (list, deque, set)):
+        if isinstance(value, (list, deque, set)):
             children += self._keep(partial(_fill, value), list(value))
-        elif isinstance(value, (tuple, frozenset)):
-            children += value
         elif isinstance(value, torch.nn.Module):
             children += self._defined(kind)
         elif kind.__module__.partition(".")[0] in _LIBRARY:
@@ -130,8 +124,7 @@ class Guard:
             self.unprotected.add(kind.__name__)
         if attributes := getattr(value, "__dict__", None):
             children.append(attributes)
-        slots = [name for owner in kind.__mro__ for name in _slots(owner)]
-        return children + [part for name in slots for part in self._name(value, name)]
+        return children + [part for name in _slots(kind) for part in self._name(value, name)]
 
     def _name(self, owner: Any, name: str) -> list[Any]:
         """Note and give what an attribute holds, if it holds anything."""
@@ -196,12 +189,18 @@ class Guard:
             return new
 
         for write, held in self._places:
-            write({key: twin(v) for key, v in held.items()} if isinstance(held, dict) else list(map(twin, held)))
+            if isinstance(held, dict):
+                write({key: twin(part) for key, part in held.items()})
+            elif isinstance(held, list):
+                write(list(map(twin, held)))
         return twin
 
-    def put_back(self) -> None:
+    def __enter__(self) -> "Guard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Give every place what it held."""
-        for write, held in (*self._places, *self._states):
+        for write, held in self._places:
             write(held)
 
 
@@ -214,9 +213,11 @@ def _base(value: dict[Any, Any]) -> Any:
     return OrderedDict if isinstance(value, OrderedDict) else dict
 
 
-def _slots(owner: type) -> list[str]:
-    names = vars(owner).get("__slots__", ())
-    return [n for n in ([names] if isinstance(names, str) else names) if n not in ("__dict__", "__weakref__")]
+def _slots(kind: type) -> list[str]:
+    """Attributes of a class that no dictionary holds."""
+    declared = [vars(owner).get("__slots__", ()) for owner in kind.__mro__]
+    names = [name for one in declared for name in ([one] if isinstance(one, str) else one)]
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _assign(owner: Any, name: str, held: list[Any]) -> None:

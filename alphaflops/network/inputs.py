@@ -220,19 +220,19 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
         raise AlphaflopsError(f"factory {name!r}: {error}; {hint}") from error
     except ValueError:
         pass  # some built-in callables have no signature
-    notes: tuple[str, ...] = ()
-    try:
-        with torch.device("cpu" if data else "meta"):
-            model = factory(**kwargs)
-    except (Exception, SystemExit) as meta_error:
+    failed: list[str] = []
+    for device in ["cpu"] if data else ["meta", "cpu"]:
         try:
-            model = factory(**kwargs)
+            with torch.device(device):
+                model = factory(**kwargs)
+            break
         except (Exception, SystemExit) as error:
-            raise AlphaflopsError(f"factory {name!r} failed: {said(error)}") from error
-        notes = (f"built with real weights, since the factory reads tensor values ({said(meta_error)})",)
+            failed.append(said(error))
+    else:
+        raise AlphaflopsError(f"factory {name!r} failed: {failed[-1]}")
     if not isinstance(model, torch.nn.Module):
         raise AlphaflopsError(f"factory {name!r} returned a {type(model).__name__}: it must return a torch.nn.Module")
-    return model, notes
+    return model, tuple(f"built with real weights, since the factory reads tensor values ({one})" for one in failed)
 
 
 def said(error: BaseException) -> str:

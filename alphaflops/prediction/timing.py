@@ -171,24 +171,19 @@ def _whole(
         with torch.inference_mode(False):
             return copy.deepcopy(tuple(given))
 
-    def forward(args: Any, kwargs: Any) -> Any:
-        return twin(model)(*args, **kwargs)
-
-    def both(args: Any, kwargs: Any) -> None:
-        with torch.inference_mode(False), torch.enable_grad():
-            roots = differentiable(forward(args, kwargs))
+    def call(args: Any, kwargs: Any) -> None:
+        outputs = copied_model(*args, **kwargs)
+        if training:
+            roots = differentiable(outputs)
             torch.autograd.backward(roots, [torch.ones_like(t) for t in roots])
-            twin(model).zero_grad(set_to_none=True)
+            copied_model.zero_grad(set_to_none=True)
 
     # Tensors made in inference mode could not be differentiated.
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         args, kwargs, _ = normalise(inputs)
         given = materialise([args, kwargs], device, floating_type(model))
-        guard = Guard(model, given)
-        try:
-            twin = guard.exchange(copied)
-            with torch.inference_mode(not training):
-                yield both if training else forward, make
-        finally:
-            guard.put_back()
+        with Guard(model, given) as guard:
+            copied_model = guard.exchange(copied)(model)
+            with torch.inference_mode(not training), torch.set_grad_enabled(training):
+                yield call, make
