@@ -1,7 +1,6 @@
 """Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
 from ..fitting import Calibration, read_calibration
-from ..network import COUNTED, Network, trace
+from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
 from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of
@@ -80,9 +79,9 @@ def report_on(network: Network, calibration: Calibration | None, operators: Oper
         found = operator_times(calibration, operators, network)
     frame = frame.join(pd.DataFrame(found, columns=list(GUESSED)).astype(GUESSED))
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
-    totals = _totals(network, frame)
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
-    return Report(network, frame, totals, name, notes_of(network, frame, totals, calibration))
+    report = Report(network, frame, name)
+    return replace(report, notes=notes_of(report, calibration))
 
 
 def _alpha_flops(network: Network) -> Any:
@@ -92,24 +91,6 @@ def _alpha_flops(network: Network) -> Any:
         return 0.0
     rows, counts, layers = zip(*flat, strict=True)
     return np.bincount(rows, alpha_flops(layers) * np.array(counts), len(network.operations))
-
-
-def _totals(network: Network, frame: pd.DataFrame) -> dict[str, Any]:
-    """Sum up; errors of a formula have most in common, so ends add up like times: the widest interval."""
-    times = frame[["predicted_ms", "low_ms", "high_ms"]].sum(min_count=1).to_dict()
-    times["uncovered_ms"] = frame.loc[frame["family"] != COUNTED, "predicted_ms"].sum()
-    times["outside_share"] = frame.loc[frame["outside"], "share"].sum()
-    known = frame["predicted_ms"].notna().any()
-    return {
-        "params": network.params,
-        "macs": network.macs,
-        "flops": network.flops,
-        "alpha_flops": float(frame["alpha_flops"].sum()),
-        "bytes": int(frame["bytes"].sum()),
-        **{str(name): float(value) if known else math.nan for name, value in times.items()},
-        "operators": len(frame),
-        "unknown": list(network.unknown),
-    }
 
 
 def estimate_factory(

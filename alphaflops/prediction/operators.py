@@ -219,19 +219,17 @@ def layer_times(calibration: Calibration, table: OperatorTable | None, layers: S
     distinct = list(dict.fromkeys(layers))
     if not distinct:
         return {}
-    found = calibration.predict(distinct)
-    ends = found[["predicted_ms", "low_ms", "high_ms"]].to_numpy(dtype=np.float64, copy=True)
-    sources = ["calibrated"] * len(found)
+    times = ["predicted_ms", "low_ms", "high_ms"]
+    found = calibration.predict(distinct).assign(source="calibrated")[[*times, "source", "outside"]]
     # The factors say what the run's own calibration misses: they fit no other formula, quantity or run.
     if table and table.reference and _about(table.reference) == _about(calibration):
         f = features(as_table(distinct))
         kinds, ms = layer_class(f), calibration.formula_ms(f)
         for kind, factors in table.factors.items():
             rows = kinds == kind
-            ends[rows] = ms[rows, None] * factors(log_sizes(f)[rows])
-        sources = ["corrected" if kind in table.factors else "calibrated" for kind in kinds]
-    told = zip(distinct, *ends.T.tolist(), sources, found["outside"].tolist(), strict=True)
-    known = {layer: Guess(*guess) for layer, *guess in told}
+            found.loc[rows, times] = ms[rows, None] * factors(log_sizes(f)[rows])
+            found.loc[rows, "source"] = "corrected"
+    known = {layer: Guess(*row) for layer, row in zip(distinct, found.to_numpy(dtype=object).tolist(), strict=True)}
     if table:
         own = {layer: depthwise_terms(layer) for layer in distinct if is_depthwise(layer)}
         known |= {layer: table.fitted("depthwise", terms, "depthwise fit") for layer, terms in own.items()}

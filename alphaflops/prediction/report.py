@@ -1,6 +1,8 @@
 """The report on one network: a table per operator, totals, and what a reader must know, in several forms."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import pandas as pd
 from .. import style
 from ..files import export_csv, mathtext, write_atomic
 from ..fitting import Calibration
-from ..network import Network, unknown_warning
+from ..network import COUNTED, Network, unknown_warning
 from ..numbers import number
 
 if TYPE_CHECKING:
@@ -30,10 +32,6 @@ class Report:
     table : DataFrame
         One row per operator: ``module, module_type, call, operator, family, phase, macs, flops, bytes, output_shape,
         alpha_flops, predicted_ms, low_ms, high_ms, source, outside, share``; times are NaN without a calibration.
-    totals : dict
-        Sums over the network: ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms``
-        (the part that rests on bandwidth rather than on the calibrated formula), ``outside_share`` (share of the
-        predicted time in layers outside the calibrated region) and ``operators, unknown``.
     calibration : str
         Run and model behind the predictions, "" without one.
     notes : tuple of str
@@ -42,9 +40,32 @@ class Report:
 
     network: Network
     table: pd.DataFrame
-    totals: dict[str, Any] = field(default_factory=dict)
     calibration: str = ""
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def totals(self) -> dict[str, Any]:
+        """Sums over the network.
+
+        ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that rests on
+        bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in layers
+        outside the calibrated region) and ``operators, unknown``. Errors of a formula have most in common, so ends of
+        intervals add up like times: the widest interval.
+        """
+        table, network = self.table, self.network
+        times: dict[Any, float] = table[["predicted_ms", "low_ms", "high_ms"]].sum(min_count=1).to_dict()
+        times["uncovered_ms"] = float(table.loc[table["family"] != COUNTED, "predicted_ms"].sum())
+        times["outside_share"] = float(table.loc[table["outside"], "share"].sum())
+        return {
+            "params": network.params,
+            "macs": network.macs,
+            "flops": network.flops,
+            "alpha_flops": float(table["alpha_flops"].sum()),
+            "bytes": int(table["bytes"].sum()),
+            **(dict.fromkeys(times, math.nan) if table["predicted_ms"].isna().all() else times),
+            "operators": len(table),
+            "unknown": list(network.unknown),
+        }
 
     @property
     def total_ms(self) -> float:
@@ -124,10 +145,9 @@ class Report:
         return figure
 
 
-def notes_of(
-    network: Network, table: pd.DataFrame, totals: dict[str, Any], calibration: Calibration | None
-) -> tuple[str, ...]:
+def notes_of(report: Report, calibration: Calibration | None) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
+    network, table, totals = report.network, report.table, report.totals
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
