@@ -82,7 +82,7 @@ def test_planted_parameters_come_back(meta, name, values):
 
 
 def test_the_projects_formula_finds_its_own_times(meta):
-    values = {"t0": 0.02, "b": 300.0, "p": 3000.0, "d": 20.0, "q": 3e4, "v": 1.5, "e": 0.95, "bw": 100.0}
+    values = {"t0": 0.02, "b": 300.0, "p": 3000.0, "a": 40.0, "k": 1.0, "v": 1.5, "e": 0.95, "bw": 100.0}
     run = planted(meta, OURS.name, values, noise=0.02)
     # Noise of 2 % in log has a mean absolute value of 0.02·√(2/π) = 1.6 %.
     assert score(run, OURS.name).mape_pct == pytest.approx(1.6, abs=0.4)

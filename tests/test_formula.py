@@ -12,8 +12,8 @@ from alphaflops import Conv2d, Dense
 from alphaflops.costs import OURS
 from alphaflops.layers import as_table
 
-FAST = {"t0": 0.01, "b": 250.0, "p": 5000.0, "d": 20.0, "q": 1e5, "v": 1.2, "e": 0.9, "bw": 30.0}
-SLOW = {"t0": 0.002, "b": 8.0, "p": 50.0, "d": 120.0, "q": 1.0, "v": 3.0, "e": 1.2, "bw": 2.0}
+FAST = {"t0": 0.01, "b": 250.0, "p": 5000.0, "a": 60.0, "k": 1.05, "v": 1.2, "e": 0.9, "bw": 30.0}
+SLOW = {"t0": 0.002, "b": 8.0, "p": 50.0, "a": 7.0, "k": 0.9, "v": 3.0, "e": 1.2, "bw": 2.0}
 
 
 def by_hand(layer, x):
@@ -23,12 +23,13 @@ def by_hand(layer, x):
     groups, taps, number = row["groups"], row["k1"] * row["k2"], row["dtype_bytes"]
     rows, columns = layer.batch * height * width, row["out_channels"] / groups
     inputs = row["in_channels"] / groups
-    work = (groups * (rows + 32) * (columns + 10) + x["q"]) * (inputs * taps + x["d"])
+    idle, ends = 16 * x["a"] ** 2, x["a"] / 8
+    work = (groups * (rows + x["a"]) * (columns + 16) + idle) * (inputs * taps ** x["k"] + ends)
     time = (work / (1e6 * x["p"])) ** x["e"]  # p billion products a second are a million times p in a millisecond
     plain = {row[name] for name in ("stride1", "stride2", "dilation1", "dilation2", "groups")} == {1}
     if (row["k1"], row["k2"]) == (3, 3) and plain:
         patches = layer.batch * math.ceil(height / 4) * math.ceil(width / 4)
-        products = (36 * (patches + 32) * (columns + 10) + x["q"]) * (inputs + x["d"])
+        products = (36 * (patches + x["a"]) * (columns + 16) + idle) * (inputs + ends)
         moved = 2 * 36 * patches * (inputs + columns) * number  # written once and read once
         time = min(time, moved / (1e6 * x["b"]) + (x["v"] * products / (1e6 * x["p"])) ** x["e"])
     weights = (row["out_channels"] * inputs * taps + row["bias"] * row["out_channels"]) * number
@@ -60,11 +61,11 @@ def test_any_layer_takes_what_the_equations_say(layer, values):
 
 
 def test_a_dense_layer_by_hand():
-    # 2 rows, 90 columns, depth 400: (34·100 + 600)·(400 + 100) = 2,000,000 products at 1 GMAC/s: 2 ms, squared 4;
-    # 4·(2·400 + 2·90 + 36,000) = 147,920 bytes at 1 GB/s: 0.14792 ms; 0.5 ms of overhead
-    values = {"t0": 0.5, "b": 1.0, "p": 1.0, "d": 100.0, "q": 600.0, "v": 1.0, "e": 1.5, "bw": 1.0}
-    got = OURS.predict_ms(as_table([Dense(400, 90, batch=2)]), values)[0]
-    assert got == pytest.approx(0.5 + 0.14792 + 2**1.5)
+    # 2 rows, 84 columns, depth 399: ((2 + 8)·(84 + 16) + 16·8²)·(399 + 8/8) = 809,600 products at 1 GMAC/s: 0.8096 ms;
+    # 4·(2·399 + 2·84 + 399·84) = 137,928 bytes at 1 GB/s: 0.137928 ms; 0.5 ms of overhead
+    values = {"t0": 0.5, "b": 1.0, "p": 1.0, "a": 8.0, "k": 1.0, "v": 1.0, "e": 1.5, "bw": 1.0}
+    got = OURS.predict_ms(as_table([Dense(399, 84, batch=2)]), values)[0]
+    assert got == pytest.approx(0.5 + 0.137928 + 0.8096**1.5)
 
 
 def test_winograd_is_taken_where_it_is_faster():
@@ -79,8 +80,8 @@ def test_a_fit_may_move_eight_numbers_within_these_bounds():
         "t0": (1e-5, 10, "ms"),
         "b": (0.5, 2e4, "GB/s"),
         "p": (1, 1e6, "GMAC/s"),
-        "d": (0.01, 1e4, ""),
-        "q": (1, 1e8, ""),
+        "a": (0.1, 1e4, ""),
+        "k": (0.3, 2, ""),
         "v": (0.05, 20, ""),
         "e": (0.3, 1.5, ""),
         "bw": (0.2, 2e4, "GB/s"),

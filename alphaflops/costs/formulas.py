@@ -61,9 +61,12 @@ PLAIN: Final = (
 )  # fmt: skip
 """In the order in which they are shown."""
 
-ROWS: Final = 32.0
-COLUMNS: Final = 10.0
-"""Padding of rows and columns, half a tile each: a side cut into tiles fills half of the last one on average."""
+COLUMNS: Final = 16.0
+"""Padding of columns, on every machine."""
+IDLE_TILES: Final = 4
+"""Tiles of (2a)² outputs that are worth the idle part of a machine that lacks work."""
+ENDS: Final = 1 / 8
+"""Depth that the start and end of a product are worth, in units of a."""
 PRODUCTS: Final = 36
 """Of a 4×4 patch of the output in Winograd's F(4×4, 3×3): one for each number of its 6×6 input."""
 
@@ -72,29 +75,30 @@ def _padded_ms(f: Features, values: Sequence[float]) -> Array:
     r"""Give times by the project's own formula: a layer as a matrix product that is padded on every side.
 
     A convolution is a product of an M×D by a D×N matrix in each of G groups: M = batch · output positions, N = output
-    channels and D = input channels · kernel area (the last two per group). A machine works on it in blocks, so that
-    each side costs a little more than its length, and no product costs less than what keeps all of the machine busy:
+    channels and D = C · K, input channels times kernel area (the last three per group). A machine works on it in tiles,
+    so that each side costs a little more than its length, rows half a tile, ``a``, since the last one is half full on
+    average. No product costs less than what keeps all of the machine busy:
 
     .. math::
-        t = t_0 + \frac{\mathrm{bytes}}{b} + \frac{\mathrm{weights}_{K>1}}{b_w}
-            + \left(\frac{\mathrm{work}(M, N, D, G)}{p}\right)^{e}, \qquad
-        \mathrm{work} = \left(G\,(M + 32)(N + 10) + q\right)(D + d)
+        t &= t_0 + \frac{\mathrm{bytes}}{b} + \frac{\mathrm{weights}_{K>1}}{b_w}
+            + \left(\frac{\mathrm{outputs} \cdot \mathrm{depth}}{p}\right)^{e} \\
+        \mathrm{outputs} &= G\,(M + a)(N + 16) + 16\,a^2, \qquad \mathrm{depth} = C K^{k} + a/8
 
     ``bytes`` are input, weights and output, once each. Kernels larger than 1×1 have their weights laid out anew, at
-    b_w. The power is that of the work's time in ms.
+    b_w; the exponent k is 1 where each of their taps costs the same. The power e is that of the work's time in ms.
 
     A 3×3 kernel with stride 1, one group and no dilation takes Winograd's F(4×4, 3×3) instead where that is faster: 36
     products of P×C by C×N with P = 4×4 patches of the output and C input channels, each ``v`` times as dear; the
     transformed input and output, 36 numbers for each patch and channel, are written and read once more.
     """
-    t0, b, p, d, q, v, e, bw = values
+    t0, b, p, a, k, v, e, bw = values
 
     def product_ms(rows: Array, groups: Array | int, depth: Array, columns: Array, price: float = 1.0) -> Array:
-        work = (groups * (rows + ROWS) * (columns + COLUMNS) + q) * (depth + d)
-        return np.asarray((price * work / p / 1e6) ** e)
+        outputs = groups * (rows + a) * (columns + COLUMNS) + IDLE_TILES * (2 * a) ** 2
+        return np.asarray((price * outputs * (depth + ENDS * a) / p / 1e6) ** e)
 
     moved = (f.bytes_moved / b + f.weight_bytes * (f.kernel_area > 1) / bw) / 1e6
-    time = product_ms(f.rows, f.groups, f.depth, f.columns)
+    time = product_ms(f.rows, f.groups, f.in_channels * f.kernel_area**k, f.columns)
     if f.winograd.any():
         w = f.take(f.winograd)
         transforms = 2 * PRODUCTS * w.number_bytes * w.patches * (w.in_channels + w.columns) / b / 1e6
@@ -107,17 +111,18 @@ PADDED: Final = CostModel(
     "padded",
     "padded matrix product, bytes and a constant",
     r"t = t_0 + \frac{\mathrm{bytes}}{b} + \frac{\mathrm{weights}_{K>1}}{b_w} + "
-    r"\left(\frac{\mathrm{work}}{p}\right)^{e}, \quad \mathrm{work} = \left(G\,(M + 32)(N + 10) + q\right)(D + d)",
+    r"\left(\frac{\mathrm{outputs}\,\cdot\,\mathrm{depth}}{p}\right)^{e}, \quad "
+    r"\mathrm{outputs} = G\,(M + a)(N + 16) + 16\,a^2, \quad \mathrm{depth} = C K^{k} + a/8",
     (
         Parameter("t0", "ms", 1e-5, 10.0, 0.01, "time of a call that does nothing"),
         Parameter("b", "GB/s", 0.5, 2e4, 200.0, "bytes moved per second"),
         Parameter("p", "GMAC/s", 1.0, 1e6, 2e3, "multiply-accumulates per second"),
-        Parameter("d", "", 0.01, 1e4, 10.0, "depth that the start and end of a product are worth"),
-        Parameter("q", "", 1.0, 1e8, 10.0, "outputs that are worth the idle part of a machine that lacks work"),
+        Parameter("a", "", 0.1, 1e4, 30.0, "half a tile: rows that the padding of a product is worth"),
+        Parameter("k", "", 0.3, 2.0, 1.0, "exponent of the kernel's area"),
         Parameter("v", "", 0.05, 20.0, 2.0, "price of a product in Winograd's algorithm against a direct one"),
         Parameter("e", "", 0.3, 1.5, 1.0, "exponent of time in work: below 1, larger layers run faster"),
         Parameter("bw", "GB/s", 0.2, 2e4, 200.0, "weights of larger kernels laid out anew per second"),
     ),
     _padded_ms,
 )
-"""Eight numbers for each machine and two for all, chosen on the development machines alone."""
+"""Eight numbers for each machine and three for all, chosen on the development machines alone."""

@@ -65,9 +65,9 @@ window.alphaflops = (() => {
   // `PADDED` of alphaflops/costs/formulas.py, line by line.
   function paddedMs(f, x) {
     const product = (rows, groups, depth, price) =>
-      ((price * (groups * (rows + 32) * (f.columns + 10) + x.q) * (depth + x.d)) / x.p / 1e6) ** x.e;
+      ((price * (groups * (rows + x.a) * (f.columns + 16) + 16 * x.a ** 2) * (depth + x.a / 8)) / x.p / 1e6) ** x.e;
     const moved = (f.bytes / x.b + (f.area > 1 ? f.weightBytes / x.bw : 0)) / 1e6;
-    let time = product(f.rows, 1, f.depth, 1);
+    let time = product(f.rows, 1, f.cin * f.area ** x.k, 1);
     if (f.winograd) {
       const transforms = (72 * DTYPE_BYTES * f.patches * (f.cin + f.columns)) / x.b / 1e6;
       time = Math.min(time, transforms + product(f.patches, 36, f.cin, x.v));
