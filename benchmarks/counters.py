@@ -45,7 +45,7 @@ def count(tool, model, shape):
 
         return trace(model, shape).macs
     device = "meta" if tool == "FlopCounterMode" else "cpu"
-    tensor = torch.zeros(shape.sizes, dtype=getattr(torch, shape.dtype), device=device)
+    tensor = torch.zeros(shape.sizes, dtype=getattr(torch, shape.dtype or "float32"), device=device)
     if tool == "FlopCounterMode":
         from torch.utils.flop_counter import FlopCounterMode
 
@@ -62,7 +62,7 @@ def count(tool, model, shape):
         return get_model_complexity_info(
             model,
             shape.sizes,
-            input_constructor=lambda _: tensor if shape.dtype == "float32" else {"input_ids": tensor},
+            input_constructor=lambda _: tensor if tensor.is_floating_point() else {"input_ids": tensor},
             as_strings=False,
             print_per_layer_stat=False,
             verbose=False,
