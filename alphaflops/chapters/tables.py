@@ -1,13 +1,9 @@
-"""What a chapter writes beside its figures: tables as Markdown, which Jupyter shows as the book does, and page data."""
+"""What a chapter writes beside its figures: tables as Markdown, which Jupyter shows as the book does."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import rcParams
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ..costs import CostModel, features
 from ..files import markdown
@@ -15,9 +11,6 @@ from ..layers import bytes_moved, flops
 from ..numbers import between, number
 from ..runs import Run, datasets
 from .frames import sizes
-
-NEAR_PX = 14
-"""How far the pointer may be from a point (pixels of the page)."""
 
 
 def table(frame: pd.DataFrame, digits: int = 3, as_is: Sequence[str] = ()) -> Any:
@@ -113,53 +106,3 @@ def by_machine(values: "pd.Series[float]", digits: int = 2, unit: str = "") -> s
 def said(names: Sequence[str]) -> str:
     """Join names as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
-def describe(layers: pd.DataFrame) -> list[str]:
-    """Write each layer and its time in words, a list of n strings; `layers` has their columns and ``time_ms``."""
-    return [f"{sizes(row)}: {number(row['time_ms'], 3)} ms" for row in layers.to_dict("records")]
-
-
-def positions(figure: Figure, axes: Axes, x: Iterable[float], y: Iterable[float]) -> list[list[float]]:
-    """Locate points of one panel in the saved picture.
-
-    Parameters
-    ----------
-    figure, axes : Figure, Axes
-        Drawn, with their final limits.
-    x, y : iterable of float
-        Data coordinates, n of each.
-
-    Returns
-    -------
-    list of [x, y]
-        Fractions of the picture's width and height, from its top left corner.
-    """
-    figure.canvas.draw()
-    # A notebook saves the tight box around everything drawn, with this margin.
-    box = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
-    inches = axes.transData.transform(list(zip(x, y, strict=True))) / figure.dpi
-    return [[round((a - box.x0) / box.width, 4), round((box.y1 - b) / box.height, 4)] for a, b in inches]
-
-
-def page_data(figure: Figure, name: str, frames: Sequence[pd.DataFrame], x: str, y: str) -> str:
-    """Write the points of a figure as HTML: a script shows the layer under the pointer, the picture stays as it is.
-
-    Parameters
-    ----------
-    figure : Figure
-        Drawn, with one panel per frame.
-    name : str
-        Label of the figure in the book.
-    frames : sequence of DataFrame
-        Layers with their columns, ``time_ms``, and the columns `x` and `y` that were drawn.
-    x, y : str
-        Names of those columns.
-    """
-    points: list[list[Any]] = []
-    for ax, frame in zip(figure.axes, frames, strict=True):
-        places = positions(figure, ax, frame[x], frame[y])
-        points += [[*place, text] for place, text in zip(places, describe(frame), strict=True)]
-    data = json.dumps(points, ensure_ascii=False).replace("</", "<\\/")
-    kind = 'type="application/json" class="hover-points"'
-    return f'<script {kind} data-reach="{NEAR_PX}" data-figure="{name}">{data}</script>'

@@ -4,7 +4,6 @@ The first is `alphaflops.files.markdown`, which escapes every text of a run. Wha
 the text that it is.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -25,21 +24,12 @@ ATTRIBUTES = {
     "a": ["href"],
 }
 LINKS = ("http", "https", "mailto")
-POINTS = re.compile(r'<script type="application/json" class="hover-points"( data-\w+="[\w-]+")*>(.*)</script>', re.S)
-"""What hover.js reads: data, which no browser runs."""
 PRIVATE = ("runs", "measured")
 """Folders of a stage that hold runs: no page offers their files."""
 
 
 def allowed(html):
     """Give HTML of an output without anything that acts."""
-    if data := POINTS.fullmatch(html.strip()):
-        try:
-            json.loads(data[2])
-        except ValueError:
-            pass
-        else:
-            return html if "<" not in data[2] else html.replace(data[2], data[2].replace("<", r"\u003c"))
     html = re.sub(r"<style[^>]*>[^<]*</style>", "", html)  # pandas' own, which the book's style replaces
     return bleach.clean(html, TAGS, ATTRIBUTES, LINKS, css_sanitizer=CSSSanitizer())
 
