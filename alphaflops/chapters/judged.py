@@ -88,11 +88,9 @@ def label_of(runs: Sequence[Run] = ()) -> dict[str, str]:
 
 
 def _label(run: str, machine: str) -> str:
-    kinds = {"neusight-conv": "conv", "neusight-dense": "dense", "neusight-test": "dense, test", "paper": "paper"}
+    kinds = {"neusight-conv": " conv", "neusight-dense": " dense", "neusight-test": " dense, test"}
     kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
-    short = machine.removeprefix("NVIDIA ").removeprefix("AMD ").split(" virtual machine")[0].split("-PCIE")[0]
-    threads = machine.partition("machine, ")[2].replace(" of 2 virtual cores", " core")
-    return f"{short} {kind or threads.replace('virtual cores', 'cores')}".strip()
+    return machine.removeprefix("NVIDIA ").removeprefix("AMD ").split("-PCIE")[0] + kind
 
 
 def title(model: str) -> str:

@@ -172,7 +172,7 @@ CLAIMS: Final = (
     Claim("alpha-beats-flops", "α-FLOPs beat FLOPs", PAPER, "α-FLOPs predict time better than FLOPs.",
         _RATIO.format("α-FLOPs", "FLOPs"), "ratio of errors", "", BETTER,
         lambda run, error, _: error(run, "alpha") / error(run, "macs"), (_folds,)),
-    Claim("alpha-adds-to-t0", "the same, t₀ on both sides", AFTER_PAPER,
+    Claim("alpha-adds-to-t0", "α-FLOPs beat FLOPs, with t₀", AFTER_PAPER,
         "With a constant call overhead on both sides, α-FLOPs still predict better than FLOPs.",
         _RATIO.format("α-FLOPs with a constant", "FLOPs with a constant"), "ratio of errors", "", BETTER,
         lambda run, error, _: error(run, "alpha+t0") / error(run, "macs+t0"), (_folds,)),
