@@ -11,6 +11,7 @@ from docutils.parsers.rst import Directive
 
 import alphaflops
 from alphaflops import cli, costs
+from alphaflops.chapters import tables
 
 
 class CommandReference(Directive):
@@ -59,7 +60,7 @@ def _formula(model):
         else ["Nothing is fitted: the constants are published."]
     )
     text = "\n".join(table)
-    return f"## {model.title}: `{model.name}`\n\n$$\n{model.equation}\n$$\n\n{text}"
+    return f"## {model.title}: `{model.name}`\n\n{tables.formula(model)}\n\n{text}"
 
 
 def write_names(app, docname, source):
