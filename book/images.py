@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from PIL import Image
 
 from alphaflops import chapters
 from alphaflops.chapters import frames
@@ -53,7 +54,9 @@ def screenshots(html: Path) -> None:
             page.goto((html / page_name).resolve().as_uri())
             page.wait_for_function("window.MathJax === undefined || window.MathJax.startup?.promise !== undefined")
             page.wait_for_timeout(700)
-            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+            path = SCREENSHOTS / f"{name}.png"
+            page.screenshot(path=path)
+            Image.open(path).convert("RGB").quantize(method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
             page.close()
         browser.close()
 
