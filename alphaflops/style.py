@@ -127,7 +127,7 @@ def plain_ticks(axes: "Axes", which: str = "xy") -> None:
         if axis.get_scale() != "log":
             continue
         low, high = axis.get_view_interval()
-        wide = high / low > (300 if axis is axes.xaxis else 60)
+        wide = high / low > (1000 if axis is axes.xaxis else 60)
         axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=12))
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axis.set_minor_locator(NullLocator())

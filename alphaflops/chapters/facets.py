@@ -22,7 +22,7 @@ from .. import experiments, style
 from ..files import mathtext, one_line
 from ..numbers import number
 
-TITLE, LABEL, NARROW = 46, 29, 22
+TITLE, LABEL, NARROW = 46, 33, 26
 """Characters in one line: of a panel's title, of a row's label, and of that where panels stand side by side."""
 
 
@@ -213,7 +213,7 @@ def dots(
     frame = frame.assign(_hue=frame[hue] if hue else "")
     label = {row: fill(str(row), LABEL if across == 1 else NARROW) for row in dict.fromkeys(frame[rows])}
     counts = frame.groupby(by, sort=False)[rows].nunique() if across == 1 else pd.Series([len(label)])
-    heights = 0.5 + (0.3 if "\n" in "".join(label.values()) else 0.235) * counts
+    heights = (0.5 if across == 1 else 0.8) + (0.36 if "\n" in "".join(label.values()) else 0.235) * counts
     shape: dict[str, Any] = {"across": across, "sharey": True}
     if across == 1:
         shape = {"gridspec_kws": {"height_ratios": list(heights)}, "flush": True}
@@ -236,6 +236,8 @@ def dots(
             ax.locator_params(axis="x", nbins=max(3, 6 // across))
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.margins(x=0.08)
+        if level is None and not log:
+            ax.set_xlim(left=0)
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), [label[name] for name in names], linespacing=0.95)
@@ -274,7 +276,7 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=False, ax=ax)
     for (i, label), (j, run) in product(enumerate(labels), enumerate(columns)):
         _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
-        shown = f"{mark} {number(cells[label, run]['value'])}" if mark else ""
+        shown = f"{mark} {number(cells[label, run]['value'])} {cells[label, run]['unit']}".strip() if mark else ""
         ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
     ax.set_yticks(np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], fontsize=8, linespacing=0.95)
