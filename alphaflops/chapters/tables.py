@@ -46,7 +46,7 @@ def _cell(value: Any, digits: int) -> str:
 
 def formula(model: CostModel) -> str:
     """Give the equation of a cost model for display, each of its parts on a line of its own."""
-    parts = model.equation.replace(r", \quad ", r", \\ ")
+    parts = model.equation.replace(r", \quad ", r", \\ ").replace(r" + \left(", r" \\ {} + \left(")
     return f"$$\n\\begin{{gathered}}\n{parts}\n\\end{{gathered}}\n$$"
 
 
