@@ -98,8 +98,9 @@ def test_score_has_the_promised_keys(command, folder):
     promised = {"run", "model", "n", "mape_pct", "median_ape_pct", "r2", "spearman", "per_experiment"}
     assert promised | {"cv", "within_20_pct", "parameters"} <= set(found)
     assert found["n"] == 58
-    assert found["mape_pct"] < 1e-3  # the made-up run is exactly proportional to MACs
-    assert found["parameters"]["scale"] == pytest.approx(1)
+    # The made-up run is exactly proportional to MACs; the scale is drawn a little towards its start, 0.01.
+    assert found["mape_pct"] < 0.02
+    assert found["parameters"]["scale"] == pytest.approx(1, rel=2e-4)
 
 
 def test_fit_writes_a_calibration(command, folder, tmp_path):
@@ -107,7 +108,7 @@ def test_fit_writes_a_calibration(command, folder, tmp_path):
 
     outcome = command("fit", folder, "--model", "macs", "--out", tmp_path / "c.json", "--json")
     assert outcome.json["model"] == "macs"
-    assert read_calibration(tmp_path / "c.json").values["scale"] == pytest.approx(1)
+    assert read_calibration(tmp_path / "c.json").values["scale"] == pytest.approx(1, rel=2e-4)
 
 
 def test_compare_needs_two(command, refused, folder):
