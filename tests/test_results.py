@@ -27,6 +27,10 @@ def doubled(name, part):
     return [{"doubled": float(known.loc[known["run"] == name, "half"].sum())}]
 
 
+def test_what_is_recorded_was_made_by_this_code_from_these_data():
+    assert {name: found for name, found in results.stale().items() if found} == {}
+
+
 @pytest.fixture
 def made(monkeypatch, tmp_path):
     """Two results in an empty folder, of two sets at hand and one far away; gives what may be changed."""

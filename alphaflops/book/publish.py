@@ -149,14 +149,15 @@ def notebooks(*, jobs: int = 2) -> list[Path]:
     Raises
     ------
     AlphaflopsError
-        If a notebook fails or needs data that cannot be had; then no notebook is changed.
+        If a notebook fails, needs data that cannot be had or cannot show a run of the checkout; then none is changed.
     """
     wanted = chapters()
     for chapter in wanted:
         if reason := missing(chapter.needs):
             raise AlphaflopsError(f"{chapter.text.name} cannot be run: {reason}")
     with tempfile.TemporaryDirectory() as folder:
-        run_all(wanted, Path(folder), {}, jobs)
+        if told := run_all(wanted, Path(folder), {}, jobs):
+            raise AlphaflopsError(told[0])
         for chapter in wanted:
             write_atomic(chapter.committed, (Path(folder) / chapter.committed.name).read_bytes())
     return [chapter.committed for chapter in wanted]

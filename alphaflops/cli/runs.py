@@ -215,4 +215,5 @@ def refresh(args: argparse.Namespace) -> int:
     else:
         for line in results.refresh(args.what, jobs=args.jobs):
             show(line)
+        show("`alphaflops refresh notebooks` brings what changed into the notebooks")
     return 0
