@@ -1,5 +1,6 @@
 """The loop over layers: every row on disk before the next begins, and a finished run out of the journal at the end."""
 
+import math
 import random
 import signal
 import threading
@@ -255,7 +256,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             entry = timed(row, place)
             journal.append(entry)
             spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
-            ms = f"{found.median:.4g} ms ± {100 * found.half_width:.1f} %" if found.n else "no time"
+            known = f" ± {100 * found.half_width:.1f} %" if math.isfinite(found.half_width) else ""
+            ms = f"{found.median:.4g} ms{known}" if found.n else "no time"
             about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
             left_s = (elapsed() - before) / taken * (len(todo) - taken)
             tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from .. import paths
 from ..files import write_atomic
+from ..measuring.session import interruptible
 from ..runs import datasets
 from . import tables
 from .makers import FILE, Rows, plain_rows
@@ -76,7 +77,8 @@ def _workers(jobs: int) -> Iterator[Map]:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited: a worker that sets it itself has loaded OpenMP already
     try:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        # A process that a signal ends at once would leave its workers behind.
+        with interruptible(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             yield pool.map
     finally:
         os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
