@@ -81,6 +81,24 @@ def test_planted_parameters_come_back(meta, name, values):
         assert found.parameters[key] == pytest.approx(value, rel=0.1), key
 
 
+def test_a_start_pulls_as_much_as_is_said_and_no_more(meta):
+    # Times of exactly 1 ms a MMAC; the scale starts at 0.01 and ranges from 1e-6 to 100. All n residuals are alike, and
+    # the pull is 2·0.1·√n over the whole range, under the same soft loss: the least sum is where the fit must end.
+    from scipy.optimize import minimize_scalar
+
+    run = planted(meta, "macs", {"scale": 1.0})
+    found = fit_model(model("macs"), features(run.table), run.time_ms().to_numpy())
+    n, reach = len(GRID), math.log(100 / 1e-6)
+
+    def loss(off):
+        pull = 2 * math.sqrt(n) * 0.1 / reach * (math.log(1 / 0.01) + off)
+        return n * math.sqrt(1 + (math.expm1(off) / 0.1) ** 2) + math.sqrt(1 + (pull / 0.1) ** 2)
+
+    least = minimize_scalar(loss, bounds=(-0.01, 0.01), method="bounded", options={"xatol": 1e-10}).x
+    assert -2e-4 < least < 0
+    assert math.log(found.parameters["scale"]) == pytest.approx(least, abs=2e-6)
+
+
 def test_the_projects_formula_finds_its_own_times(meta):
     values = {"t0": 0.02, "b": 300.0, "p": 3000.0, "a": 40.0, "k": 1.0, "v": 1.5, "e": 0.95, "bw": 100.0}
     run = planted(meta, OURS.name, values, noise=0.02)

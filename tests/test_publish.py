@@ -186,6 +186,16 @@ def test_updated_notebooks_hold_outputs_and_nothing_of_this_moment(chapter):
     assert wanted.committed.read_bytes() == first
 
 
+def test_a_chapter_that_leaves_a_run_out_is_never_committed(chapter, monkeypatch):
+    wanted = chapter('print("twice", 2 * n)')
+    publish.notebooks()
+    before = wanted.committed.read_bytes()
+    monkeypatch.setattr(publish, "run_all", lambda *_: ["07 leaves runs out: 3 layers"])
+    with pytest.raises(AlphaflopsError, match="07 leaves runs out: 3 layers"):
+        publish.notebooks()
+    assert wanted.committed.read_bytes() == before
+
+
 def test_a_notebook_that_fails_is_named_and_nothing_is_changed(chapter):
     wanted = chapter("1 / 0")
     with pytest.raises(AlphaflopsError, match="notebook 01_x failed: ZeroDivisionError: division by zero"):

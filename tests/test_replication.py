@@ -1,14 +1,16 @@
 """What the replication's plots and fits do, checked by hand arithmetic and on made-up machines."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from alphaflops import experiments
+from alphaflops import experiments, paths
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, published_ms
 
 GRID = experiments.grid("paper")
+CHAPTER = paths.CHECKOUT / "notebooks" / "07_replication.ipynb"
 
 
 @pytest.fixture
@@ -39,6 +41,11 @@ def test_experiment_e_is_evaluated_for_another_layer(chapter):
     assert row["factor"] == row["predicted_ms"] / row["time_ms"]
     assert row["factor"] == pytest.approx(factor_3x3(20_000) / factor_3x3(10_000) / 2)
     assert plotted(chapter, "E", "Cin = 100", 100)["factor"] == 1
+
+
+def test_the_conclusion_names_both_experiments():
+    (told,) = re.findall(r"in the median it is (.*?) times that", CHAPTER.read_text(encoding="utf-8"))
+    assert re.fullmatch(r"[\d.]+ \(experiment B\) and [\d.]+ \(experiment E\)", told)
 
 
 def test_constants_are_judged_by_their_shape(chapter, make_run):
