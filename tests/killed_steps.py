@@ -1,10 +1,12 @@
-"""Kill what writes files at each step, one after the other: ``killed_steps.py NAME FOLDER`` (run by test_kills.py).
+"""Kill what writes files at each step, one after the other: ``killed_steps.py FOLDER`` (run by test_kills.py).
 
 Each step is a call of the system that changes what is on disk. After each death what is there must be whole, old or
-new, and the next try must work. Prints how many died. Forking from a process that has imported everything costs little.
+new, and the next try must work. Prints how many died of each kind. Forking from a
+process that has imported everything costs little.
 """
 
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -136,8 +138,27 @@ CALLS = {
 }
 
 
-def main(name, base):
-    """Kill at the first step, the second, …, until nothing dies any more."""
+def deaths(name, base):
+    """Kill at the first step, the second, …, until nothing dies any more; give how many died."""
+    for step in itertools.count(1):
+        folder = base / f"{name}-{step}"
+        prepare(name, folder)
+        died = died_at(step, CALLS[name], folder)
+        new = whole(name, folder)
+        assert died or new
+        if not new:
+            CALLS[name](folder)
+            assert whole(name, folder)
+        left = {entry.name for entry in folder.iterdir() if not entry.name.startswith((files.disk.PREFIX, "stage-"))}
+        assert left <= {"x", "html", "made.json", "halves.csv", "doubled.csv"}, left
+        if not died:
+            break
+        shutil.rmtree(folder)
+    return step - 1
+
+
+def main(base):
+    """Make what is killed ready, and kill each."""
     tables.RESULTS = results.RESULTS = {
         "halves": Result("halves", lambda name, part: [{"half": VALUES[name] / 2}], lambda: list(VALUES)),
         "doubled": Result(
@@ -153,21 +174,7 @@ def main(name, base):
     options = measuring.Options(device="cpu", threads=1, profile="smoke", seed=5)
     session.run(experiments.grid("smoke").head(3), base / "run", options, device=FakeDevice())
     share.pack_run(base / "run", base / "run.zip")
-    for step in itertools.count(1):
-        folder = base / f"step-{step}"
-        prepare(name, folder)
-        died = died_at(step, CALLS[name], folder)
-        new = whole(name, folder)
-        assert died or new
-        if not new:
-            CALLS[name](folder)
-            assert whole(name, folder)
-        left = {entry.name for entry in folder.iterdir() if not entry.name.startswith((files.disk.PREFIX, "stage-"))}
-        assert left <= {"x", "html", "made.json", "halves.csv", "doubled.csv"}, left
-        if not died:
-            print(step - 1)
-            return
-        shutil.rmtree(folder)
+    print(json.dumps({name: deaths(name, base) for name in CALLS}))
 
 
-main(sys.argv[1], Path(sys.argv[2]))
+main(Path(sys.argv[1]))

@@ -64,40 +64,47 @@ def models(tmp_path, monkeypatch):
 
 IMAGE = ("--input", "1,3,8,8")
 HERE = "users_models"
+HOW = "give package.module:factory, and its arguments as JSON, such as '{\"depth\": 50}'"
 
 
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (("users_models", *IMAGE), "factory is 'users_models': give package.module:factory"),
+        (
+            ("users_models", *IMAGE),
+            f"factory 'users_models' failed (TypeError: 'module' object is not callable): {HOW}",
+        ),
         (
             ("no_such_package:net", *IMAGE),
-            "factory 'no_such_package:net': no_such_package cannot be imported "
-            "(ModuleNotFoundError: No module named 'no_such_package')",
+            "factory 'no_such_package:net' cannot be imported "
+            "(ModuleNotFoundError: No module named 'no_such_package'): give package.module:factory",
         ),
         (
             (f"{HERE}:nothing", *IMAGE),
-            "factory 'users_models:nothing': users_models has no 'nothing'; "
-            "it has torch, nn, counter, net, wide, number, ready, tells, leaves, broken, Chooses, Fails",
+            "factory 'users_models:nothing' cannot be imported (AttributeError: module 'users_models' has no attribute "
+            "'nothing'): give package.module:factory",
         ),
         (
             (f"{HERE}:wide", *IMAGE),
-            "factory 'users_models:wide': missing a required argument: 'width'; "
-            "give arguments as JSON, such as '{\"depth\": 50}'",
+            "factory 'users_models:wide' failed (TypeError: wide() missing 1 required positional argument: 'width'): "
+            f"{HOW}",
         ),
         (
             (f"{HERE}:wide", *IMAGE, "--kwargs", '{"depth": 3}'),
-            "factory 'users_models:wide': missing a required argument: 'width'; "
-            "give arguments as JSON, such as '{\"depth\": 50}'",
+            f"factory 'users_models:wide' failed (TypeError: wide() got an unexpected keyword argument 'depth'): {HOW}",
         ),
         ((f"{HERE}:number", *IMAGE), "factory 'users_models:number' returned a int: it must return a torch.nn.Module"),
-        ((f"{HERE}:counter", *IMAGE), "factory 'users_models:counter' is a int: give a function that returns a module"),
-        ((f"{HERE}:broken", *IMAGE), "factory 'users_models:broken' failed: ValueError: no such width"),
-        ((f"{HERE}:leaves", *IMAGE), "factory 'users_models:leaves' failed: SystemExit: 7"),
+        (
+            (f"{HERE}:counter", *IMAGE),
+            f"factory 'users_models:counter' failed (TypeError: 'int' object is not callable): {HOW}",
+        ),
+        ((f"{HERE}:broken", *IMAGE), f"factory 'users_models:broken' failed (ValueError: no such width): {HOW}"),
+        ((f"{HERE}:leaves", *IMAGE), f"factory 'users_models:leaves' failed (SystemExit: 7): {HOW}"),
         (
             (f"{HERE}:ready", *IMAGE, "--kwargs", '{"width": 3}'),
-            "factory 'users_models:ready' is a module already: leave the arguments ['width'] out",
+            "factory 'users_models:ready' failed "
+            f"(TypeError: Linear.forward() got an unexpected keyword argument 'width'): {HOW}",
         ),
         ((f"{HERE}:ready", "--input", f"{2**62},4"), f"input {2**62},4 cannot be made: RuntimeError: "),
         (("torch.nn:ReLU", "--input", "3", "--csv", "."), ". cannot be written: Is a directory"),
@@ -153,7 +160,7 @@ def test_what_a_factory_prints_is_not_part_of_the_answer(command):
 @pytest.mark.usefixtures("models")
 def test_a_module_that_leaves_while_it_is_imported(refused, tmp_path):
     (tmp_path / "parses_arguments.py").write_text("raise SystemExit(2)\n")
-    assert "parses_arguments cannot be imported (SystemExit: 2)" in refused(
+    assert "'parses_arguments:net' cannot be imported (SystemExit: 2)" in refused(
         "estimate", "parses_arguments:net", "--input", "3"
     )
 

@@ -423,10 +423,10 @@ def test_bad_models_get_one_line():
     [
         ("nothing", {}, "package.module:factory"),
         ("no_such_package.x:y", {}, "cannot be imported"),
-        ("torch.nn:NoSuchThing", {}, "has no 'NoSuchThing'"),
-        ("torch.nn:Linear", {}, "missing a required argument: 'in_features'"),
+        ("torch.nn:NoSuchThing", {}, "has no attribute 'NoSuchThing'"),
+        ("torch.nn:Linear", {}, "missing 2 required positional arguments: 'in_features'"),
         ("torch.nn:Linear", {"in_features": 3, "out_features": "x"}, "failed"),
-        ("math:pi", {}, "is a float"),
+        ("math:pi", {}, "'float' object is not callable"),
         ("builtins:dict", {}, "returned a dict"),
     ],
 )

@@ -60,7 +60,7 @@ BY_HAND = {
         [bfloat(16, 24), bfloat(2, 24, 32), ENDS],
         16 * 24 * 32,
     ),
-    # PyTorch refuses other numbers than bfloat16 without data, not with data
+    # PyTorch refuses other numbers than bfloat16 without data, so real ones are used
     "grouped, float32": (
         lambda _, a, b, ends: torch._grouped_mm(a, b, offs=ends),
         [Shape((16, 24)), Shape((2, 24, 32)), ENDS],

@@ -98,16 +98,9 @@ class Attempt:
 
     def _other(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the tensor of this kind that takes the place of one; real weights share their memory."""
-        weight = isinstance(tensor, torch.nn.Parameter)
         if self.how != "cpu" or tensor.is_meta:
-            new = torch.zeros_like(tensor, device=self.device, requires_grad=False)
-        else:
-            new = tensor.detach().cpu()
-            new = new.clone() if new.device == tensor.device and not weight else new
-        if weight:
-            new = torch.nn.Parameter(new, tensor.requires_grad)
-            vars(new).update(vars(tensor))
-        return new
+            return torch.zeros_like(tensor, device=self.device, requires_grad=False)
+        return tensor.detach().to("cpu", copy=not isinstance(tensor, torch.nn.Parameter))
 
     def _layer(self) -> str:
         """Name the layer that failed and what it was given."""

@@ -175,6 +175,9 @@ class Guard:
                 return known[id(value)][1]
             if isinstance(value, torch.Tensor):
                 new: Any = other(value)
+                if isinstance(value, torch.nn.Parameter):
+                    new = torch.nn.Parameter(new, value.requires_grad)
+                    vars(new).update(vars(value))
             elif isinstance(value, torch.jit.ScriptModule):
                 new = copy.deepcopy(value)  # it keeps its tensors where Python does not reach
             elif isinstance(value, torch.nn.Module):

@@ -1,14 +1,12 @@
 """Read what a user gives: a factory by name, and inputs by shape."""
 
-import importlib
-import inspect
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import AlphaflopsError
@@ -165,21 +163,15 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
 
 def _imported(name: str) -> Any:
     """Import ``package.module:factory``, also from the current folder."""
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise AlphaflopsError(f"factory is {name!r}: give package.module:factory")
     sys.path.insert(0, here := os.getcwd())
     try:
-        module = importlib.import_module(module_name)
+        return pkgutil.resolve_name(name)
     except (Exception, SystemExit) as error:
-        raise AlphaflopsError(f"factory {name!r}: {module_name} cannot be imported ({said(error)})") from error
+        raise AlphaflopsError(
+            f"factory {name!r} cannot be imported ({said(error)}): give package.module:factory"
+        ) from error
     finally:
         sys.path.remove(here)
-    try:
-        return attrgetter(attribute)(module)
-    except AttributeError as error:
-        public = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200] or "nothing"
-        raise AlphaflopsError(f"factory {name!r}: {module_name} has no {attribute!r}; it has {public}") from error
 
 
 def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[torch.nn.Module, tuple[str, ...]]":
@@ -206,21 +198,9 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     """
     import torch
 
-    factory = _imported(name)
-    if isinstance(factory, torch.nn.Module):
-        if kwargs:
-            raise AlphaflopsError(f"factory {name!r} is a module already: leave the arguments {sorted(kwargs)} out")
+    factory, failed = _imported(name), list[str]()
+    if isinstance(factory, torch.nn.Module) and not kwargs:
         return factory, ()
-    if not callable(factory):
-        raise AlphaflopsError(f"factory {name!r} is a {type(factory).__name__}: give a function that returns a module")
-    try:
-        inspect.signature(factory).bind(**kwargs)
-    except TypeError as error:
-        hint = "give arguments as JSON, such as '{\"depth\": 50}'"
-        raise AlphaflopsError(f"factory {name!r}: {error}; {hint}") from error
-    except ValueError:
-        pass  # some built-in callables have no signature
-    failed: list[str] = []
     for device in ["cpu"] if data else ["meta", "cpu"]:
         try:
             with torch.device(device):
@@ -229,7 +209,8 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
         except (Exception, SystemExit) as error:
             failed.append(said(error))
     else:
-        raise AlphaflopsError(f"factory {name!r} failed: {failed[-1]}")
+        hint = "give package.module:factory, and its arguments as JSON, such as '{\"depth\": 50}'"
+        raise AlphaflopsError(f"factory {name!r} failed ({failed[-1]}): {hint}")
     if not isinstance(model, torch.nn.Module):
         raise AlphaflopsError(f"factory {name!r} returned a {type(model).__name__}: it must return a torch.nn.Module")
     return model, tuple(f"built with real weights, since the factory reads tensor values ({one})" for one in failed)

@@ -60,16 +60,10 @@ def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[s
             given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
             moved.append(float(max(o.bytes for o in _operations(function, given))))
             copies = max(1, round(ROTATED_BYTES / sum(t.nbytes for t in given)))
-            inputs = [given, *([t.clone() for t in given] for _ in range(copies - 1))]
-            ms.append(latency(device, _rotating(function, inputs), settings).median)
+            turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(copies - 1))])
+            ms.append(latency(device, lambda f=function, turns=turns: f(*next(turns)), settings).median)
         found[name] = Curve(moved, ms)
     return found
-
-
-def _rotating(function: Callable[..., Any], inputs: Sequence[Sequence[Any]]) -> Callable[[], Any]:
-    """Give a call that takes one of the inputs after another, round and round."""
-    turns = itertools.cycle(inputs)
-    return lambda: function(*next(turns))
 
 
 def _operations(function: Callable[..., Any], given: Sequence[Any]) -> tuple[Operation, ...]:

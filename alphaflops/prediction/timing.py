@@ -164,8 +164,7 @@ def _whole(
     model = unwrapped(model)
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
-        new = tensor.detach().clone().to(device)
-        return torch.nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else new
+        return tensor.detach().clone().to(device)
 
     def make() -> tuple[Any, ...]:
         with torch.inference_mode(False):
