@@ -90,7 +90,7 @@ class Protocol:
 
 
 PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "smoke": {"tolerance": 0.02, "latency_s": 0.1, "throughput_s": 0.07, "warmup_s": 0.05, "sentinel_s": 2.0},
+    "smoke": {"tolerance": 0.02, "latency_s": 0.06, "throughput_s": 0.04, "warmup_s": 0.03, "sentinel_s": 1.0},
     "quick": {"tolerance": 0.02, "latency_s": 0.6, "throughput_s": 0.4, "warmup_s": 0.2, "sentinel_s": 8.0},
     "paper": {},
     "fine": {"latency_s": 0.8, "throughput_s": 0.5},
