@@ -25,11 +25,8 @@ class FakeSensors:
         self.foreign_cores = 0.0
         self.readings: dict[str, Any] = {"sm_clock_mhz": 1500.0, "temperature_c": 60.0, "power_w": 100.0}
 
-    def busy_s(self) -> float:
-        return self.now_s() * (1 + self.foreign_cores)
-
-    def own_s(self) -> float:
-        return self.now_s()
+    def foreign_s(self) -> float:
+        return self.now_s() * self.foreign_cores
 
     def now_s(self) -> float:
         return self.device.now_ns / 1e9

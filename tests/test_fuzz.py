@@ -353,7 +353,7 @@ def test_the_register_of_data_sets(sandbox):
 
 def test_journals_of_unfinished_runs(good, sandbox):
     rows = good.table.to_dict(orient="records")
-    lines = [{"meta": dict(good.meta), "rows": rows, "order": [0, 1], "options": {}}]
+    lines = [{"meta": dict(good.meta), "rows": rows, "options": {}}]
     lines += [{"type": "row", "row": n, "latency_ns": [1, 2, 3], "status": "ok"} for n in range(3)]
     lines += [{"type": "sentinel", "elapsed_s": 1.0, "median_ms": 2.0}]
     texts = [json.dumps(line, default=lambda value: value.item()).encode() for line in lines]

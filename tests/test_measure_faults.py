@@ -25,7 +25,7 @@ from alphaflops.runs import Run
 
 HERE = Path(__file__).parent
 FILES = ["SHA256SUMS", "layers.csv", "run.json", "samples.npz"]
-NO_ROWS = journal.Header(journal.VERSION, {}, {}, [], [])
+NO_ROWS = journal.Header(journal.VERSION, {}, {}, [])
 GRID = experiments.grid("smoke").iloc[:8]
 OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=3)
 
@@ -437,14 +437,15 @@ def planted(folder, *values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda head, rows: head.update(version=1), "version is 1, this program resumes 2"),
+        (lambda head, rows: head.update(version=2), "version is 2, this program resumes 3"),
         (lambda head, rows: head.update(version=True), "version is True"),
         (lambda head, rows: head.pop("version"), "version is None"),
-        (lambda head, rows: head.pop("order"), "header: order is missing"),
+        (lambda head, rows: head.pop("rows"), "header: rows is missing"),
         (lambda head, rows: head.update(extra=1), "header: the key 'extra' is not allowed"),
         (lambda head, rows: head["options"].update(speed=1), "options: the key 'speed' is not allowed"),
         (lambda head, rows: head["options"].update(seed="x"), "options: seed is 'x': expected an integer"),
-        (lambda head, rows: head["order"].pop(), "order does not list its 8 rows once each"),
+        (lambda head, rows: head["rows"].append(head["rows"][0]), "row . occurs twice"),
+        (lambda head, rows: head["rows"].clear(), "header: rows: column 'kind' is missing"),
         (lambda head, rows: head["rows"][0].pop("kind"), "row 0: the key 'kind' is missing"),
         (lambda head, rows: head["rows"][7].pop("line"), "row 7: the key 'line' is missing"),
         (lambda head, rows: head["rows"][7].update(speed=1), "row 7: the key 'speed' is missing or not allowed"),

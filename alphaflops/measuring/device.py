@@ -66,6 +66,7 @@ class Device:
     """The CPU, and what the other torch devices share with it."""
 
     kind = "cpu"
+    clock_ns = staticmethod(time.perf_counter_ns)
 
     def __init__(self, name: str, settings: Protocol, watch: Watch, card: gpu.Card = NO_CARD) -> None:
         import torch
@@ -73,10 +74,6 @@ class Device:
         self.name, self.settings, self.watch, self.card = name, settings, watch, card
         self.torch = torch
         self.pools: dict[tuple[str, Any], Any] = {}
-
-    def clock_ns(self) -> int:
-        """Monotonic clock (ns)."""
-        return time.perf_counter_ns()
 
     def synchronise(self) -> None:
         """Wait until all work handed to the device is done (nothing to do on the CPU)."""
@@ -87,7 +84,7 @@ class Device:
         return None if free is None else free + self._pooled_bytes()
 
     def _pooled_bytes(self) -> int:
-        return sum(pool.numel() * pool.element_size() for pool in self.pools.values())
+        return sum(pool.nbytes for pool in self.pools.values())
 
     def random(self, role: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """View of `shape` into a pool of random numbers that is filled once and grows when it must.

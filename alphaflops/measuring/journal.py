@@ -21,28 +21,26 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from ..errors import AlphaflopsError
-from ..files import from_json, to_json, write_atomic, writing
-from ..files.disk import read_bytes, reason
+from ..files import from_json, read_bytes, reason, to_json, write_atomic, writing
 from ..layers import COLUMNS
 from ..runs.schema import KEY_COLUMNS, checked_table
 from .sampling import Timing
 
 JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the header and of the entries."""
 LARGEST: Final = 2**30
 
 
 @dataclass(frozen=True)
 class Header:
-    """First line: metadata of the run, the options that it was started with, its rows and their order."""
+    """First line: metadata of the run, the options that it was started with, its rows in the order of measuring."""
 
     version: int
     meta: dict[str, Any]
     options: dict[str, Any]
     rows: list[dict[str, Any]]
-    order: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +155,6 @@ def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
             raise AlphaflopsError(f"{path}: header: row {at}: the key {min(odd)[:80]!r} is missing or not allowed")
     checked_table(pd.DataFrame(header.rows), f"{path}: header: rows")
     numbers = [row["row"] for row in header.rows]
-    if {*map(type, numbers)} != {int} or sorted(header.order) != sorted(numbers):
-        raise AlphaflopsError(f"{path}: header: order does not list its {len(numbers)} rows once each")
     for at, entry in enumerate(entries, start=2):
         if entry.type in ("row", "begin") and entry.row not in numbers:
             raise AlphaflopsError(f"{path}: line {at}: row is {entry.row}: expected one of the header's")
@@ -245,14 +241,13 @@ def locked(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(str(folder / LOCK_FILE), timeout=0)
-    try:
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    with writing(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise AlphaflopsError(f"{folder} is being written by another process: wait for it or stop it") from error
-    except (OSError, ValueError) as error:
-        raise AlphaflopsError(f"{folder} cannot be written: {reason(error)}") from error
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise AlphaflopsError(f"{folder} is being written by another process: wait for it or stop it") from error
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ What of it counts as throttled or disturbed is decided when a run is read, see `
 """
 
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +28,14 @@ THROTTLE_BITS = {
 
 
 class CpuSensors:
-    """Readings of the processor: busy time of all cores (None if unknown) and of this process, and the time (s)."""
+    """Readings of the processor: the time, and for how long anything but this process kept cores busy (s)."""
 
-    busy_s = staticmethod(cpu.busy_s)
-    own_s = staticmethod(time.process_time)
     now_s = staticmethod(time.perf_counter)
+
+    def foreign_s(self) -> float | None:
+        """Busy time of all cores less that of this process (s); None where the system does not tell."""
+        busy = cpu.busy_s()
+        return None if busy is None else busy - time.process_time()
 
     def read(self) -> dict[str, Any]:
         """Clock (MHz) and the count of thermal throttle events."""
@@ -65,17 +67,14 @@ class Watch:
     """Watches one row after another; keeps what it needs to compare (best clock, recent busy times)."""
 
     sensors: CpuSensors
-    _recent: deque[tuple[float, float, float]] = field(default_factory=deque)
+    _recent: list[tuple[float, float]] = field(default_factory=list)
     _best: dict[str, float] = field(default_factory=dict)
     _events: float = 0.0
 
     def begin(self) -> None:
         """Note the state before a row."""
-        now, busy = self.sensors.now_s(), self.sensors.busy_s()
-        if busy is not None:
-            self._recent.append((now, busy, self.sensors.own_s()))
-            while len(self._recent) > 1 and self._recent[1][0] <= now - WINDOW_S:
-                self._recent.popleft()
+        if (foreign := self.sensors.foreign_s()) is not None:
+            self._recent.append((self.sensors.now_s(), foreign))
         self._events = self.sensors.read().get("throttle_events", 0)
 
     def end(self) -> dict[str, Any]:
@@ -101,9 +100,9 @@ class Watch:
         return told | {"load": self._foreign(), "throttle": "+".join(reasons)}
 
     def _foreign(self) -> float | None:
-        now, busy = self.sensors.now_s(), self.sensors.busy_s()
+        now, foreign = self.sensors.now_s(), self.sensors.foreign_s()
         old = [entry for entry in self._recent if entry[0] <= now - WINDOW_S]
-        if busy is None or not old:
+        if foreign is None or not old:
             return None
-        then, busy_then, own_then = old[-1]
-        return round(max(0.0, (busy - busy_then - (self.sensors.own_s() - own_then)) / (now - then)), 3)
+        then, before = old[-1]
+        return round(max(0.0, (foreign - before) / (now - then)), 3)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +12,7 @@ import pandas as pd
 
 from .. import __version__, host
 from ..errors import AlphaflopsError
-from ..files import one_line, to_json, write_atomic
-from ..files.disk import reason
+from ..files import one_line, reason, to_json, write_atomic
 from ..layers import COLUMNS
 from ..runs import RUN_FILE, SUMS_FILE, Run, changed_files, schema
 from ..runs.schema import ENERGY_COLUMNS, FORMAT_VERSION, QUANTITIES, STATE_COLUMNS, TAKEN_COLUMNS, slug
@@ -93,7 +93,7 @@ def _run(found: Contents) -> Run:
     """Build the run out of a complete journal."""
     entries, meta, done = found.entries, found.header.meta, found.done
     table, samples = [], {}
-    for spec in found.header.rows:
+    for spec in sorted(found.header.rows, key=itemgetter("row")):
         entry = done[spec["row"]]
         taken = {name: getattr(entry, name) for name in TAKEN_COLUMNS} | {"message": one_line(entry.message)}
         table.append({**entry.state, **entry.energy, **spec, **taken})
@@ -112,9 +112,8 @@ def _run(found: Contents) -> Run:
 
 def reopened(run: Run, options: Options) -> Contents:
     """Give a finished run as the journal that led to it, so that rows can be added."""
-    table, meta = run.table, {**run.meta}
+    table, meta = run.table.sort_values("order"), {**run.meta}
     rows: list[Any] = table[[*schema.KEY_COLUMNS, *COLUMNS]].to_dict(orient="records")
-    order = [int(row) for row in table.sort_values("order")["row"]]
     entries = [Entry(type="reading", elapsed_s=at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
     for row in to_json(table.astype(object).where(table.notna(), None).to_dict(orient="records")):
         ns = {f"{name}_ns": 1e6 * run.samples.get(f"{name}_{row['row']}", np.empty(0)) for name in QUANTITIES}
@@ -123,7 +122,7 @@ def reopened(run: Run, options: Options) -> Contents:
         entries.append(Entry(type="row", **told, **to_json(ns), state=state, energy=energy))
     entries += [Entry(type="resumed", **part) for part in meta.pop("resumed", ())]
     entries.append(Entry(type="end", elapsed_s=meta.pop("seconds"), finished=meta.pop("finished") or ""))
-    return Contents(Header(journals.VERSION, meta, to_json(options), rows, order), tuple(entries))
+    return Contents(Header(journals.VERSION, meta, to_json(options), rows), tuple(entries))
 
 
 def finish(folder: Path, found: Contents) -> Run:

@@ -160,9 +160,6 @@ def time_call(device: Device, call: Call, settings: Protocol, quantities: Sequen
         Whatever the call raises, and `ClockError`.
     """
     one = _Sampler(device, call, settings)
-    latency: list[float] = []
-    throughput: list[float] = []
-    length = 0
     if settings.name == "pipelined":
         device.block_ns(call, settings.warmups)
         if not (throughput := one.blocks(1, settings.repeats)):
@@ -170,6 +167,7 @@ def time_call(device: Device, call: Call, settings: Protocol, quantities: Sequen
         latency = one.calls(LATENCY_AFTER_BLOCK)
         return Timing(tuple(latency), tuple(throughput), settings.repeats, settings.warmups, one.bad)
     one.warm_up()
+    latency, throughput, length = [], [], 0
     if "latency" in quantities:
         latency = one.collect(one.calls, settings.smallest, settings.largest, settings.latency_s)
     if "throughput" in quantities:

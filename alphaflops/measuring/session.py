@@ -101,21 +101,19 @@ def run(
         device = device or stack.enter_context(opened(name, settings, options.threads))
         meta = metadata(options, name, out)
         old, different = _found(out, options, meta)
-        found = old or Contents(Header(journals.VERSION, meta, to_json(options), [], []))
+        found = old or Contents(Header(journals.VERSION, meta, to_json(options), []))
         if rows is not None:
             found = _extended(found, rows, options.seed)
-        complete = len(found.done) == len(found.header.rows)
+        complete = len(found.done) == len(found.header.rows) and found.entries[-1].type == "end"
         if complete and not (out / JOURNAL_FILE).exists():
             return Run.read(out)
         if old is None or found.header != old.header:
             found = journals.begin(out, found.header, found.entries)
         with closing(Journal(out, found)) as journal:
-            if old is not None and not complete:
-                journal.append(Entry(type="resumed", started=meta["started"], different=different))
             if not complete:
+                if old is not None:
+                    journal.append(Entry(type="resumed", started=meta["started"], different=different))
                 _measure(device, options, journal, tell)
-            elif found.entries[-1].type != "end":  # stopped behind the last row
-                journal.append(Entry(type="end", finished=now()))
             return finish(out, journal.found)
 
 
@@ -180,10 +178,9 @@ def _extended(found: Contents, rows: pd.DataFrame, seed: int) -> Contents:
         if rows["row"].isin(there["row"]).any():
             first = int(there["row"].max()) + 1
             rows = rows.assign(row=range(first, first + len(rows)))
-    order = [int(row) for row in rows["row"]]
-    random.Random(seed).shuffle(order)
     specs = to_json(rows.to_dict(orient="records"))
-    return replace(found, header=replace(header, rows=[*header.rows, *specs], order=[*header.order, *order]))
+    random.Random(seed).shuffle(specs)
+    return replace(found, header=replace(header, rows=[*header.rows, *specs]))
 
 
 @contextmanager
@@ -216,8 +213,7 @@ def _stoppable(out: Path) -> Iterator[None]:
 def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> None:
     header, settings = journal.found.header, options.settings()
     done, deaths = journal.found.done, journal.found.deaths
-    rows = {row["row"]: row for row in header.rows}
-    todo = [(place, row) for place, row in enumerate(header.order) if row not in done]
+    todo = [(place, spec) for place, spec in enumerate(header.rows) if spec["row"] not in done]
     before = max((entry.elapsed_s for entry in journal.found.entries), default=0.0)
     began = device.clock_ns()
 
@@ -231,13 +227,14 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
 
     counter = counter_of(device) if options.energy else None
 
-    def timed(row: int, place: int) -> Entry:
+    def timed(spec: Mapping[str, Any], place: int) -> Entry:
+        row = spec["row"]
         if deaths[row] >= MOST_DEATHS:
             why = f"the measuring process was killed {deaths[row]} times in this layer, as it is where memory is short"
             return Entry(type="row", elapsed_s=elapsed(), row=row, order=place, status="out-of-memory", message=why)
         journal.append(Entry(type="begin", row=row), sync=False)
         tell("begin", "")
-        layer, start = from_row(rows[row]), elapsed()
+        layer, start = from_row(spec), elapsed()
         device.watch.begin()
         found = time_layer(device, layer, settings)
         state, energy = device.watch.end(), {}
@@ -250,17 +247,17 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
     try:
         heat(device, settings.sentinel_s)
         last = reading()
-        for taken, (place, row) in enumerate(todo, start=1):
+        for taken, (place, spec) in enumerate(todo, start=1):
             if elapsed() - last > settings.sentinel_s:
                 last = reading()
-            entry = timed(row, place)
+            entry = timed(spec, place)
             journal.append(entry)
-            spec, found = rows[row], summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
+            found = summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
             known = f" ± {100 * found.half_width:.1f} %" if math.isfinite(found.half_width) else ""
             ms = f"{found.median:.4g} ms{known}" if found.n else "no time"
             about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
             left_s = (elapsed() - before) / taken * (len(todo) - taken)
-            tell("row", f"{len(done) + taken}/{len(rows)} layers, {left_s:.0f} s left, {about}")
+            tell("row", f"{len(done) + taken}/{len(header.rows)} layers, {left_s:.0f} s left, {about}")
         reading()
         journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
     except BaseException:
