@@ -60,7 +60,9 @@ def test_layer_for_people(command):
             ("layer", "conv2d", "--height=4", "--width=4", "--cin=3", "--cout=3", "--kernel=9", "--padding=1"),
             "padded height is 6",
         ),
-        (("nonsense",), "command 'nonsense' is unknown: choose one of layer"),
+        (("nonsense",), "invalid choice: 'nonsense' (choose from"),
+        (("verify", "a", "--quick"), "unrecognized arguments: --quick: see alphaflops verify --help"),
+        (("--quick",), "required: COMMAND: see alphaflops --help"),
         (("score", "nonsense", "--model", "macs"), "run 'nonsense' is unknown"),
         (
             ("measure", "--device", "cuda:7", "--profile", "smoke", "--out", "x"),

@@ -8,7 +8,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from inspect import getdoc
 from textwrap import indent
 from typing import Any
@@ -65,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for what it lacks
     try:
-        code = _run(list(sys.argv[1:] if args is None else args))
+        code = _run(sys.argv[1:] if args is None else args)
         sys.stdout.flush()
     except AlphaflopsError as error:
         return fail(str(error))
@@ -80,27 +79,19 @@ def main(args: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(args: list[str]) -> int:
-    if not args:
-        overview().print_help()
-        return 2
-    if args[0].startswith("-"):
-        chosen = overview()
-    else:
-        name, *args = args
-        if name in RENAMED:
-            raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
-        if name not in commands():
-            raise AlphaflopsError(f"command {name!r} is unknown: choose one of {', '.join(commands())}")
-        chosen = parser(name)
+def _run(args: Sequence[str]) -> int:
+    name = args[0] if args else "--help"
+    if name in RENAMED:
+        raise AlphaflopsError(f"command {name!r} is gone: use `{RENAMED[name]}`")
     try:
-        given = chosen.parse_args(args)
-    except SystemExit as asked:  # --help or --version has been printed
-        return int(asked.code or 0)
+        given, unknown = parser(name).parse_known_args(args or [name])
+    except SystemExit:  # --help or --version has been printed
+        return 0 if args else 2
+    if unknown:
+        given.command.error(f"unrecognized arguments: {' '.join(unknown)}")
     return int(given.function(given) or 0)
 
 
-@cache
 def commands() -> dict[str, Callable[[argparse.Namespace], int | None]]:
     """Give the commands by name; beside each is ``NAME_options(parser)``, and its docstring is its help."""
     from . import measuring, models, runs
@@ -112,29 +103,20 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int | None]]:
     return {command.__name__.strip("_"): command for command in every}
 
 
-def _told(command: Callable[..., Any]) -> tuple[str, str]:
-    text, _, shown = (getdoc(command) or "").partition("Examples\n--------\n")
-    return text.partition("\n")[0], f"Examples:\n{indent(shown, '  ')}"
-
-
-def overview() -> Parser:
-    """Give the parser of the program itself, which lists the commands."""
-    about = "Which measure predicts the time of a neural-network layer?\n\nCommands:\n"
-    about += "\n".join(f"  {name:<9} {_told(command)[0]}" for name, command in commands().items())
+def parser(wanted: str) -> Parser:
+    """Give the parser of the program, with the options of the command that is wanted: others would load for nothing."""
+    about = "Which measure predicts the time of a neural-network layer?"
     whole = Parser(prog="alphaflops", usage="alphaflops COMMAND [OPTION ...]", description=about, epilog=EPILOG)
-    whole.set_defaults(function=lambda _: whole.print_help())
     whole.add_argument("--version", action="version", version=f"alphaflops {__version__}")
+    listed = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="alphaflops")
+    for name, function in commands().items():
+        text, _, shown = (getdoc(function) or "").partition("Examples\n--------\n")
+        told, examples = text.partition("\n")[0], f"Examples:\n{indent(shown, '  ')}"
+        command = listed.add_parser(name, help=told, description=told, epilog=examples)
+        command.set_defaults(function=function, command=command)
+        if name == wanted:
+            getattr(sys.modules[function.__module__], f"{name}_options")(command)
     return whole
-
-
-def parser(name: str) -> Parser:
-    """Give the parser of a command."""
-    function = commands()[name]
-    told, examples = _told(function)
-    command = Parser(prog=f"alphaflops {name}", description=told, epilog=examples)
-    command.set_defaults(function=function)
-    getattr(sys.modules[function.__module__], f"{name}_options")(command)
-    return command
 
 
 def fail(message: str, code: int = 2) -> int:

@@ -155,6 +155,8 @@ def _check(header: Header, entries: Sequence[Entry], path: Path) -> None:
             raise AlphaflopsError(f"{path}: header: row {at}: the key {min(odd)[:80]!r} is missing or not allowed")
     checked_table(pd.DataFrame(header.rows), f"{path}: header: rows")
     numbers = [row["row"] for row in header.rows]
+    if {*map(type, numbers)} != {int}:
+        raise AlphaflopsError(f"{path}: header: rows: row is no integer in one of them")
     for at, entry in enumerate(entries, start=2):
         if entry.type in ("row", "begin") and entry.row not in numbers:
             raise AlphaflopsError(f"{path}: line {at}: row is {entry.row}: expected one of the header's")

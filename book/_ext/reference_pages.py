@@ -5,6 +5,8 @@ the line ``{formulas}`` of ``book/formula`` for the cost models.
 """
 
 import inspect
+import io
+from contextlib import redirect_stdout
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -19,13 +21,13 @@ class CommandReference(Directive):
 
     def run(self):
         """Give the sections."""
-        if not hasattr(cli, "overview"):
-            return []
-        helps = {"alphaflops": cli.overview().format_help()}
-        helps |= {f"alphaflops {name}": cli.parser(name).format_help() for name in cli.commands()}
-        return [self._section(title, text) for title, text in helps.items()]
+        return [self._section("alphaflops"), *(self._section("alphaflops", name) for name in cli.commands())]
 
-    def _section(self, title, text):
+    def _section(self, *command):
+        title, text = " ".join(command), io.StringIO()
+        with redirect_stdout(text):
+            cli.main([*command[1:], "--help"])
+        text = text.getvalue()
         section = nodes.section(ids=[nodes.make_id(f"command-{title}")], names=[title])
         section += nodes.title(text=title)
         section += nodes.literal_block(text, text, language="text")
