@@ -60,7 +60,7 @@ BY_HAND = {
         [bfloat(16, 24), bfloat(2, 24, 32), ENDS],
         16 * 24 * 32,
     ),
-    # PyTorch refuses other numbers than bfloat16 without data, so real ones are used
+    # PyTorch refuses other numbers than bfloat16 without data, not with data
     "grouped, float32": (
         lambda _, a, b, ends: torch._grouped_mm(a, b, offs=ends),
         [Shape((16, 24)), Shape((2, 24, 32)), ENDS],
@@ -155,6 +155,15 @@ def test_scripted_networks_are_counted():
     # (8 − 2)² outputs · 3·4 channels · 9 taps, then 144 to 5
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
     assert trace(torch.jit.script(model), "1,3,8,8").macs == 36 * 12 * 9 + 144 * 5
+
+
+@pytest.mark.skipif(not hasattr(F, "grouped_mm"), reason="this version of torch has no grouped product on a CPU")
+def test_experts_in_float32_need_no_data():
+    def forward(self, a, b, ends):
+        return torch._grouped_mm(a, b, offs=ends)
+
+    network = trace(type("Experts", (nn.Module,), {"forward": forward})(), [Shape((16, 24)), Shape((2, 24, 32)), ENDS])
+    assert network.how == "meta"
 
 
 def test_nested_sequences_count_what_they_hold():

@@ -34,6 +34,8 @@ Where: TypeAlias = tuple[str, str, int]
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd
 _FORWARD: Final = -1  # autograd's task outside of every backward pass
+_NARROW: Final = {"_grouped_mm"}
+"""Operators that refuse all but bfloat16 on tensors without data, though their kernels take more."""
 _OPENED: Final = {
     "_euclidean_dist": _EXPLICIT,
     "_foreach_mm": _EXPLICIT,
@@ -73,6 +75,13 @@ def _wraps(kind: type) -> bool:
 
 def _empty(tensor: torch.Tensor) -> bool:
     return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
+def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if func._overloadpacket.__name__ in _NARROW and _empty(args[0]):
+        given = [t.bfloat16() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in args]
+        return func(*given, **kwargs).to(kwargs.get("out_dtype") or args[0].dtype)
+    return func(*args, **kwargs)
 
 
 def _count(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> dict[str, Any]:
@@ -202,7 +211,7 @@ class Recorder(TorchDispatchMode):
         if self._shared and known.writes:
             for memory in memories & self._weights.keys() - self._written.keys():
                 self._written[memory] = self._weights[memory][1].untyped_storage().clone()
-        out = func(*args, **kwargs)
+        out = _call(func, args, kwargs)
         outputs = _tensors(out)
         self.made += map(weakref.ref, outputs)
         self.read |= known.reads
