@@ -51,8 +51,9 @@ def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     One row per claim and run, with the columns of `alphaflops.claims.row`.
     """
     machines = {run.id: run.machine for run in runs}
-    kept = read("claims")
-    kept = kept[kept["run"].isin(machines.keys() & datasets.names())]
+    known = [run.id for run in runs if run.id in datasets.names() and run.sha256 == datasets.load(run.id).sha256]
+    kept = read("claims").fillna({"reason": ""})
+    kept = kept[kept["run"].isin(known)]
     kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
     kept = kept.assign(machine=kept["run"].map(machines))[["claim", "run", "machine", "verdict", "value", "reason"]]
     told = [claims.Verdict(*row) for row in kept.itertuples(index=False, name=None)]

@@ -5,6 +5,8 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import fields, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -238,18 +240,17 @@ def claims(args: argparse.Namespace) -> None:
     alphaflops claims
     alphaflops claims my-gpu --json
     """
-    from ..claims import judge, row
-    from ..runs.datasets import at_hand, authors, load
+    from ..chapters.judged import verdicts
+    from ..runs.datasets import at_hand, load
 
-    loaded = [load(run) for run in args.runs or at_hand("development")]
-    theirs = authors()
-    judged = [[row(verdict) for verdict in judge(run, authors=theirs)] for run in loaded]
+    found = verdicts([load(run) for run in args.runs or at_hand("development")])
+    rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
     if args.json:
-        show_json([entry for own in judged for entry in own])
+        show_json(rows)
         return
-    for run, own in zip(loaded, judged, strict=True):
+    for (machine, run), own in groupby(rows, itemgetter("machine", "run")):
         cells = [[entry["text"], entry["statistic"], _value(entry), entry["verdict"]] for entry in own]
-        show_table(f"{run.machine} ({run.id})", ("claim", "statistic", "value", "verdict"), cells)
+        show_table(f"{machine} ({run})", ("claim", "statistic", "value", "verdict"), cells)
 
 
 def _value(row: dict[str, Any]) -> str:
