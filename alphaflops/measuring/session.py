@@ -255,9 +255,10 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             found = summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
             known = f" ± {100 * found.half_width:.1f} %" if math.isfinite(found.half_width) else ""
             ms = f"{found.median:.4g} ms{known}" if found.n else "no time"
-            about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}: {ms}"
+            own = f"{spec['kind']}, {spec['in_channels']} to {spec['out_channels']} channels"
+            about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}" if spec["line"] else own
             left_s = (elapsed() - before) / taken * (len(todo) - taken)
-            tell("row", f"{len(done) + taken}/{len(header.rows)} layers, {left_s:.0f} s left, {about}")
+            tell("row", f"{len(done) + taken}/{len(header.rows)} layers, {left_s:.0f} s left, {about}: {ms}")
         reading()
         journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
     except BaseException:
