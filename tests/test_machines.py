@@ -39,7 +39,7 @@ def own_run():
 @pytest.fixture(scope="module")
 def written(own_run, tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("data"), []
-    paths = machine.measure_machine(own_run, TINY, training=True, profile="smoke", into=folder, say=said.append)
+    paths = machine.measure_machine(own_run, TINY, profile="smoke", into=folder, say=said.append)
     return folder, paths, said
 
 
@@ -62,10 +62,10 @@ def test_one_command_writes_what_estimates_need(written):
     assert read_calibration(paths[2]).run["id"] == "mine"
 
 
-def test_measured_rows_are_whole_networks_layers_and_training(written):
+def test_measured_rows_are_whole_networks_and_layers(written):
     rows = pd.read_csv(written[1][1])
-    assert list(rows["what"]) == ["network", "layer", "layer", "training", *["network"] * (PARTS - 1)]
-    assert list(rows["part"]) == [1, 1, 1, 1, *range(2, PARTS + 1)]
+    assert list(rows["what"]) == ["network", "layer", "layer", *["network"] * (PARTS - 1)]
+    assert list(rows["part"]) == [1, 1, 1, *range(2, PARTS + 1)]
     assert (rows["latency_ms"] > 0).all()
     assert (rows.loc[rows["what"] == "layer", "turn_ms"] > 0).all()
     assert set(rows["status"]) == {"ok"}
@@ -88,7 +88,7 @@ def test_chapter_shows_the_new_machine_by_itself(written, monkeypatch):
 def test_another_machine_is_refused_before_anything_is_measured(own_run, tmp_path):
     other = Run({**own_run.meta, "machine": {**own_run.meta["machine"], "name": "Other CPU, 1 thread"}}, own_run.table)
     with pytest.raises(AlphaflopsError) as refused:
-        machine.measure_machine(other, TINY, training=True, profile="quick", into=tmp_path, say=print)
+        machine.measure_machine(other, TINY, profile="quick", into=tmp_path, say=print)
     here = describe("cpu", 1)["name"]
     assert (
         str(refused.value) == f"run 'mine' was measured on Other CPU, 1 thread, this is {here}: measure networks there"
@@ -161,15 +161,15 @@ def test_the_command_measures_what_was_asked_for(own_run, command, refused, monk
     asked = []
 
     def measure(run, networks, **options):
-        asked.append((run.id, list(networks), options["training"], options["profile"], options["into"]))
+        asked.append((run.id, list(networks), options["profile"], options["into"]))
         options["say"]("layers")
         return [tmp_path / "operators" / "mine.json"]
 
     monkeypatch.setattr(machine, "measure_machine", measure)
-    chosen = ("--network", "VGG-16", "--no-training", "--profile", "smoke", "--into", tmp_path)
+    chosen = ("--network", "VGG-16", "--profile", "smoke", "--into", tmp_path)
     outcome = command("measure", "--networks", "cpu-1core", *chosen)
     assert outcome.code == 0
-    assert asked == [("cpu-1core", ["VGG-16"], False, "smoke", tmp_path)]
+    assert asked == [("cpu-1core", ["VGG-16"], "smoke", tmp_path)]
     assert outcome.out == f"{tmp_path}/operators/mine.json\n"
     assert outcome.err == "layers\n"
     assert "run 'nobody' is unknown" in refused("measure", "--networks", "nobody")

@@ -22,7 +22,6 @@ def measure_options(parser: argparse.ArgumentParser) -> None:
     text = "time operators and whole networks on the machine of RUN, so that networks can be estimated for it"
     parser.add_argument("--networks", metavar="RUN", help=text)
     parser.add_argument("--network", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
-    parser.add_argument("--no-training", action="store_true", help="with --networks: leave out backward passes")
     parser.add_argument("--into", type=Path, metavar="DIR", help="with --networks: data folder to write to [data]")
     for option in fields(Options):
         parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata)
@@ -82,7 +81,6 @@ def networks(args: argparse.Namespace) -> int:
     paths = machine.measure_machine(
         load(args.networks),
         machine.choose_networks(tuple(args.network)),
-        training=not args.no_training,
         profile=args.profile or "quick",
         into=args.into,
         say=partial(print, file=sys.stderr),

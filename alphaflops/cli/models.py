@@ -3,7 +3,7 @@
 import argparse
 import sys
 from contextlib import redirect_stdout
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -15,7 +15,6 @@ from . import cell, json_option, show, show_json, show_pairs, show_table
 
 PAIRS = {"kernel": "kernel side, or height,width", "stride": "stride, or two", "dilation": "dilation, or two"}
 SHOWN = ("module", "operator", "macs", "bytes", "predicted_ms", "low_ms", "high_ms", "source")
-SORTS = {"order": "", "predicted": "predicted_ms", "macs": "macs", "bytes": "bytes"}
 
 
 def layer_options(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +84,6 @@ def estimate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kwargs", metavar="JSON", default="{}", help="arguments of the factory, as a JSON object")
     parser.add_argument("--calibration", metavar="NAME", help="machine to predict for: a name or a file")
     parser.add_argument("--training", action="store_true", help="forward and backward pass")
-    parser.add_argument("--sort", choices=SORTS, default="order", help="order of execution, or largest first [order]")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table here")
     json_option(parser)
 
@@ -102,8 +100,6 @@ def estimate(args: argparse.Namespace) -> None:
 
     with redirect_stdout(sys.stderr):  # what a factory or network prints is not part of the answer
         report = estimate_factory(args.factory, args.inputs, args.kwargs, args.calibration, training=args.training)
-    if column := SORTS[args.sort]:
-        report = replace(report, table=report.table.sort_values(column, ascending=False, kind="stable"))
     if args.csv is not None:
         report.to_csv(args.csv)
     if args.json:

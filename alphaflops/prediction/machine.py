@@ -62,7 +62,7 @@ def choose_networks(names: tuple[str, ...]) -> Networks:
 
 
 def measure_machine(
-    run: Run, networks: Networks, *, training: bool, profile: str, into: Path | None, say: Callable[[str], None]
+    run: Run, networks: Networks, *, profile: str, into: Path | None, say: Callable[[str], None]
 ) -> list[Path]:
     """Measure operators and networks on the machine of a run, and write what the book and `estimate` need of it.
 
@@ -72,8 +72,6 @@ def measure_machine(
         Measured on this machine; it names device and threads.
     networks : mapping
         Name → builder and input.
-    training : bool
-        Also time forward and backward together.
     profile : str
         How narrow the intervals must be.
     into : Path or None
@@ -112,7 +110,7 @@ def measure_machine(
             parts.append(curves.groups_in_turns(device, [*grid, *deep], 1 if small else ROUNDS, part))
             for name, (make, shape) in networks.items():
                 say(f"{name}, {part + 1} of {curves.PARTS}")
-                frames[run.sha256, name, part + 1] = _network(make, shape, part == 0, training and part == 0, how)
+                frames[run.sha256, name, part + 1] = _network(make, shape, part == 0, how)
         about = {"id": run.id, "sha256": run.sha256, "device": device.name, "threads": torch.get_num_threads()}
     about["turns"] = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
     about["versions"] = {"alphaflops": __version__, **{name: metadata.version(name) for name in VERSIONS}}
@@ -129,19 +127,13 @@ def measure_machine(
     return written if path.is_file() else [*written, fit(run, OURS.name).save(path)]
 
 
-def _network(
-    make: "Callable[[], torch.nn.Module]", shape: Shape, layers: bool, training: bool, how: Mapping[str, Any]
-) -> pd.DataFrame:
+def _network(make: "Callable[[], torch.nn.Module]", shape: Shape, layers: bool, how: Mapping[str, Any]) -> pd.DataFrame:
     import torch
 
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make()
-    found = measure_network(model.eval(), shape, layers=layers, **how)
-    if training:
-        both = measure_network(model.train(), shape, training=True, layers=False, **how)
-        found = pd.concat([found, both.assign(what="training")], ignore_index=True)
-    return found
+    return measure_network(model.eval(), shape, layers=layers, **how)
 
 
 def measured_networks() -> list[str]:
