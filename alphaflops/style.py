@@ -1,7 +1,8 @@
 """The look of every figure: one style, one width, one colour per line, machine kind and model.
 
-Figures are 4.6 inches wide with panels stacked in a column, so that their text stays readable on a phone of 390 px and
-fills the column on a desktop. Colours come from seaborn's ``colorblind`` palette; text in a colour is darkened.
+Figures are 4.2 inches wide with panels stacked in a column. On a phone they take the width of the screen, of 390 px or
+4.06 inches: there the smallest text has 8 pt. Colours come from seaborn's ``colorblind`` palette; text in a colour is
+darkened.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-WIDTH_IN = 4.6
+WIDTH_IN = 4.2
+SMALL_PT = 8.6
+"""Least size of text."""
 DPI = 180
 BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161"
 GREY, INK = "#8a8a8a", "#222222"
@@ -103,7 +106,7 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
     for (label, _, _, colour), place, height in zip(ends, places, heights, strict=True):
         axes.annotate(
             label, tuple(place), (right + 0.035, height), xycoords="axes fraction", textcoords="axes fraction",
-            color=darker(colour), va="center", fontsize=8.5,
+            color=darker(colour), va="center", fontsize=SMALL_PT,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)},
         )  # fmt: skip
 

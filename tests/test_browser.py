@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlencode, urlparse
 import numpy as np
 import pytest
 
-from alphaflops import paths
+from alphaflops import paths, style
 from alphaflops.book import contents
 from alphaflops.costs import ANALYTIC, features
 from alphaflops.costs.alpha import PAPER_T2000, REPLICATION_RTX4090, published_ms
@@ -221,6 +221,21 @@ def test_page_is_light(visit, site, name):
     own = {path for path in own if not any(part in path for part in SHARED)}
     weight = sum(Path(path).stat().st_size for path in own)
     assert 0 < weight <= PAGE_LIMIT
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
+def test_figures_take_the_width_of_a_phone(site, browser, name):
+    page = browser.new_page(viewport={"width": 390, "height": 740})
+    page.goto((site / f"{name}.html").as_uri())
+    shown = "(all) => all.map((e) => [e.getBoundingClientRect().left, e.clientWidth, e.naturalWidth])"
+    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })")
+    page.wait_for_function("[...document.images].every((i) => i.complete)")
+    boxes = page.eval_on_selector_all("article figure img", shown)
+    page.close()
+    for left, width, pixels in boxes:
+        assert (left, width) == (0, 390)
+        assert style.SMALL_PT * (width / 96) / (pixels / style.DPI) >= 8
+    assert boxes
 
 
 def test_book_is_light(site):

@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from seaborn.utils import relative_luminance
 
-from alphaflops import AlphaflopsError, chapters, claims, style
+from alphaflops import AlphaflopsError, chapters, claims, estimate, style
 from alphaflops.chapters import facets, frames, judged, tables
 from alphaflops.costs.alpha import published_ms
 from alphaflops.layers import macs
@@ -169,7 +170,7 @@ def test_verdicts_are_told_by_colour_mark_and_value(make_run):
     (ax,) = figure.axes
     labels = [t.get_text().replace("\n", " ") for t in ax.get_yticklabels()]
     shown = dict(zip(labels, [t.get_text() for t in ax.texts], strict=True))
-    assert shown["equal FLOPs not flat, GPU"] == "✗ 1.0"
+    assert shown["equal FLOPs not flat, GPU"] == "✗\n1.0"
     assert shown["equal FLOPs flat, one core"] == ""
     assert {t.get_text() for t in figure.legends[0].get_texts()} == {
         "✓ holds",
@@ -179,12 +180,31 @@ def test_verdicts_are_told_by_colour_mark_and_value(make_run):
     }
 
 
-def test_text_is_large_and_dark_enough(make_run):
-    figure = facets.lines(frames.sweep([make_run("paper")], "1"))
+def written_in(figure):
     figure.canvas.draw()
-    written = [text for text in figure.findobj(plt.Text) if text.get_text()]
-    assert min(text.get_fontsize() for text in written) >= 8
-    for text in written:
+    return [text for text in figure.findobj(plt.Text) if text.get_text()]
+
+
+def test_text_is_large_enough_for_a_phone(make_run):
+    run, network = make_run("paper", device="cuda"), torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU())
+    frame = frames.sweep([run], "1").assign(low=1.0, high=2.0)
+    shape = {"x_label": "time (ms)", "y_label": "time (ms)"}
+    drawn = [
+        facets.lines(frame),
+        facets.lines(frame, key=True),
+        facets.dots(frame, value="time_ms", rows="line", by="machine", hue="line", across=1, x_label="time (ms)"),
+        facets.points(frame, "mflops", "time_ms", "line", by="machine", **shape),
+        facets.verdicts(judged_frame([run]), {run.id: "made\nup"}),
+        estimate(network, (2, 8), "cpu-1core").plot(),
+    ]
+    assert [min(text.get_fontsize() for text in written_in(figure)) >= style.SMALL_PT for figure in drawn] == [True] * 6
+    assert [figure.get_figwidth() for figure in drawn] == pytest.approx([style.WIDTH_IN] * 6)
+    # a phone of 390 px shows them, with an edge of 0.05 inches at each side, at its whole width; 96 px are an inch
+    assert style.SMALL_PT * (390 / 96) / (style.WIDTH_IN + 0.12) >= 8
+
+
+def test_text_is_dark_enough(make_run):
+    for text in written_in(facets.lines(frames.sweep([make_run("paper")], "1"))):
         assert 1.05 / (relative_luminance(text.get_color()) + 0.05) >= 4.5
 
 

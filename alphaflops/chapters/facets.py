@@ -183,7 +183,7 @@ def points(
 def _key(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
     across = 3 if max(map(len, labels)) < 22 else 2
     figure.set_figheight(figure.get_figheight() + 0.05 + 0.17 * -(-len(labels) // across))
-    figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize=8.5, markerscale=1.3)
+    figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize=style.SMALL_PT, markerscale=1.3)
 
 
 @style.styled
@@ -230,18 +230,19 @@ def dots(
             )
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
+        ax.margins(x=0.08)
         if log:
             ax.set_xscale("log")
         else:
-            ax.locator_params(axis="x", nbins=max(3, 6 // across))
+            ax.locator_params(axis="x", nbins=6 // across)
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.margins(x=0.08)
-        if level is None and not log:
-            ax.set_xlim(left=0)
         style.plain_ticks(ax, "x")
         ax.set(xlabel="", ylabel="", ylim=(len(names) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), [label[name] for name in names], linespacing=0.95)
         ax.tick_params(axis="y", length=0, labelleft=across == 1 or ax is figure.axes[0])
+    if not log:
+        for ax, _ in panels:  # once all are drawn, since they share their axis
+            ax.set_xlim(left=0)
     figure.supxlabel(x_label, fontsize=9)
     if hue:
         _key(figure, *figure.axes[0].get_legend_handles_labels())
@@ -271,16 +272,18 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     labels = list(dict.fromkeys(frame["label"]))
     cells = {(row["label"], row["run"]): row for row in frame.to_dict("records")}
     codes = [[list(VERDICTS).index(cells[label, run]["verdict"]) for run in columns] for label in labels]
-    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.33 * len(labels)))
+    figure, ax = plt.subplots(figsize=(style.WIDTH_IN, 1.3 + 0.36 * len(labels)))
     colours = ListedColormap([colour for colour, _, _ in VERDICTS.values()])
     sns.heatmap(codes, cmap=colours, vmin=-0.5, vmax=3.5, cbar=False, linewidths=1.5, yticklabels=False, ax=ax)
     for (i, label), (j, run) in product(enumerate(labels), enumerate(columns)):
         _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
-        shown = f"{mark} {number(cells[label, run]['value'])} {cells[label, run]['unit']}".strip() if mark else ""
-        ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=8)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=8)
-    ax.set_yticks(np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], fontsize=8, linespacing=0.95)
+        shown = f"{mark}\n{number(cells[label, run]['value'])} {cells[label, run]['unit']}".strip() if mark else ""
+        ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=style.SMALL_PT, linespacing=1.0)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=style.SMALL_PT)
+    ax.set_yticks(
+        np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], fontsize=style.SMALL_PT, linespacing=0.95
+    )
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=style.SMALL_PT)
     return figure

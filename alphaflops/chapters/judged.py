@@ -1,5 +1,6 @@
 """Machines, verdicts and errors side by side: how good data are, which claims hold, which formula predicts where."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ def label_of(runs: Sequence[Run] = ()) -> dict[str, str]:
 def _label(run: str, machine: str) -> str:
     kinds = {"neusight-conv": " conv", "neusight-dense": " dense", "neusight-test": " dense, test"}
     kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
-    return machine.removeprefix("NVIDIA ").removeprefix("AMD ").split("-PCIE")[0] + kind
+    return re.sub(r"NVIDIA |AMD |Tesla |Instinct |Radeon |-PCIE.*| PCIe| HBM3", "", machine) + kind
 
 
 def title(model: str) -> str:

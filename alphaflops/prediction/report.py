@@ -134,7 +134,9 @@ class Report:
         if len(shown):
             keys = list(shown.index)
             sns.barplot(x=list(shown), y=keys, hue=keys, palette=colours, saturation=1, legend=False, ax=axes)
-            axes.set_yticks(range(len(keys)), [_end(mathtext(key) or "(network)") for key in keys], fontsize=8)
+            axes.set_yticks(
+                range(len(keys)), [_end(mathtext(key) or "(network)") for key in keys], fontsize=style.SMALL_PT
+            )
         unit = "ms" if self.calibration else "MACs"
         axes.set(xlabel=label, ylabel="")
         axes.set_title(f"{self.network.name}: {number(sums.sum(), 3)} {unit}", loc="right")
