@@ -322,3 +322,11 @@ def test_exponents_of_a_further_run_stand_beside_the_recorded_ones(make_run, def
     mine = found[found["run"] == "mine"].set_index("dimension")["exponent"]
     assert mine["S"] == pytest.approx(1, abs=0.02)
     assert mine["K"] == pytest.approx(1, abs=0.02)
+
+
+def test_a_run_that_only_bears_the_name_of_a_recorded_one_is_judged_anew(make_run):
+    run = make_run("paper", run_id="cpu-1core")
+    found = judged.verdicts([run])
+    recorded = judged.verdicts([datasets.load("cpu-1core")])
+    assert found["verdict"].tolist() != recorded["verdict"].tolist()
+    assert found["machine"].unique().tolist() == ["no machine"]

@@ -52,7 +52,8 @@ def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     One row per claim and run, with the columns of `alphaflops.claims.row`.
     """
     machines = {run.id: run.machine for run in runs}
-    known = [run.id for run in runs if run.id in datasets.names() and run.sha256 == datasets.load(run.id).sha256]
+    names = datasets.names()
+    known = [run.id for run in runs if run.id in names and run.sha256 == datasets.load(run.id).sha256]
     kept = read("claims").fillna({"reason": ""})
     kept = kept[kept["run"].isin(known)]
     kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
