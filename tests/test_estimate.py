@@ -426,6 +426,13 @@ def test_operators_are_those_of_the_machine_unless_others_are_given(operators):
         source("cpu-1core", "none.json")
 
 
+def test_a_report_gives_a_table_of_its_own():
+    report = estimate(nn.Linear(4, 3), (2, 4), "cpu-1core")
+    taken = report.to_pandas()
+    taken["macs"] = 0
+    assert report.to_pandas().macs.sum() == report.total()["macs"] == 2 * 4 * 3
+
+
 def test_the_package_keeps_its_older_name():
     whole = importlib.import_module("alphaflops.whole")
     assert whole.measure_network is measure_network

@@ -76,6 +76,10 @@ class Report:
         """Give the sums over the network, see `totals`."""
         return dict(self.totals)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per operator, a copy of `table`."""
+        return self.table.copy()
+
     def by_module(self) -> pd.DataFrame:
         """Sum of MACs, FLOPs, bytes and predicted time per module, in the order of first use."""
         sums = ["macs", "flops", "alpha_flops", "bytes", "predicted_ms"]
