@@ -181,7 +181,7 @@ def points(
 
 
 def _key(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    across = 3 if max(map(len, labels)) < 22 else 2
+    across = 3 if sum(sorted(map(len, labels))[-3:]) < 48 else 2  # characters in the widest row
     figure.set_figheight(figure.get_figheight() + 0.05 + 0.17 * -(-len(labels) // across))
     figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize=style.SMALL_PT, markerscale=1.3)
 
