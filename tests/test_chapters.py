@@ -324,6 +324,14 @@ def test_exponents_of_a_further_run_stand_beside_the_recorded_ones(make_run, def
     assert mine["K"] == pytest.approx(1, abs=0.02)
 
 
+def test_a_run_that_only_bears_the_name_of_a_data_set_is_shown_beside_it(make_run, tmp_path):
+    make_run("paper", run_id="cpu-1core").write(tmp_path / "run")
+    shown = {run.id: run.machine for run in chapters.load(tmp_path / "run")}
+    assert shown["my-cpu-1core"] == "no machine"
+    assert shown["cpu-1core"] != "no machine"
+    assert "my-cpu-1core" not in {run.id for run in chapters.load("cpu-1core", [datasets.load("cpu-1core")])}
+
+
 def test_a_run_that_only_bears_the_name_of_a_recorded_one_is_judged_anew(make_run):
     run = make_run("paper", run_id="cpu-1core")
     found = judged.verdicts([run])

@@ -48,13 +48,21 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
     """
     named = [runs] if isinstance(runs, str | Path) else list(runs)
     loaded = [datasets.load(name) for name in dict.fromkeys([AUTHORS, *reference_runs(), *map(str, named)])]
-    held = {run.id: run for run in (*loaded, *mine)}  # what was just measured replaces what a folder held before
+    # what was just measured replaces what a folder held before
+    held = {run.id: run for run in map(_own, (*loaded, *mine))}
     own, shown = held.keys() - set(datasets.names()), list[Run]()
     for run in (described(run.ok) for run in held.values()):
         if run.machine in {one.machine for one in shown}:
             run = _named(run, f"your {run.machine}" if own == {run.id} else f"{run.machine} ({run.id})")
         shown.append(run)
     return tuple(shown)
+
+
+def _own(run: Run) -> Run:
+    """Give a run another name where it bears that of a data set and is none."""
+    if run.id not in datasets.names() or run.sha256 == datasets.load(run.id).sha256:
+        return run
+    return Run.made({**run.meta, "run_id": f"my-{run.id}"}, run.table, run.samples)
 
 
 def reference_runs() -> list[str]:

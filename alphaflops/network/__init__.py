@@ -63,11 +63,6 @@ class Operation:
     layers: tuple[Repeated, ...] = ()
     taps: int = 0
 
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of the products, ``2 * macs`` (FLOP)."""
-        return 2 * self.macs
-
 
 @dataclass(frozen=True)
 class Network:
@@ -112,8 +107,10 @@ class Network:
         """One row per operator: path, call, operator, family, phase, macs, flops, bytes, output shape."""
         import pandas as pd
 
-        columns = ("module", "module_type", "call", "name", "family", "phase", "macs", "flops", "bytes", "output_shape")
-        return pd.DataFrame([{c: getattr(o, c) for c in columns} for o in self.operations], columns=list(columns))
+        columns = ["module", "module_type", "call", "name", "family", "phase", "macs", "bytes", "output_shape"]
+        found = pd.DataFrame([[getattr(o, c) for c in columns] for o in self.operations], columns=columns)
+        found.insert(columns.index("bytes"), "flops", 2 * found["macs"])
+        return found
 
 
 def unknown_warning(network: Network) -> str | None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +42,8 @@ class Report:
     calibration: str = ""
     notes: tuple[str, ...] = ()
 
-    @cached_property
-    def totals(self) -> dict[str, Any]:
-        """Sums over the network.
+    def total(self) -> dict[str, Any]:
+        """Give sums over the network.
 
         ``params, macs, flops, alpha_flops, bytes, predicted_ms, low_ms, high_ms, uncovered_ms`` (the part that rests on
         bandwidth rather than on the calibrated formula), ``outside_share`` (share of the predicted time in layers
@@ -70,11 +68,7 @@ class Report:
     @property
     def total_ms(self) -> float:
         """Predicted time of the whole (ms); NaN without a calibration."""
-        return float(self.totals["predicted_ms"])
-
-    def total(self) -> dict[str, Any]:
-        """Give the sums over the network, see `totals`."""
-        return dict(self.totals)
+        return float(self.total()["predicted_ms"])
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per operator, a copy of `table`."""
@@ -98,21 +92,23 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Totals, notes and rows as plain values; missing numbers are None."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
-        totals = {k: None if v != v else v for k, v in self.totals.items()}
+        totals = {k: None if v != v else v for k, v in self.total().items()}
         return {"network": self.network.name, "calibration": self.calibration, "total": totals,
                 "notes": list(self.notes), "operators": rows}  # fmt: skip
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        total = {"module": "total"} | {name: _text(name, self.totals[name]) for name in SHOWN if name in self.totals}
+        total = {"module": "total"} | {
+            name: _text(name, value) for name, value in self.total().items() if name in SHOWN
+        }
         shown = {name: [*(_text(name, v) for v in self.table[name]), total.get(name, "")] for name in SHOWN}
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return pd.DataFrame(shown).to_html(index=False, border=0) + notes
 
     def __str__(self) -> str:
         """Say the totals in one line."""
-        t = self.totals
+        t = self.total()
         known = t["predicted_ms"] == t["predicted_ms"]
         time = f", {t['predicted_ms']:.3g} ms ({t['low_ms']:.3g} to {t['high_ms']:.3g})" if known else ""
         return f"{self.network.name}: {t['macs']:,} MAC, {t['flops']:,} FLOP, {t['params']:,} parameters{time}"
@@ -149,7 +145,7 @@ class Report:
 
 def notes_of(report: Report, calibration: Calibration | None) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
-    network, table, totals = report.network, report.table, report.totals
+    network, table, totals = report.network, report.table, report.total()
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
