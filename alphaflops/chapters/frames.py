@@ -49,7 +49,7 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
     named = [runs] if isinstance(runs, str | Path) else list(runs)
     loaded = [datasets.load(name) for name in dict.fromkeys([AUTHORS, *reference_runs(), *map(str, named)])]
     # what was just measured replaces what a folder held before
-    held = {run.id: run for run in map(_own, (*loaded, *mine))}
+    held = {run.id: run for run in map(_distinct, (*loaded, *mine))}
     own, shown = held.keys() - set(datasets.names()), list[Run]()
     for run in (described(run.ok) for run in held.values()):
         if run.machine in {one.machine for one in shown}:
@@ -58,9 +58,14 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
     return tuple(shown)
 
 
-def _own(run: Run) -> Run:
-    """Give a run another name where it bears that of a data set and is none."""
-    if run.id not in datasets.names() or run.sha256 == datasets.load(run.id).sha256:
+def is_data_set(run: Run) -> bool:
+    """Whether a run is the data set of its name, by its hash, and does not merely bear the name."""
+    return run.id in datasets.names() and run.sha256 == datasets.load(run.id).sha256
+
+
+def _distinct(run: Run) -> Run:
+    """Give a run another name where it bears that of a data set and is another."""
+    if run.id not in datasets.names() or is_data_set(run):
         return run
     return Run.made({**run.meta, "run_id": f"my-{run.id}"}, run.table, run.samples)
 

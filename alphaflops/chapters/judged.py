@@ -11,7 +11,7 @@ from ..costs import ANALYTIC, BOOSTING, OURS
 from ..results import read
 from ..results.makers import score_rows
 from ..runs import Run, datasets
-from .frames import described, devices
+from .frames import described, devices, is_data_set
 
 NOT_RECORDED: Final = "not recorded"
 GROUPS: Final = {"development": "chosen on these machines", "judged": "judged on these machines"}
@@ -52,10 +52,8 @@ def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
     One row per claim and run, with the columns of `alphaflops.claims.row`.
     """
     machines = {run.id: run.machine for run in runs}
-    names = datasets.names()
-    known = [run.id for run in runs if run.id in names and run.sha256 == datasets.load(run.id).sha256]
     kept = read("claims").fillna({"reason": ""})
-    kept = kept[kept["run"].isin(known)]
+    kept = kept[kept["run"].isin([run.id for run in runs if is_data_set(run)])]
     kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
     kept = kept.assign(machine=kept["run"].map(machines))[["claim", "run", "machine", "verdict", "value", "reason"]]
     told = [claims.Verdict(*row) for row in kept.itertuples(index=False, name=None)]
