@@ -14,6 +14,7 @@ from alphaflops.fitting.intervals import bands, interval_ms
 from alphaflops.fitting.optimise import Fit, bootstrap
 from alphaflops.fitting.validate import errors, held_out, identical, out_of_fold, random_folds
 from alphaflops.layers import as_table
+from alphaflops.results import makers
 from alphaflops.runs import Run, datasets
 
 GRID = experiments.grid("paper")
@@ -131,6 +132,12 @@ def test_intervals_hold_nine_of_ten_new_layers():
     sums = found.groupby("vendor")[["held", "n"]].sum()
     assert set(sums.index) == {"NVIDIA", "AMD", "CPU"}
     assert (sums["held"] / sums["n"]).between(0.87, 0.93).all()
+
+
+def test_recorded_coverage_is_what_calibrations_give(paper):
+    recorded = results.read("coverage").query("run == @paper.id and model == @OURS.name")["inside_pct"]
+    fresh = [row["inside_pct"] for row in makers.coverage(paper.id, "")]
+    assert fresh == pytest.approx(recorded.tolist(), abs=1)
 
 
 def test_bands_by_hand():
