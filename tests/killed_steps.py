@@ -1,8 +1,8 @@
 """Kill what writes files at each step, one after the other: ``killed_steps.py FOLDER`` (run by test_kills.py).
 
 Each step is a call of the system that changes what is on disk. After each death what is there must be whole, old or
-new, and the next try must work. Prints how many died of each kind. Forking from a
-process that has imported everything costs little.
+new, and the next try must work. Prints how many died of each kind. Forking from a process that has imported everything
+costs little.
 """
 
 import itertools
