@@ -102,10 +102,10 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[str, float, float, str]], gap:
     axes.set_xlim(axes.get_xlim())
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
     places = to_axes([(x, y) for _, x, y, _ in ends])
-    right, heights = places[:, 0].max(), spread(places[:, 1], gap)
+    right, heights = max(places[:, 0].max() + 0.035, 1.01), spread(places[:, 1], gap)  # beyond the axis, not across it
     for (label, _, _, colour), place, height in zip(ends, places, heights, strict=True):
         axes.annotate(
-            label, tuple(place), (right + 0.035, height), xycoords="axes fraction", textcoords="axes fraction",
+            label, tuple(place), (right, height), xycoords="axes fraction", textcoords="axes fraction",
             color=darker(colour), va="center", fontsize=SMALL_PT,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)},
         )  # fmt: skip

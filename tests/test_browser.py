@@ -223,11 +223,14 @@ def test_page_is_light(visit, site, name):
     assert 0 < weight <= PAGE_LIMIT
 
 
+@pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
-def test_figures_take_the_width_of_a_phone(site, browser, name):
-    page = browser.new_page(viewport={"width": 390, "height": 740})
+def test_figures_take_the_width_of_a_phone(site, browser, name, mode):
+    page = browser.new_page(viewport={"width": 390, "height": 740}, color_scheme=mode)
     page.goto((site / f"{name}.html").as_uri())
-    shown = "(all) => all.map((e) => [e.getBoundingClientRect().left, e.clientWidth, e.naturalWidth])"
+    assert page.evaluate("document.documentElement.dataset.theme") == mode
+    inside = "e.clientWidth - 2 * parseFloat(getComputedStyle(e).paddingLeft)"  # a padding shrinks the picture
+    shown = f"(all) => all.map((e) => [e.getBoundingClientRect().left, {inside}, e.naturalWidth])"
     page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })")
     page.wait_for_function("[...document.images].every((i) => i.complete)")
     boxes = page.eval_on_selector_all("article figure img", shown)

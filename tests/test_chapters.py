@@ -208,6 +208,15 @@ def test_text_is_dark_enough(make_run):
         assert 1.05 / (relative_luminance(text.get_color()) + 0.05) >= 4.5
 
 
+def test_labels_at_the_ends_stand_beside_the_panel(make_run):
+    figure = facets.lines(frames.sweep([make_run("paper")], "2a"))
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    edge = ax.get_window_extent().x1
+    assert len(ax.texts) == 4
+    assert min(plt.Text.get_window_extent(text).x0 for text in ax.texts) > edge  # without its leader
+
+
 def test_labels_at_the_ends_do_not_overlap():
     placed = style.spread([0.5, 0.51, 0.52, 0.1], 0.1)
     assert np.diff(sorted(placed)).min() >= 0.1 - 1e-9

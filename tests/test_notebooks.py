@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from alphaflops import paths
+from alphaflops import paths, style
 from alphaflops.book import contents, execute
 from alphaflops.files import markdown
 from alphaflops.runs import Run, datasets
@@ -92,6 +92,13 @@ def test_figures_have_label_caption_and_alt_text(chapter):
             assert shown["figure"]["name"].startswith("fig-")
             assert len(shown["figure"]["caption"]) > 40
             assert len(shown["image"]["alt"]) > 40
+
+
+@each_chapter
+def test_no_text_in_a_figure_is_smaller_than_the_style_allows(chapter):
+    source = "\n".join(cell.source for cell in code_cells(jupytext.read(chapter.text)))
+    sizes = re.findall(r"(?:fontsize|labelsize|titlesize)\D{0,5}([\d.]+)", source)
+    assert [size for size in sizes if float(size) < style.SMALL_PT] == []
 
 
 @each_chapter
