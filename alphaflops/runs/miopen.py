@@ -12,19 +12,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
 from ..files import pack_arrays, write_atomic
-from ..layers import COLUMNS, output_size
+from ..layers import output_size
 
 TYPES: Final = {"fp32": 4, "fp16": 2}
 """Bytes of a number by the name of its type."""
-DIRECTIONS: Final = {"forward": "F", "backward-data": "B", "backward-weights": "W"}
+DIRECTIONS: Final = {"forward": ord("F"), "backward-data": ord("B"), "backward-weights": ord("W")}
+"""Code of a direction's letter by its name."""
 RULES: Final = (
     "kept",
     "three-dimensional, or not in the order NCHW",
@@ -40,13 +40,15 @@ SIZES: Final = (
     *("pad_top", "pad_left", "stride1", "stride2", "dilation1", "dilation2"),
 )
 """Sizes of a two-dimensional line, in its order."""
+READ: Final = ("dtype_bytes", "direction", "latency_ms", "rule", "groups", *SIZES)
+"""What a line tells, see `read`."""
 LAYOUTS: Final = ("NCHW", "NHWC", "NCDHW", "NDHWC")
 _KEY: Final = re.compile(r"([0-9x-]+)-([A-Z]+(?:-[A-Z]+)*)-([A-Z]+[0-9]+)-([FBW])(?:_g([1-9][0-9]*))?")
 _SIZES: Final = re.compile(
     r"(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-[01]"
 )
 _SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+)+){3}-[01]")
-_CACHE: Final = 2
+_CACHE: Final = 3
 
 
 def read(path: Path, sha256: str, kept_in: Path) -> pd.DataFrame:
@@ -64,8 +66,9 @@ def read(path: Path, sha256: str, kept_in: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a line: ``type`` (one of `TYPES` or "other"), ``direction`` ("F", "B", "W"), ``rule`` (of `RULES`), the
-        `SIZES`, ``groups`` and ``time_ms`` (least of the solvers), all 0 where the first rule dropped the line.
+        One row a line, numbers alone: ``dtype_bytes`` (0 for types not in `TYPES`), ``direction`` (of
+        `DIRECTIONS`), ``rule`` (place in `RULES`), ``latency_ms`` (least of the solvers), ``groups``, the `SIZES`,
+        ``pad_bottom`` and ``pad_right``; all sizes are 1 where the first rule dropped the line.
 
     Raises
     ------
@@ -75,13 +78,13 @@ def read(path: Path, sha256: str, kept_in: Path) -> pd.DataFrame:
     kept = kept_in / f"{sha256[:16]}-find-db-{_CACHE}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
-            return pd.DataFrame({name: arrays[name] for name in arrays.files})
+            return pd.DataFrame(dict(arrays))
     except Exception:  # what is damaged is read anew, whatever NumPy, zipfile or zlib say of it
-        columns = _parse(path)
+        table = _parse(path)
     with suppress(OSError, AlphaflopsError):  # a cache that cannot be written is read again next time
         kept_in.mkdir(parents=True, exist_ok=True)
-        write_atomic(kept, pack_arrays(columns))
-    return pd.DataFrame(columns)
+        write_atomic(kept, pack_arrays({name: table[name] for name in table.columns}))
+    return table
 
 
 def _unpack(path: Path) -> str:
@@ -96,7 +99,7 @@ def _unpack(path: Path) -> str:
         raise AlphaflopsError(f"{path} is no find-db packed by bzip2: {error}") from error
 
 
-def _parse(path: Path) -> dict[str, NDArray[Any]]:
+def _parse(path: Path) -> pd.DataFrame:
     lines = []
     for number, line in enumerate(_unpack(path).splitlines(), start=1):
         try:
@@ -105,32 +108,27 @@ def _parse(path: Path) -> dict[str, NDArray[Any]]:
             raise AlphaflopsError(f"{path}, line {number}: {error}") from error
     if not lines:
         raise AlphaflopsError(f"{path} holds no line")
-    types, directions, numbers, times = zip(*lines, strict=True)
-    found = dict(zip(("rule", "groups", *SIZES), np.array(numbers, dtype=np.int32).T, strict=True))
-    with np.errstate(divide="ignore"):
-        height, width = output_size(_both_sides(found))
+    found = pd.DataFrame(lines, columns=READ)
+    found = found.assign(pad_bottom=found["pad_top"], pad_right=found["pad_left"])
+    height, width = output_size(found)
     follows = (height == found["out_height"]) & (width == found["out_width"])
-    found["rule"] = np.where((found["rule"] != 1) & ~follows, 2, found["rule"])
-    small = {name: column.astype(np.min_scalar_type(int(column.max()))) for name, column in found.items()}
-    return {"type": np.array(types), "direction": np.array(directions), "time_ms": np.array(times), **small}
+    found["rule"] = found["rule"].where(follows | (found["rule"] == 1), 2)
+    return found
 
 
-_NOTHING: Final = (1, *[0] * (len(SIZES) + 1))
-
-
-def _line(line: str) -> tuple[str, str, tuple[int, ...], float]:
+def _line(line: str) -> tuple[float, ...]:
     key, _, value = line.partition("=")
     if (parts := _KEY.fullmatch(key)) is None:
         raise ValueError(f"{key[:60]!r} is no layer: expected sizes, a layout, a number type and F, B or W")
     sizes, layout, kind, direction, groups = parts.groups()
-    kind = kind.lower() if kind.lower() in TYPES else "other"
-    if layout != "NCHW" and not set(layout.split("-")) <= set(LAYOUTS):
+    told = TYPES.get(kind.lower(), 0), ord(direction)
+    if not set(layout.split("-")) <= set(LAYOUTS):
         raise ValueError(f"layout {layout[:40]!r} is unknown: expected {', '.join(LAYOUTS)}")
     flat = _SIZES.fullmatch(sizes)
     if flat is None and not _SOLID.fullmatch(sizes):
         raise ValueError(f"sizes {sizes[:60]!r} are not C-H-W-RxS-K-Ho-Wo-N-pad-stride-dilation-bias")
-    if layout != "NCHW" or flat is None or kind == "other":
-        return kind, direction, _NOTHING, 0.0
+    if layout != "NCHW" or flat is None or not told[0]:
+        return *told, 0, 1, *[1] * (len(SIZES) + 1)
     c, h, w, r, s, k, ho, wo, n, *rest = map(int, flat.groups())
     if direction != "F":  # there the first sizes are the output's
         c, h, w, k, ho, wo = k, ho, wo, c, h, w
@@ -139,7 +137,7 @@ def _line(line: str) -> tuple[str, str, tuple[int, ...], float]:
     if min(every[:9]) < 1 or min(rest[2:]) < 1 or max(*every, g) >= 2**31 or c % g or k % g:
         raise ValueError(f"sizes {sizes[:60]!r} in {g} groups are no layer")
     solver, time = min(_solvers(value), key=itemgetter(1))
-    return kind, direction, (3 if time == 0 else 4 if "Naive" in solver else 0, g, *every), time
+    return *told, time, 3 if time == 0 else 4 if "Naive" in solver else 0, g, *every
 
 
 def _solvers(value: str) -> Iterator[tuple[str, float]]:
@@ -155,15 +153,3 @@ def _solvers(value: str) -> Iterator[tuple[str, float]]:
         if not 0 <= time < float("inf") or len(fields) < 3:
             raise ValueError(f"solver {solver[:40]!r} has no time")
         yield solver, time
-
-
-def layers_of(lines: pd.DataFrame, dtype_bytes: int) -> pd.DataFrame:
-    """Give the kept lines of `read` as the columns of `alphaflops.layers.COLUMNS`, and ``latency_ms``."""
-    kept = lines[lines["rule"] == 0].reset_index(drop=True)
-    sizes = _both_sides({name: kept[name].astype("int64") for name in ("groups", *SIZES) if name in COLUMNS})
-    table = pd.DataFrame({**sizes, "latency_ms": kept["time_ms"]})
-    return table.assign(kind="conv2d", bias=False, dtype_bytes=dtype_bytes)
-
-
-def _both_sides(sizes: dict[str, Any]) -> dict[str, Any]:
-    return {**sizes, "pad_bottom": sizes["pad_top"], "pad_right": sizes["pad_left"]}

@@ -15,12 +15,12 @@ import pandas as pd
 
 from .. import experiments, files
 from ..errors import AlphaflopsError
-from ..layers import Dense, Layer, as_table
-from ..layers.table import SHORT
+from ..layers import COLUMNS, Dense, Layer, as_table
+from ..layers.table import SHORT, numbers
 from . import Run, miopen
 from .datasets import DataSet, cache_folder
 from .derive import derived
-from .schema import KNOWN_COLUMNS, checked_table, exact_floats, least_meta, parse_table, slug
+from .schema import KNOWN_COLUMNS, checked_table, least_meta, parse_table, slug
 
 PLOT_NAMES: Final = {"increasing_Cin": "incresing_Cin_100-1000"}
 """Plots whose name in the authors' file carries a typo."""
@@ -112,7 +112,20 @@ def read_neusight(source: DataSet, path: Path) -> Run:
         If columns or values are not what they should be.
     """
     names = NEUSIGHT[source.reader]
-    sizes = _read_columns(source, path, [*names]).rename(columns=names | {"Latency": "latency_ms"})
+    used = ["Latency", *names, *source.where]
+    raw = parse_table(files.read_bytes(path), str(path), "NeuSight table", usecols=used)
+    for name, value in source.where.items():
+        raw = raw[raw[name] == value]
+    if raw.empty:
+        raise AlphaflopsError(f"{path} holds no row of {', '.join(source.where.values()) or 'any layer'}")
+    sizes = pd.DataFrame({"latency_ms": numbers(raw["Latency"], f"{path}: Latency")}, dtype=float)
+    for name, ours in names.items():
+        least, found = 0 if name == "Padding" else 1, numbers(raw[name], f"{path}: {name}")
+        good = found.between(least, 2**31 - 1) & (found % 1 == 0)
+        if not good.all():
+            value, line = str(raw[name][~good].iloc[0])[:40], raw.index[~good][0] + 2
+            raise AlphaflopsError(f"{path}, line {line}: {name} is {value!r}: expected an integer from {least} up")
+        sizes[ours] = found.astype("int64")
     if "rows" in sizes:
         sizes["batch"] *= sizes.pop("rows")
     sizes["kind"] = "conv2d" if "kernel" in sizes else "dense"
@@ -122,27 +135,6 @@ def read_neusight(source: DataSet, path: Path) -> Run:
         words = {"status": np.where(untimed, "error", "ok"), "message": np.where(untimed, "no time in the table", "")}
         table = table.assign(latency_ms=table["latency_ms"].mask(untimed), **words)
     return Run(_meta(source), table)
-
-
-def _read_columns(source: DataSet, path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        used = ["Latency", *columns, *source.where]
-        raw: pd.DataFrame = pd.read_csv(path, usecols=used, index_col=False, **exact_floats())
-        for name, value in source.where.items():
-            raw = raw[raw[name] == value]
-        numbers: pd.DataFrame = raw[["Latency", *columns]].apply(pd.to_numeric, errors="coerce").astype(float)
-    except (ValueError, OverflowError, OSError) as error:
-        raise AlphaflopsError(f"{path} is no NeuSight table: {' '.join(str(error).split())}") from error
-    if numbers.empty:
-        raise AlphaflopsError(f"{path} holds no row of {', '.join(source.where.values()) or 'any layer'}")
-    for name in columns:
-        least = 0 if name == "Padding" else 1
-        good = (numbers[name] >= least) & (numbers[name] < 2**31) & (numbers[name] % 1 == 0)
-        if not good.all():
-            at = int(np.flatnonzero(~good)[0])
-            value, line = str(raw[name].iloc[at])[:40], int(numbers.index[at]) + 2
-            raise AlphaflopsError(f"{path}, line {line}: {name} is {value!r}: expected an integer from {least} up")
-    return numbers.astype(dict.fromkeys(columns, "int64")).reset_index(drop=True)
 
 
 def read_miopen(source: DataSet, path: Path, variant: str = "") -> Run:
@@ -169,14 +161,15 @@ def read_miopen(source: DataSet, path: Path, variant: str = "") -> Run:
             known = ", ".join((*miopen.TYPES, *miopen.DIRECTIONS))
             raise AlphaflopsError(f"{source.name} has no variant {part!r}: choose from {known}")
     found = miopen.read(path, source.sha256, cache_folder())
-    lines = found[(found["type"] == kind) & (found["direction"] == miopen.DIRECTIONS[direction])]
-    table = miopen.layers_of(lines, miopen.TYPES[kind])
-    if table.empty:
+    asked = (found["dtype_bytes"] == miopen.TYPES[kind]) & (found["direction"] == miopen.DIRECTIONS[direction])
+    lines = found[asked].assign(kind="conv2d", bias=False, experiment=source.reader)
+    kept = lines.loc[lines["rule"] == 0, [*COLUMNS, "experiment", "latency_ms"]]
+    if kept.empty:
         raise AlphaflopsError(f"{path} holds no layer of {kind}, {direction}")
     meta = _meta(source, variant)
     dropped = {rule: int((lines["rule"] == i).sum()) for i, rule in enumerate(miopen.RULES) if i}
     meta["source"] |= {"number_type": kind, "direction": direction, "lines": len(lines), "dropped": dropped}
-    return Run(meta, table.assign(experiment=source.reader))
+    return Run(meta, kept)
 
 
 def from_csv(path: Path) -> Run:

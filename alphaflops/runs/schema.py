@@ -159,27 +159,23 @@ def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     return found
 
 
-def parse_table(data: bytes, where: str, **form: Any) -> pd.DataFrame:
+def parse_table(data: bytes, where: str, what: str = "table of layers", **form: Any) -> pd.DataFrame:
     """Parse the text of a CSV file whose floats come back exactly; `form` is how a user's program wrote it.
 
     Raises
     ------
     AlphaflopsError
-        Naming the file and what is wrong with it.
+        Naming the file, what it is not, and why.
     """
     form |= {"dtype": dict.fromkeys(TEXT_COLUMNS, str), "index_col": False}
-    form |= exact_floats() if form.get("decimal", ".") == "." else {}
+    exact = tuple(int(part) for part in pd.__version__.split(".")[:2]) >= (3, 1)  # without being told
+    if not exact and form.get("decimal", ".") == ".":
+        form["float_precision"] = "round_trip"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # lines with more fields than the first
             table: pd.DataFrame = pd.read_csv(io.BytesIO(data), **form)
     except (pd.errors.ParserWarning, ValueError, OverflowError) as error:
         why = FEW_NAMES if isinstance(error, pd.errors.ParserWarning) else files.one_line(error)
-        raise AlphaflopsError(f"{where} is no table of layers: {why}") from error
+        raise AlphaflopsError(f"{where} is no {what}: {why}") from error
     return table
-
-
-def exact_floats() -> dict[str, Any]:
-    """Give the settings of ``pandas.read_csv`` that read floats back exactly; from pandas 3.1 on it always does."""
-    older = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
-    return {"float_precision": "round_trip"} if older else {}
