@@ -9,7 +9,7 @@ import pytest
 
 from alphaflops import AlphaflopsError, Run, experiments, files, load
 from alphaflops.layers import macs
-from alphaflops.runs import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, changed_files, datasets, derive
+from alphaflops.runs import RUN_FILE, SAMPLES_FILE, SUMS_FILE, TABLE_FILE, damaged, datasets, derive, read_files
 from alphaflops.runs.schema import check_slug, slug
 
 
@@ -210,17 +210,17 @@ def test_a_run_resumed_on_other_software_says_so_in_its_machine(sendable):
 
 @pytest.mark.parametrize("name", [RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE])
 def test_any_changed_byte_is_found(folder, name):
-    assert changed_files(folder) == []
+    assert damaged(read_files(folder)) == []
     original = (folder / name).read_bytes()
     for position in range(0, len(original), max(1, len(original) // 50)):
         changed = bytearray(original)
         changed[position] ^= 1
         (folder / name).write_bytes(changed)
-        assert changed_files(folder), f"byte {position} of {name}"
+        assert damaged(read_files(folder)), f"byte {position} of {name}"
     (folder / name).write_bytes(original + b"\n")
-    assert changed_files(folder)
+    assert damaged(read_files(folder))
     (folder / name).unlink()
-    assert changed_files(folder)
+    assert damaged(read_files(folder))
 
 
 TABLES = [
@@ -390,9 +390,9 @@ def test_missing_and_unfinished_runs(tmp_path, folder):
 
 def test_a_list_of_checksums_written_otherwise_is_told(folder):
     edit(folder, SUMS_FILE, lambda raw: raw.replace(b"\n", b"\r\n", 1))
-    assert changed_files(folder)
+    assert damaged(read_files(folder))
     edit(folder, SUMS_FILE, lambda raw: raw.replace(b"\r\n", b"\n").rstrip(b"\n"))
-    assert changed_files(folder) == [f"{SUMS_FILE} has changed"]
+    assert damaged(read_files(folder)) == [f"{SUMS_FILE} has changed"]
 
 
 @pytest.mark.parametrize("name", ["", ".a", "-a", "A", "con", "nul.txt", "a..b", "x" * 65, "é", "a/b", "a:b", "a\n"])

@@ -14,7 +14,7 @@ from .. import __version__, host
 from ..errors import AlphaflopsError
 from ..files import one_line, reason, to_json, write_atomic
 from ..layers import COLUMNS
-from ..runs import RUN_FILE, SUMS_FILE, Run, changed_files, schema
+from ..runs import RUN_FILE, SUMS_FILE, Run, damaged, read_files, schema
 from ..runs.schema import ENERGY_COLUMNS, FORMAT_VERSION, QUANTITIES, STATE_COLUMNS, TAKEN_COLUMNS, slug
 from . import journal as journals
 from .journal import JOURNAL_FILE, Contents, Entry, Header
@@ -189,7 +189,7 @@ def verify(folder: Path | str) -> Verification:
         return Verification("unfinished", len(found.done), len(found.header.rows), (torn,) * found.torn)
     if not any((folder / name).exists() for name in (RUN_FILE, SUMS_FILE)):
         raise AlphaflopsError(f"{folder} holds no run: it has neither {RUN_FILE} nor {JOURNAL_FILE}")
-    problems = tuple(changed_files(folder))
+    problems = tuple(damaged(read_files(folder)))
     rows = 0 if problems else len(Run.read(folder).table)
     return Verification("finished", rows, rows, problems)
 

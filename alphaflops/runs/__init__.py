@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .. import files, layers
 from ..errors import AlphaflopsError
 from .derive import Verdict, derived, judge
-from .schema import DERIVED_COLUMNS, QUANTITIES, STORED_COLUMNS, check_meta, checked_table, parse_table
+from .schema import DERIVED_COLUMNS, QUANTITIES, STORED_COLUMNS, check_meta, checked_table, declared, parse_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +29,8 @@ RUN_FILE, TABLE_FILE, SAMPLES_FILE, SUMS_FILE = "run.json", "layers.csv", "sampl
 SIZES: Final = {TABLE_FILE: 2**25, SAMPLES_FILE: 2**27, SUMS_FILE: 2**12, RUN_FILE: 2**22}
 """Files of a run in the order in which they are written, and the most bytes that each may have."""
 
-MOST_SAMPLES: Final = 2**23
-"""Most samples of a run, of each quantity."""
-_ARRAYS: Final = dict.fromkeys((*QUANTITIES, *(f"{name}_n" for name in QUANTITIES)), MOST_SAMPLES)
+_ARRAYS: Final = dict.fromkeys((*QUANTITIES, *(f"{name}_n" for name in QUANTITIES)), 2**23)
+"""Arrays of a run's samples, and the most numbers that each may have."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,14 @@ class Run:
     @property
     def ok(self) -> "Run":
         """The same run with the rows that were measured without error."""
-        good = self.table["status"] == "ok"
-        return self if good.all() else self.made(self.meta, self.table[good].reset_index(drop=True), self.samples)
+        good = self.table[self.table["status"] == "ok"]
+        return self.made(self.meta, good.reset_index(drop=True), self.samples)
 
     @classmethod
     def made(cls, meta: Mapping[str, Any], table: pd.DataFrame, samples: Mapping[str, NDArray[np.float64]]) -> "Run":
         """Make a run of what was checked already: metadata, a table as `derived` gives it, and samples."""
         run = object.__new__(cls)
-        for name, value in (("meta", meta), ("table", table), ("samples", samples)):
-            object.__setattr__(run, name, value)
+        vars(run).update(meta=meta, table=table, samples=samples)
         return run
 
     def time_ms(self, quantity: str = "latency") -> "pd.Series[float]":
@@ -133,8 +131,7 @@ class Run:
     def _table_bytes(self) -> bytes:
         stored = STORED_COLUMNS if self._sampled else (*STORED_COLUMNS, *DERIVED_COLUMNS)
         table = self.table[[name for name in self.table.columns if name in stored]]
-        text: str = table.to_csv(index=False, lineterminator="\n")
-        return text.encode()
+        return bytes(table.to_csv(index=False, lineterminator="\n"), "utf-8")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
@@ -181,13 +178,18 @@ class Run:
         return cls.parse(read_files(folder), str(folder))
 
     @classmethod
-    def parse(cls, content: Mapping[str, bytes], where: str) -> "Run":
-        """Read a run from the content of its files by name, naming `where` in errors; see `read`."""
+    def parse(cls, content: Mapping[str, bytes], where: str, sent: bool = False) -> "Run":
+        """Read a run from the content of its files by name, naming `where` in errors; see `read`.
+
+        One that was `sent` must hold what is needed to judge it, and is refused where its schema cannot be checked.
+        """
         if RUN_FILE not in content:
-            raise AlphaflopsError(f"{where} is no finished run: it has no {RUN_FILE}")
+            raise AlphaflopsError(f"{where} holds no run, or no finished run: it has no {RUN_FILE}")
         if damage := damaged(content):
             raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
         meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
+        if sent:
+            files.check(meta, declared("run")["$defs"]["sent"], where, needed=True)
         check_meta(meta, f"{where}/{RUN_FILE}")
         for name in (TABLE_FILE, *([SAMPLES_FILE] if meta["origin"] == "measured" else [])):
             if name not in content:
@@ -227,11 +229,6 @@ def damaged(content: Mapping[str, bytes]) -> list[str]:
     if SUMS_FILE not in content:
         return [f"{SUMS_FILE} is missing"]
     return files.changed(content[SUMS_FILE], {name: data for name, data in content.items() if name != SUMS_FILE})
-
-
-def changed_files(folder: Path | str) -> list[str]:
-    """Say which files of a run folder do not match its checksums, see `damaged`."""
-    return damaged(read_files(folder))
 
 
 def _unpacked(table: pd.DataFrame, data: bytes, where: str) -> dict[str, NDArray[np.float64]]:

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from .. import experiments, files
 from ..errors import AlphaflopsError
-from ..runs import RUN_FILE, SIZES, Run, datasets
+from ..runs import SIZES, Run, datasets
 from ..runs.derive import OTHER
-from ..runs.schema import check_slug, declared
+from ..runs.schema import check_slug
 from .plausibility import problems
 
 __all__ = ["import_run", "pack_run", "problems", "read_archive", "try_chapters", "verify_archive"]
@@ -36,8 +36,8 @@ SETTINGS: Final = ("name", "dtype", "inputs", "memory_format")
 PLAIN: Final = re.compile(r"[\w .,()-]{0,80}", re.ASCII)
 """Text that no format obeys."""
 
-WORDS: Final = ("throttle", "energy_source")
-"""Text columns that hold words of this program alone."""
+TEXTS: Final = {"message": "", **dict.fromkeys(("throttle", "energy_source"), "[a-z+-]{0,80}")}
+"""What may leave of text columns: nothing, or words of this program alone."""
 
 
 def shareable(run: Run, name: str, **more: Any) -> Run:
@@ -58,11 +58,8 @@ def shareable(run: Run, name: str, **more: Any) -> Run:
     strange = ~table["experiment"].isin(experiments.BY_NAME)
     for column, text in (("experiment", OTHER), ("figure", ""), ("line", "")):
         table[column] = table[column].mask(strange, text)
-    if "message" in table:
-        table["message"] = ""
-    for column in WORDS:
-        if column in table:
-            table[column] = table[column].where(table[column].str.fullmatch(r"[a-z+-]{0,80}"), "")
+    for column in table.columns.intersection([*TEXTS]):
+        table[column] = table[column].where(table[column].str.fullmatch(TEXTS[column]), "")
     return Run(meta, table, run.samples)
 
 
@@ -116,12 +113,7 @@ def read_archive(archive: Path | bytes, where: str = "") -> Run:
         If the archive holds anything but a run within the limits, a checksum is wrong, or the schema is broken.
     """
     where = where or str(archive)
-    content = files.read_zip(archive, SIZES, where)
-    if RUN_FILE not in content:
-        raise AlphaflopsError(f"{where} holds no run: it has no {RUN_FILE}")
-    meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
-    files.check(meta, declared("run")["$defs"]["sent"], where, needed=True)
-    return Run.parse(content, where)
+    return Run.parse(files.read_zip(archive, SIZES, where), where, sent=True)
 
 
 def verify_archive(path: Path | str) -> str:
