@@ -16,12 +16,6 @@ ROOT = Path("/")
 
 CORES = "/sys/devices/system/cpu"
 
-CACHE_BYTES_UNKNOWN = 64 * 2**20
-"""Last-level cache assumed where the system does not tell (bytes)."""
-
-MOST_THREADS = 1024
-"""Threads above which a request is a mistake, unless the machine has as many cores."""
-
 
 def word(text: object, most: int = 60) -> str:
     """Give what a system says of itself as a record may hold it: letters, digits and a few signs."""
@@ -107,7 +101,7 @@ def threads(asked: int | None = None) -> int:
     AlphaflopsError
         If what was asked for cannot be had.
     """
-    most = max(MOST_THREADS, os.cpu_count() or 1)
+    most = max(1024, os.cpu_count() or 1)  # more than both is a mistake
     if asked is not None:
         if not 1 <= asked <= most:
             raise AlphaflopsError(f"threads is {asked}: give 1 to {most}")
@@ -117,17 +111,16 @@ def threads(asked: int | None = None) -> int:
 
 
 def cache_bytes() -> int:
-    """Size of the last-level cache of one socket, or `CACHE_BYTES_UNKNOWN` (bytes)."""
+    """Size of the last-level cache of one socket, 64 MiB where the system does not tell (bytes)."""
     units = {"K": 2**10, "M": 2**20, "G": 2**30}
     told = [_read(f"{CORES}/cpu0/cache/index{index}/size").strip() for index in range(5)]
     sizes = [int(text[:-1]) * units[text[-1]] for text in told if text[:-1].isdigit() and text[-1] in units]
-    return max(sizes, default=CACHE_BYTES_UNKNOWN)
+    return max(sizes, default=64 * 2**20)
 
 
 def _machine_memory() -> tuple[int | None, int | None]:
     told = _fields("/proc/meminfo")
-    names = ("MemTotal", "MemAvailable")
-    total, free = (int(told[name].split()[0]) * 1024 if name in told else None for name in names)
+    total, free = (int(told[n].split()[0]) * 1024 if n in told else None for n in ("MemTotal", "MemAvailable"))
     return total, free
 
 

@@ -29,9 +29,6 @@ DTYPES = {2: "float16", 4: "float32", 8: "float64"}
 BLOCK = 1_000_003
 """Random numbers drawn; larger tensors repeat them (a prime, so that rows of a matrix do not line up)."""
 
-EVEN_KERNEL = "Using padding='same' with even kernel lengths"
-"""How a warning of PyTorch begins that says nothing about times."""
-
 
 def layer_call(layer: Layer, make: Make) -> tuple[Call, Any]:
     """Give a function that runs a layer once, and its input.
@@ -245,7 +242,7 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
             setattr(place, switch, value)
         stack.enter_context(torch.inference_mode())
         stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message=EVEN_KERNEL)
+        warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
         if kind == "cpu":
             yield Device(name, settings, Watch(CpuSensors()))
         else:

@@ -58,16 +58,14 @@ def joules(
 
     call = device.prepare(layer)
     length = max(1, round(0.25 / call_s))
-    idle = [idle_w()]
-    calls, start, used = 0, device.clock_ns(), counter()
+    before_w, calls, start, used = idle_w(), 0, device.clock_ns(), counter()
     while (passed := (device.clock_ns() - start) / 1e9) < WORK_S:
         device.block_ns(call, length)
         calls += length
     gross = counter() - used
     device.release()
     sleep(COOL_S)
-    idle.append(idle_w())
-    net = gross - float(np.mean(idle)) * passed
+    net = gross - (before_w + idle_w()) / 2 * passed
     return {"energy_j": net / calls, "energy_gross_j": gross / calls, "energy_source": "counter"}
 
 

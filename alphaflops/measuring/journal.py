@@ -5,7 +5,6 @@ JSON text, so a changed, moved or missing line is found. The first line is the h
 sentinel, and marks. A kill can tear only the last line.
 """
 
-import errno
 import hashlib
 import io
 import json
@@ -30,7 +29,6 @@ JOURNAL_FILE: Final = "journal.jsonl"
 LOCK_FILE: Final = ".lock"
 VERSION: Final = 3
 """Version of the header and of the entries."""
-LARGEST: Final = 2**30
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def read(folder: Path) -> Contents:
     path = folder / JOURNAL_FILE
     if not path.exists():
         raise AlphaflopsError(f"{folder} holds no unfinished run: it has no {JOURNAL_FILE}")
-    lines = io.BytesIO(read_bytes(path, LARGEST)).readlines()
+    lines = io.BytesIO(read_bytes(path, 2**30)).readlines()
     values: list[Any] = []
     digest, size = "", 0
     for line in lines:
@@ -191,7 +189,7 @@ class Journal:
         digest, line = _encoded(found.digest, entry)
         try:
             if not os.path.samestat(os.stat(self.path), os.fstat(self._file)):
-                raise FileNotFoundError(errno.ENOENT, "it was replaced by another")
+                raise FileNotFoundError("it was replaced by another")
             done = 0
             while done < len(line):
                 done += os.write(self._file, line[done:])

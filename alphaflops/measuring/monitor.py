@@ -31,15 +31,12 @@ class CpuSensors:
     """Readings of the processor: the time, and for how long anything but this process kept cores busy (s)."""
 
     now_s = staticmethod(time.perf_counter)
+    read = staticmethod(cpu.cpu_state)
 
     def foreign_s(self) -> float | None:
         """Busy time of all cores less that of this process (s); None where the system does not tell."""
         busy = cpu.busy_s()
         return None if busy is None else busy - time.process_time()
-
-    def read(self) -> dict[str, Any]:
-        """Clock (MHz) and the count of thermal throttle events."""
-        return cpu.cpu_state()
 
 
 class GpuSensors(CpuSensors):
@@ -53,7 +50,7 @@ class GpuSensors(CpuSensors):
         ask = self._card.ask
         power, processes = ask("PowerUsage"), ask("ComputeRunningProcesses")
         return {
-            "cpu_mhz": super().read()["cpu_mhz"],
+            "cpu_mhz": cpu.cpu_state()["cpu_mhz"],
             "sm_clock_mhz": ask("ClockInfo", "CLOCK_SM"),
             "temperature_c": ask("Temperature", "TEMPERATURE_GPU"),
             "power_w": None if power is None else power / 1000,

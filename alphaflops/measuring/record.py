@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from .. import __version__, host
 from ..errors import AlphaflopsError
-from ..files import one_line, reason, to_json, write_atomic
+from ..files import one_line, to_json, write_atomic, writing
 from ..layers import COLUMNS
 from ..runs import RUN_FILE, SUMS_FILE, Run, damaged, read_files, schema
 from ..runs.schema import ENERGY_COLUMNS, FORMAT_VERSION, QUANTITIES, STATE_COLUMNS, TAKEN_COLUMNS, slug
@@ -93,7 +92,7 @@ def _run(found: Contents) -> Run:
     """Build the run out of a complete journal."""
     entries, meta, done = found.entries, found.header.meta, found.done
     table, samples = [], {}
-    for spec in sorted(found.header.rows, key=itemgetter("row")):
+    for spec in sorted(found.header.rows, key=lambda spec: spec["row"]):
         entry = done[spec["row"]]
         taken = {name: getattr(entry, name) for name in TAKEN_COLUMNS} | {"message": one_line(entry.message)}
         table.append({**entry.state, **entry.energy, **spec, **taken})
@@ -111,7 +110,15 @@ def _run(found: Contents) -> Run:
 
 
 def reopened(run: Run, options: Options) -> Contents:
-    """Give a finished run as the journal that led to it, so that rows can be added."""
+    """Give a finished run as the journal that led to it, so that rows can be added.
+
+    Raises
+    ------
+    AlphaflopsError
+        If it was not measured by this program.
+    """
+    if run.meta["origin"] != "measured":
+        raise AlphaflopsError(f"{run.id} is no run of this program, nothing can be added to it: choose another folder")
     table, meta = run.table.sort_values("order"), {**run.meta}
     rows: list[Any] = table[[*schema.KEY_COLUMNS, *COLUMNS]].to_dict(orient="records")
     entries = [Entry(type="reading", elapsed_s=at, median_ms=ms) for at, ms in meta["sentinel"]["curve_s_ms"]]
@@ -138,16 +145,15 @@ def finish(folder: Path, found: Contents) -> Run:
     """
     run = _run(found)
     try:
-        (folder / RUN_FILE).unlink(missing_ok=True)
-        for name, data in run.files().items():
-            write_atomic(folder / name, data)
-        written = Run.read(folder)  # with its checksums, before the journal goes
-        (folder / JOURNAL_FILE).unlink()
-    except (OSError, AlphaflopsError) as error:
-        told = f"{folder} cannot be written: {reason(error)}" if isinstance(error, OSError) else str(error)
-        raise AlphaflopsError(
-            f"{told}; all layers are measured and kept, make room and finish with --resume {folder}"
-        ) from error
+        with writing(folder):
+            (folder / RUN_FILE).unlink(missing_ok=True)
+            for name, data in run.files().items():
+                write_atomic(folder / name, data)
+            written = Run.read(folder)  # with its checksums, before the journal goes
+            (folder / JOURNAL_FILE).unlink()
+    except AlphaflopsError as error:
+        told = f"{error}; all layers are measured and kept, make room and finish with --resume {folder}"
+        raise AlphaflopsError(told) from error
     return written
 
 

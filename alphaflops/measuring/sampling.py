@@ -98,8 +98,7 @@ class _Sampler:
         self.good += len(kept)
         self.bad += len(readings) - len(kept)
         if self.bad > max(5, BAD_CLOCK_SHARE * self.good):
-            total = self.bad + self.good
-            raise ClockError(f"the clock stood still or went backwards in {self.bad} of {total} readings")
+            raise ClockError(f"the clock stood still or went backwards in {self.bad} readings, {self.good} were sound")
         return kept
 
     def calls(self, n: int) -> list[float]:
@@ -109,11 +108,9 @@ class _Sampler:
         return [ns / length for ns in self.keep([self.device.block_ns(self.call, length) for _ in range(n)])]
 
     def warm_up(self) -> None:
-        most = self.settings.warmup_s * 1e9
-        while len(self.warm) < 2 or not (
-            (spent := sum(self.warm)) > most or (spent > WARMUP_LEAST_NS and settled(self.warm))
-        ):
-            self.warm += self.calls(1)
+        warm, most = self.warm, self.settings.warmup_s * 1e9
+        while len(warm) < 2 or (sum(warm) <= most and (sum(warm) <= WARMUP_LEAST_NS or not settled(warm))):
+            warm += self.calls(1)
 
     def collect(self, take: Callable[[int], list[float]], look: int, largest: int, cap_s: float) -> list[float]:
         """Take samples, looking at the interval at a few growing sizes, until it is narrow, `largest` or time is up."""
@@ -127,7 +124,7 @@ class _Sampler:
                     return samples
                 affordable = int(len(samples) * cap_ns / spent / 8) if spent else 1
                 samples += take(max(1, min(look - len(samples), affordable)))
-            narrow = estimate(samples).within(self.settings.tolerance)
+            narrow = estimate(samples).half_width <= self.settings.tolerance
             if look >= largest or (narrow and clock() - began >= LEAST_NS):
                 return samples
             look = min(largest, next_look(look))
@@ -193,9 +190,8 @@ def time_layer(device: Device, layer: Layer, settings: Protocol, quantities: Seq
         return time_call(device, device.prepare(layer), settings, quantities)
     except (RuntimeError, MemoryError) as error:
         if not device.alive():
-            raise AlphaflopsError(
-                f"{device.name} stopped answering after {type(error).__name__}: restart, then --resume this run"
-            ) from error
+            told = f"{device.name} stopped answering after {type(error).__name__}: restart, then --resume this run"
+            raise AlphaflopsError(told) from error
         status, message = device.explain(error)
         return Timing(status=status, message=message)
     finally:

@@ -1,6 +1,5 @@
 """The loop over layers: every row on disk before the next begins, and a finished run out of the journal at the end."""
 
-import math
 import random
 import signal
 import threading
@@ -18,7 +17,7 @@ from ..files import from_json, to_json
 from ..files.disk import PREFIX
 from ..layers import COLUMNS, as_table, from_row
 from ..runs import RUN_FILE, Run
-from ..runs.derive import summarise
+from ..runs.derive import SAME_LAYER, summarise
 from ..runs.schema import KEY_COLUMNS, checked_table
 from . import journal as journals
 from .device import Device, choose, opened
@@ -30,12 +29,6 @@ from .sampling import heat, sentinel_ms, time_layer
 
 Tell = Callable[[str, str], None]
 """Told ``begin`` when a layer begins and, as soon as it is on disk, ``row`` and how far the run is."""
-
-SAME_LAYER: Final = ["experiment", "line", "x", *COLUMNS]
-"""Columns by which a row is known again, whatever its number."""
-
-FIXED_AT_START: Final = ("title", "run_id")
-"""Options that only a new run can take."""
 
 MOST_DEATHS: Final = 2
 """A row in which the process was killed as often as this is given up."""
@@ -100,18 +93,18 @@ def run(
     with _stoppable(out), journals.locked(out), ExitStack() as stack:
         device = device or stack.enter_context(opened(name, settings, options.threads))
         meta = metadata(options, name, out)
-        old, different = _found(out, options, meta)
-        found = old or Contents(Header(journals.VERSION, meta, to_json(options), []))
+        found, different = _found(out, options, meta)
+        before = found.header
         if rows is not None:
             found = _extended(found, rows, options.seed)
         complete = len(found.done) == len(found.header.rows) and found.entries[-1].type == "end"
         if complete and not (out / JOURNAL_FILE).exists():
             return Run.read(out)
-        if old is None or found.header != old.header:
+        if found.header != before:
             found = journals.begin(out, found.header, found.entries)
         with closing(Journal(out, found)) as journal:
             if not complete:
-                if old is not None:
+                if different is not None:
                     journal.append(Entry(type="resumed", started=meta["started"], different=different))
                 _measure(device, options, journal, tell)
             return finish(out, journal.found)
@@ -141,31 +134,27 @@ def resume(
     return run(None, out, from_json(Options, given, f"{out / JOURNAL_FILE}: header: options"), tell, device)
 
 
-def _found(out: Path, options: Options, meta: Mapping[str, Any]) -> tuple[Contents | None, dict[str, Any]]:
-    """Give what a folder holds, None if nothing, and the differences to it that are allowed; it must be locked.
+def _found(out: Path, options: Options, meta: dict[str, Any]) -> tuple[Contents, dict[str, Any] | None]:
+    """Give what a folder holds and the differences to it that are allowed, None if it is new; it must be locked.
 
     Raises
     ------
     AlphaflopsError
         If it holds anything but a run, or one that must not be mixed with `meta`.
     """
-    finished: Run | None = None
-    there: Mapping[str, Any]
     if (out / JOURNAL_FILE).exists():
         found = journals.read(out)
-        there = found.header.meta
     elif (out / RUN_FILE).exists():
-        finished = Run.read(out)
-        there = finished.meta
+        found = reopened(Run.read(out), options)
     elif any(path.name != journals.LOCK_FILE and not path.name.startswith(PREFIX) for path in out.iterdir()):
         raise AlphaflopsError(f"{out} exists already and holds no run: choose another folder or remove it")
     else:
-        return None, {}
-    for name in FIXED_AT_START:
+        return Contents(Header(journals.VERSION, meta, to_json(options), [])), None
+    there = found.header.meta
+    for name in ("title", "run_id"):
         if getattr(options, name) not in (None, there.get(name)):
             raise AlphaflopsError(f"{name} cannot change in a run that is there: leave it out or start a new run")
-    different = check_same(there, meta, options.allow_different)
-    return (reopened(finished, options) if finished else found), different
+    return found, check_same(there, meta, options.allow_different)
 
 
 def _extended(found: Contents, rows: pd.DataFrame, seed: int) -> Contents:
@@ -253,7 +242,7 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             entry = timed(spec, place)
             journal.append(entry)
             found = summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
-            known = f" ± {100 * found.half_width:.1f} %" if math.isfinite(found.half_width) else ""
+            known = f" ± {100 * found.half_width:.1f} %" if np.isfinite(found.half_width) else ""
             ms = f"{found.median:.4g} ms{known}" if found.n else "no time"
             own = f"{spec['kind']}, {spec['in_channels']} to {spec['out_channels']} channels"
             about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}" if spec["line"] else own

@@ -6,7 +6,6 @@ frozen record that is checked whenever it is made.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -213,14 +212,14 @@ def read_files(folder: Path | str) -> dict[str, bytes]:
     """
     found = {}
     try:
-        names = os.listdir(folder)
+        paths = {path.name: path for path in Path(folder).iterdir()}
     except (OSError, ValueError) as error:
         why = files.reason(error)
         raise AlphaflopsError(f"{folder} is no folder of a run, does not exist or cannot be read: {why}") from error
-    for name in (name for name in SIZES if name in names):
-        if (path := Path(folder) / name).is_symlink():
-            raise AlphaflopsError(f"{path} is a link: a run holds plain files alone")
-        found[name] = files.read_bytes(path, SIZES[name])
+    for name in (name for name in SIZES if name in paths):
+        if paths[name].is_symlink():
+            raise AlphaflopsError(f"{paths[name]} is a link: a run holds plain files alone")
+        found[name] = files.read_bytes(paths[name], SIZES[name])
     return found
 
 

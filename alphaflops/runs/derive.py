@@ -11,7 +11,7 @@ with outliers. Looking at the interval in order to stop would make it too short;
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb, erfc, isfinite, nan, sqrt
+from math import comb, erfc, nan, sqrt
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -52,6 +52,9 @@ FEWEST: Final = 6
 OTHER: Final = "other layers"
 """Experiment of a layer that its run says is the paper's or the replication's, and is not."""
 
+SAME_LAYER: Final = ["experiment", "line", "x", *COLUMNS]
+"""Columns by which a row is known again, whatever its number."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -74,10 +77,6 @@ class Estimate:
     def half_width(self) -> float:
         """Half the interval divided by the median (a fraction); NaN where there is no interval."""
         return (self.high - self.low) / 2 / self.median if self.median else nan
-
-    def within(self, tolerance: float) -> bool:
-        """Tell whether the half-width is at most `tolerance`, a fraction of the median."""
-        return isfinite(self.half_width) and self.half_width <= tolerance
 
 
 @lru_cache(maxsize=4096)
@@ -217,7 +216,7 @@ def derived(
             columns[f"{quantity}_{part}"] = [getattr(one, name) for one in found]
         if settings["name"] == "adaptive":
             tolerance = float(settings.get("tolerance", 0.01))
-            narrow &= [one.n == 0 or one.within(tolerance) for one in found]
+            narrow &= [one.n == 0 or one.half_width <= tolerance for one in found]
     order = [name for name in table.columns if name not in DERIVED_COLUMNS]
     return table[order].assign(**columns, converged=narrow, flags=_flags(table, meta, ok & ~narrow))
 
@@ -239,9 +238,8 @@ def _named(table: pd.DataFrame) -> "pd.Series[str]":
     known = [name for name in table["experiment"].unique() if name in experiments.BY_NAME]
     if not known:
         return table["experiment"]
-    keys = ["experiment", "line", "x", *COLUMNS]
-    real = pd.MultiIndex.from_frame(experiments.table([experiments.find(name) for name in known])[keys])
-    other = table["experiment"].isin(known) & ~pd.MultiIndex.from_frame(table[keys]).isin(real)
+    real = pd.MultiIndex.from_frame(experiments.table([experiments.find(name) for name in known])[SAME_LAYER])
+    other = table["experiment"].isin(known) & ~pd.MultiIndex.from_frame(table[SAME_LAYER]).isin(real)
     return table["experiment"].mask(other, OTHER)
 
 

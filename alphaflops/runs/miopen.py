@@ -10,7 +10,6 @@ import bz2
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -136,7 +135,7 @@ def _line(line: str) -> tuple[float, ...]:
     every = (c, h, w, r, s, k, ho, wo, n, *rest)
     if min(every[:9]) < 1 or min(rest[2:]) < 1 or max(*every, g) >= 2**31 or c % g or k % g:
         raise ValueError(f"sizes {sizes[:60]!r} in {g} groups are no layer")
-    solver, time = min(_solvers(value), key=itemgetter(1))
+    solver, time = min(_solvers(value), key=lambda one: one[1])
     return *told, time, 3 if time == 0 else 4 if "Naive" in solver else 0, g, *every
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import io
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -47,8 +46,7 @@ FEW_NAMES: Final = (
 @cache
 def declared(name: str) -> dict[str, Any]:
     """JSON Schema of ``run.json`` or ``datasets.json``, by its name; the ``$defs`` of ``run`` serve other files too."""
-    schema: dict[str, Any] = json.loads(Path(__file__).with_name(f"{name}.schema.json").read_text(encoding="utf-8"))
-    return schema
+    return files.read_json(Path(__file__).with_name(f"{name}.schema.json"))
 
 
 def least_meta(run_id: str, origin: str, title: str, device: str, machine: str, protocol: str) -> dict[str, Any]:
@@ -101,8 +99,7 @@ def check_slug(name: str) -> str:
 
 def is_slug(name: str) -> bool:
     """Whether a name is safe as a folder on every system, see `check_slug`."""
-    rule = declared("run")["$defs"]["id"]["pattern"]
-    return bool(re.search(rule, name)) and ":" not in name
+    return bool(re.search(declared("run")["$defs"]["id"]["pattern"], name)) and ":" not in name
 
 
 def slug(text: str, otherwise: str = "run") -> str:
@@ -119,14 +116,12 @@ def checked_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     AlphaflopsError
         For missing, unknown, non-numeric or negative columns and text of more than one line, naming the first row.
     """
-    for name in table.columns:
-        if name not in KNOWN_COLUMNS:
-            near = difflib.get_close_matches(str(name), KNOWN_COLUMNS, 1)
-            hint = f": did you mean {near[0]!r}?" if near else ": remove it"
-            raise AlphaflopsError(f"{where}: column {str(name)[:80]!r} is unknown{hint}")
-    for name in layers.COLUMNS:
-        if name not in table:
-            raise AlphaflopsError(f"{where}: column {name!r} is missing")
+    for name in (name for name in table.columns if name not in KNOWN_COLUMNS):
+        near = difflib.get_close_matches(str(name), KNOWN_COLUMNS, 1)
+        hint = f": did you mean {near[0]!r}?" if near else ": remove it"
+        raise AlphaflopsError(f"{where}: column {str(name)[:80]!r} is unknown{hint}")
+    for name in (name for name in layers.COLUMNS if name not in table):
+        raise AlphaflopsError(f"{where}: column {name!r} is missing")
     checked = layers.as_table(table, where)
     defaults = {"row": range(len(table)), **DEFAULTS}
     checked = checked.assign(**{name: value for name, value in defaults.items() if name not in checked})

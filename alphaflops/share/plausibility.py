@@ -117,9 +117,8 @@ def _duration(run: Run) -> Iterator[str]:
     """Check that the samples fit into the run, and the run between its dates."""
     seconds, table = float(run.meta.get("seconds", 0)), run.table
     calls = table["block_calls"].fillna(1).clip(1) if "block_calls" in table else np.ones(len(table))
-    sums = {name: float(np.sum(samples)) for name, samples in run.samples.items()}
-    spent = sum(sums.get(f"latency_{int(row)}", 0.0) for row in table["row"])
-    spent += sum(sums.get(f"throughput_{int(row)}", 0.0) * n for row, n in zip(table["row"], calls, strict=True))
+    in_block = {f"throughput_{int(row)}": float(n) for row, n in zip(table["row"], calls, strict=True)}
+    spent = sum(float(np.sum(samples)) * in_block.get(name, 1) for name, samples in run.samples.items())
     if spent / 1e3 > seconds + SLACK_S:
         yield f"the samples take {spent / 1e3:.4g} s, but the run took {seconds:.4g} s"
     dates = [run.meta.get(name) for name in ("started", "finished")]
