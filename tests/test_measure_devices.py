@@ -175,7 +175,7 @@ class FakeCuda:
 
 @pytest.fixture
 def cuda():
-    device = devices.CudaDevice("cuda:1", FAST, SimpleNamespace())
+    device = devices.CudaDevice("cuda:1", SimpleNamespace())
     device.torch = SimpleNamespace(cuda=FakeCuda())
     return device
 

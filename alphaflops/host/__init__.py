@@ -18,18 +18,10 @@ LIBRARIES = ("torch", "numpy", "pandas", "triton", "nvidia-ml-py")
 """Distributions whose versions go into a record (None where absent)."""
 
 ENVIRONMENT = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OMP_PROC_BIND",
-    "KMP_AFFINITY",
-    "GOMP_CPU_AFFINITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "NVIDIA_TF32_OVERRIDE",
-    "CUDA_LAUNCH_BLOCKING",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "CUBLAS_WORKSPACE_CONFIG",
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "KMP_AFFINITY", "GOMP_CPU_AFFINITY", "ONEDNN_MAX_CPU_ISA"),
+    *("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG"),
 )
-"""Environment variables that change timings; the ones that are set go into a record."""
+"""Environment variables that change timings, on processors and on GPUs; the ones that are set go into a record."""
 
 
 def library_versions() -> dict[str, str | None]:
@@ -70,11 +62,9 @@ def describe(device: str, asked: int | None = None) -> dict[str, Any]:
         ``name`` (what a legend shows), ``cpu``, ``gpu`` (None without one) and ``threads``.
     """
     cpu, (kind, _, index) = describe_cpu(), device.partition(":")
-    gpu: dict[str, Any] | None = None
-    if kind == "cuda":
-        gpu = describe_gpu(int(index or 0))
-        name = gpu["name"]
-    else:
+    gpu = describe_gpu(int(index or 0)) if kind == "cuda" else None
+    name = gpu["name"] if gpu else cpu["name"] + " virtual machine" * bool(cpu["virtual"])
+    if gpu is None:
         asked = threads(asked)
-        name = f"{cpu['name']}{' virtual machine' * bool(cpu['virtual'])}, {asked} thread{'s' * (asked > 1)}"
+        name += f", {asked} thread{'s' * (asked > 1)}"
     return {"name": name, "cpu": cpu, "gpu": gpu, "threads": asked}

@@ -28,10 +28,9 @@ def part_name(text: object) -> str:
 
 
 def _read(path: str) -> str:
-    try:
+    with suppress(OSError):
         return (ROOT / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return ""
 
 
 def _natural(text: str) -> int | None:
@@ -50,8 +49,7 @@ def cpu_name() -> str:
     name = info.get("model name") or info.get("Model") or ""
     if not name and sys.platform == "darwin":
         with suppress(OSError, subprocess.SubprocessError):
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            name = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+            name = subprocess.check_output(["sysctl", "-n", "machdep.cpu.brand_string"], text=True, timeout=5)
     return part_name(name or platform.processor() or platform.machine())
 
 

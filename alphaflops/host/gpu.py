@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,10 @@ class Card:
 
         NVML answers "not supported" field by field.
         """
-        try:
+        with suppress(Exception):  # of NVML's own types, which do not exist where the binding is absent
             constants = [getattr(self.nvml, f"NVML_{name}") for name in names]
             return getattr(self.nvml, f"nvmlDeviceGet{what}")(self.handle, *constants)
-        except Exception:  # of NVML's own types, which do not exist where the binding is absent
-            return None
+        return None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from math import prod
 from typing import Any
@@ -65,11 +65,10 @@ class Device:
     kind = "cpu"
     clock_ns = staticmethod(time.perf_counter_ns)
 
-    def __init__(self, name: str, settings: Protocol, watch: Watch, card: gpu.Card = NO_CARD) -> None:
+    def __init__(self, name: str, watch: Watch, card: gpu.Card = NO_CARD) -> None:
         import torch
 
-        self.name, self.settings, self.watch, self.card = name, settings, watch, card
-        self.torch = torch
+        self.name, self.watch, self.card, self.torch = name, watch, card, torch
         self.pools: dict[tuple[str, Any], Any] = {}
 
     def synchronise(self) -> None:
@@ -146,11 +145,10 @@ class Device:
 
     def alive(self) -> bool:
         """Tell whether the device still answers (a CUDA context dies with some errors)."""
-        try:
+        with suppress(RuntimeError):
             self.synchronise()
-        except RuntimeError:
-            return False
-        return True
+            return True
+        return False
 
 
 class CudaDevice(Device):
@@ -244,7 +242,7 @@ def opened(name: str, settings: Protocol, threads: int | None = None) -> Iterato
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
         if kind == "cpu":
-            yield Device(name, settings, Watch(CpuSensors()))
+            yield Device(name, Watch(CpuSensors()))
         else:
             card = stack.enter_context(gpu.nvml(int(index)))
-            yield CudaDevice(name, settings, Watch(GpuSensors(card)), card)
+            yield CudaDevice(name, Watch(GpuSensors(card)), card)

@@ -200,10 +200,8 @@ class Journal:
             raise AlphaflopsError(f"{self.path} is gone, deleted or moved while measuring: start again") from error
         except OSError as error:
             self._cut()
-            raise AlphaflopsError(
-                f"{self.path} cannot be written: {reason(error)}; the rows so far are intact, "
-                f"make room and continue with --resume {self.path.parent}"
-            ) from error
+            rest = f"the rows so far are intact, make room and continue with --resume {self.path.parent}"
+            raise AlphaflopsError(f"{self.path} cannot be written: {reason(error)}; {rest}") from error
         except KeyboardInterrupt:
             self._cut()
             raise

@@ -129,9 +129,7 @@ class Options:
     device: str = _option("auto", "DEVICE", str, "Where to measure: auto, cpu, cuda or cuda:N.")
     threads: int | None = _option(None, "N", int, "Threads on the CPU; OMP_NUM_THREADS or all usable cores by default.")
     profile: str = _option("quick", None, str, "Which layers, and how narrow the intervals.", choices=PROFILES)
-    allow_different: tuple[str, ...] = _option(
-        (), "KEY", str, "Go on although it differs (repeatable).", action="append"
-    )
+    allow_different: tuple[str, ...] = _option((), "KEY", str, "Go on though it differs (repeatable).", action="append")
     protocol: str = _option("adaptive", None, str, "How to time: our way, or the replication's.", choices=PROTOCOLS)
     tolerance: float | None = _option(None, "SHARE", float, "Stop at this half-width of the interval, as a share.")
     row_seconds: float | None = _option(None, "S", float, "Cap on the calls of a layer, and once more on its blocks.")

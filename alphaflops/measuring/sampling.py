@@ -109,7 +109,7 @@ class _Sampler:
 
     def warm_up(self) -> None:
         warm, most = self.warm, self.settings.warmup_s * 1e9
-        while len(warm) < 2 or (sum(warm) <= most and (sum(warm) <= WARMUP_LEAST_NS or not settled(warm))):
+        while len(warm) < 2 or ((spent := sum(warm)) <= most and (spent <= WARMUP_LEAST_NS or not settled(warm))):
             warm += self.calls(1)
 
     def collect(self, take: Callable[[int], list[float]], look: int, largest: int, cap_s: float) -> list[float]:

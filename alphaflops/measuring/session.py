@@ -48,8 +48,8 @@ def rows_of(layers: Any) -> pd.DataFrame:
     """
     table = as_table(layers, "layers")
     unfit = ["row"] if "row" in table and table["row"].duplicated().any() else []
-    names = [name for name in (*KEY_COLUMNS, *COLUMNS) if name in table and name not in unfit]
-    rows = checked_table(table[names], "layers")[[*KEY_COLUMNS, *COLUMNS]]
+    names = [*KEY_COLUMNS, *COLUMNS]
+    rows = checked_table(table.drop(columns=unfit).filter(names), "layers")[names]
     return rows.drop_duplicates(SAME_LAYER).reset_index(drop=True)
 
 

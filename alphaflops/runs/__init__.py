@@ -67,7 +67,7 @@ class Run:
     def machine(self) -> str:
         """Name of the device that was timed; it says so where the run was resumed on other software or hardware."""
         name = str(self.meta["machine"]["name"])
-        parts = self.meta.get("resumed") or ()
+        parts = self.meta.get("resumed", ())
         changed = sorted({key.partition(".")[0] for part in parts for key in part["different"]})
         note = f", resumed with other {' and '.join(changed)}" if changed else ""
         return name if note in name else name + note  # a name that chapters gave may hold the note already

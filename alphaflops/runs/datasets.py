@@ -144,10 +144,9 @@ def fetch(source: DataSet) -> Path:
     except ValueError as error:
         raise AlphaflopsError(f"{source.url} gave a file with another sha256: not used") from error
     except Exception as error:  # requests, urllib3 and OS errors share no base class
-        raise AlphaflopsError(
-            f"data set {source.name!r} cannot be downloaded ({type(error).__name__}): "
-            f"connect to the network or point {MIRROR} at a folder of copies"
-        ) from error
+        why = f"data set {source.name!r} cannot be downloaded ({type(error).__name__})"
+        how = f"connect to the network or point {MIRROR} at a folder of copies"
+        raise AlphaflopsError(f"{why}: {how}") from error
     return target
 
 

@@ -31,17 +31,12 @@ CONFIDENCE_USED: Final = 0.9625
 SMALLEST: Final = 6
 """Fewest samples that give an interval at `CONFIDENCE_USED`: smallest to largest of 6 covers 96.9 %."""
 
-FOREIGN_CORES: Final = 0.25
-"""Cores kept busy by others above which a row is flagged, plus `FOREIGN_SHARE` of all cores."""
+FOREIGN_CORES, FOREIGN_SHARE = 0.25, 0.01
+"""A row is flagged where others keep busy more than so many cores and this share of all cores of the machine."""
 
-FOREIGN_SHARE: Final = 0.01
-"""Share of the machine's cores that background work may keep busy unflagged."""
-
-DRIFT_LIMIT: Final = 0.03
-"""Movement between the first and the last third of a run that counts as drift (fraction), if it is also a trend."""
-
-DRIFT_P: Final = 0.05
-"""Level of the Mann–Kendall test for a trend."""
+DRIFT_LIMIT, DRIFT_P = 0.03, 0.05
+"""Movement between the first and the last third of a run that counts as drift (fraction), if it is also a trend at this
+level of the Mann–Kendall test."""
 
 SPREAD_LIMIT: Final = 0.15
 """Spread of the sentinel's readings above which the run is called unsteady (fraction)."""
@@ -167,9 +162,8 @@ def judge(readings_ms: Sequence[float]) -> Verdict:
     moved = float(np.median(readings_ms[-third:]) - np.median(readings_ms[:third])) / median
     spread = float(np.subtract(*np.quantile(readings_ms, (0.9, 0.1)))) / median
     p = trend_p(readings_ms)
-    verdict = "unsteady" if spread > SPREAD_LIMIT else "steady"
-    if abs(moved) > DRIFT_LIMIT and p < DRIFT_P:
-        verdict = "drifted"
+    drifted = abs(moved) > DRIFT_LIMIT and p < DRIFT_P
+    verdict = "drifted" if drifted else "unsteady" if spread > SPREAD_LIMIT else "steady"
     worst = round(max(readings_ms) / median - 1, 5)
     return Verdict(verdict, n, round(median, 6), round(moved, 5), round(spread, 5), worst, round(p, 5))
 

@@ -47,6 +47,7 @@ _SIZES: Final = re.compile(
     r"(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-(\d+)x(\d+)-[01]"
 )
 _SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+)+){3}-[01]")
+_TIME: Final = re.compile(r"\d{1,15}(?:\.\d*)?(?:[eE][+-]?\d\d?)?")
 _CACHE: Final = 3
 
 
@@ -145,10 +146,6 @@ def _solvers(value: str) -> Iterator[tuple[str, float]]:
         fields = rest.split(",")
         if len(fields) > 3:  # an older file: the algorithm comes first
             solver, fields = fields[0], fields[1:]
-        try:
-            time = float(fields[0])
-        except ValueError:
-            time = -1.0
-        if not 0 <= time < float("inf") or len(fields) < 3:
+        if len(fields) < 3 or not _TIME.fullmatch(fields[0]):
             raise ValueError(f"solver {solver[:40]!r} has no time")
-        yield solver, time
+        yield solver, float(fields[0])

@@ -38,9 +38,7 @@ DEFAULTS: Final[dict[str, Any]] = {"experiment": "all", "figure": "", "line": ""
 """What a table may leave out, besides ``row``, which counts from 0 then."""
 
 _LINE: Final = re.compile(f"{files.PRINTABLE}{{0,240}}")
-FEW_NAMES: Final = (
-    "its first line, which must name the columns, has fewer fields than others: remove what stands above it"
-)
+FEW_NAMES: Final = "its first line names fewer columns than other lines have fields: remove what stands above it"
 
 
 @cache

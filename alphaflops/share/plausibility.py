@@ -14,11 +14,8 @@ from ..layers import bytes_moved, macs, valid_macs
 from ..runs import Run
 from ..runs.schema import QUANTITIES
 
-SHORTEST_MS: Final = 1e-4
-"""Least time of a call: 100 ns is a few hundred instructions (ms)."""
-
-LONGEST_MS: Final = 3.6e6
-"""Longest believable call: one hour (ms)."""
+SHORTEST_MS, LONGEST_MS = 1e-4, 3.6e6
+"""Least and most believable time of a call: 100 ns is a few hundred instructions; one hour (ms)."""
 
 FAST_ALGORITHM: Final = 4
 """How far Winograd- or FFT-like algorithms may go below the products of a kernel of several taps: F(4×4, 3×3) does."""
@@ -32,38 +29,24 @@ CORE_FLOP_PER_CYCLE: Final = 8192
 GPU_FLOP_PER_CYCLE: Final = {4: 8192, 2: 16384, 1: 32768}
 """Above what a multiprocessor does in a cycle, tensor cores included."""
 
-CPU_CLOCK_HZ: Final = 7e9
-"""Above the clock of any processor on sale (Hz)."""
-
-GPU_CLOCK_HZ: Final = 4e9
-"""Above the clock of any GPU (Hz)."""
+CPU_CLOCK_HZ, GPU_CLOCK_HZ = 7e9, 4e9
+"""Above the clock of any processor and of any GPU on sale (Hz)."""
 
 GPU_MULTIPROCESSORS: Final = 512
 """Above the multiprocessors of any GPU."""
 
-CORE_BYTES_PER_S: Final = 2e12
-"""Above what the nearest cache gives one core (bytes per second)."""
+CORE_BYTES_PER_S, GPU_BYTES_PER_S = 2e12, 1e14
+"""Above what the nearest cache gives one core, and any cache a GPU (bytes per second)."""
 
-GPU_BYTES_PER_S: Final = 1e14
-"""Above the bandwidth of any cache of a GPU (bytes per second)."""
+LEAST_SHARE: Final = 0.5
+"""Least share of layers that were measured at all, and of these whose interval became as narrow as asked."""
 
-OK_SHARE: Final = 0.5
-"""Least share of layers that were measured at all."""
+MOVED, SPREAD = 0.1, 0.5
+"""Largest movement of the sentinel between the first and the last third of a run, and largest range of the middle four
+fifths of its readings (fractions of their median)."""
 
-CONVERGED_SHARE: Final = 0.5
-"""Least share of the measured layers whose interval became as narrow as asked."""
-
-MOVED: Final = 0.1
-"""Largest movement of the sentinel between the first and the last third of a run (fraction of its median)."""
-
-SPREAD: Final = 0.5
-"""Largest range of the middle four fifths of the sentinel's readings (fraction of their median)."""
-
-RANK: Final = 0.2
-"""Least rank correlation of time with multiply–accumulates, where they span a factor of `SPAN`."""
-
-SPAN: Final = 100
-"""Range of multiply–accumulates from which on time must grow with them."""
+RANK, SPAN = 0.2, 100
+"""Least rank correlation of time with multiply–accumulates, and from which range of these on time must grow so."""
 
 SLACK_S: Final = 2.0
 """Inexactness of the dates and of the sum of samples (s)."""
@@ -107,10 +90,10 @@ def _sentinel(run: Run) -> Iterator[str]:
 
 def _shares(run: Run) -> Iterator[str]:
     ok = run.table["status"] == "ok"
-    if ok.mean() < OK_SHARE:
-        yield f"{ok.sum()} of {len(ok)} layers were measured, fewer than {OK_SHARE:.0%}"
-    elif (narrow := run.table["converged"][ok]).mean() < CONVERGED_SHARE:
-        yield f"{narrow.sum()} of {ok.sum()} times converged, fewer than {CONVERGED_SHARE:.0%}"
+    if ok.mean() < LEAST_SHARE:
+        yield f"{ok.sum()} of {len(ok)} layers were measured, fewer than {LEAST_SHARE:.0%}"
+    elif (narrow := run.table["converged"][ok]).mean() < LEAST_SHARE:
+        yield f"{narrow.sum()} of {ok.sum()} times converged, fewer than {LEAST_SHARE:.0%}"
 
 
 def _duration(run: Run) -> Iterator[str]:
