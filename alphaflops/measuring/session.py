@@ -145,7 +145,9 @@ def _found(out: Path, options: Options, meta: dict[str, Any]) -> tuple[Contents,
     if (out / JOURNAL_FILE).exists():
         found = journals.read(out)
     elif (out / RUN_FILE).exists():
-        found = reopened(Run.read(out), options)
+        finished = Run.read(out)
+        check_same(finished.meta, meta, options.allow_different)  # first: what others wrote may lack what follows
+        found = reopened(finished, options)
     elif any(path.name != journals.LOCK_FILE and not path.name.startswith(PREFIX) for path in out.iterdir()):
         raise AlphaflopsError(f"{out} exists already and holds no run: choose another folder or remove it")
     else:
