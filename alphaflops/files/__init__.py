@@ -11,7 +11,7 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping
-from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -132,19 +132,8 @@ def read_json(path: Path | str) -> dict[str, Any]:
     return parse_json(read_bytes(path), str(path))
 
 
-@lru_cache(maxsize=1)
-def _validators() -> Any:
-    """Give the validator class, in which 1.0 and true are no integers; None without the library."""
-    try:
-        from jsonschema import Draft202012Validator, validators
-    except ImportError:
-        return None
-    strict = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    return validators.extend(Draft202012Validator, type_checker=strict)
-
-
 def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = False) -> None:
-    """Check a value against a JSON Schema with the library jsonschema.
+    """Check a value against a JSON Schema with the library jsonschema; 1.0 and true are no integers.
 
     A rule's ``description`` is what its error expects. A bare host without the library reads its own files unchecked;
     where `needed`, as for a stranger's files, its absence is an error.
@@ -154,25 +143,27 @@ def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = Fals
     AlphaflopsError
         Naming the first key that is missing, unknown or wrong.
     """
-    validators = _validators()
-    if validators is None:
+    try:
+        from jsonschema import Draft4Validator, Draft202012Validator, validators
+    except ImportError as error:
         if needed:
-            raise AlphaflopsError(f"{where} is checked with the library jsonschema: pip install jsonschema")
+            raise AlphaflopsError(f"{where} is checked with the library jsonschema: pip install jsonschema") from error
         return
-    error = min(validators(schema).iter_errors(value), key=lambda found: len(found.absolute_path), default=None)
-    if error is None:
+    strict = validators.extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
+    found = min(strict(schema).iter_errors(value), key=lambda error: len(error.absolute_path), default=None)
+    if found is None:
         return
-    path = one_line(".".join(str(part) for part in error.absolute_path), 120)
-    rule, under = error.schema, f" in {path}" if path else ""
-    if error.validator == "required":
-        missing = next(key for key in rule["required"] if key not in error.instance)
+    path = one_line(".".join(str(part) for part in found.absolute_path), 120)
+    rule, under = found.schema, f" in {path}" if path else ""
+    if found.validator == "required":
+        missing = next(key for key in rule["required"] if key not in found.instance)
         raise AlphaflopsError(f"{where}: {path + '.' if path else ''}{missing} is missing")
-    if error.validator == "additionalProperties":
-        odd = (key for key in error.instance if key not in rule.get("properties", ()))
+    if found.validator == "additionalProperties":
+        odd = (key for key in found.instance if key not in rule.get("properties", ()))
         name = next(key for key in odd if not any(re.search(one, key) for one in rule.get("patternProperties", ())))
         raise AlphaflopsError(f"{where}: the key {_SHOWN.repr(name)}{under} is not allowed: remove it")
-    wanted = rule.get("description") or _wanted(error.validator, error.validator_value)
-    raise AlphaflopsError(f"{where}: {path or 'it'} is {_SHOWN.repr(error.instance)}: expected {wanted}")
+    wanted = rule.get("description") or _wanted(found.validator, found.validator_value)
+    raise AlphaflopsError(f"{where}: {path or 'it'} is {_SHOWN.repr(found.instance)}: expected {wanted}")
 
 
 def _wanted(rule: str, value: Any) -> str:
@@ -210,8 +201,15 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
     AlphaflopsError
         Naming the key that is missing, unknown, or of another type.
     """
-    record: T = _build(cls, value, where)
-    return record
+    _expect(isinstance(value, dict), where, value, "an object")
+    hints, known = get_type_hints(cls), signature(cls).parameters
+    for key in value:
+        if key not in known:
+            raise AlphaflopsError(f"{where}: the key {key[:80]!r} is not allowed: remove it")
+    for name, parameter in known.items():
+        if name not in value and parameter.default is parameter.empty:
+            raise AlphaflopsError(f"{where}: {name} is missing")
+    return cls(**{name: _build(hints[name], item, f"{where}: {name}") for name, item in value.items()})
 
 
 def _expect(sound: bool, where: str, value: Any, wanted: str) -> None:
@@ -236,24 +234,11 @@ def _build(hint: Any, value: Any, where: str) -> Any:
         _expect(sound, where, value, f"a list of {len(inner)}" if fixed else "a list")
         hints = inner if fixed else [inner[0]] * len(value)
         return origin(_build(h, item, f"{where}[{at}]") for at, (h, item) in enumerate(zip(hints, value, strict=True)))
-    if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where)
+    if dataclasses.is_dataclass(origin):
+        return from_json(hint, value, where)
     if issubclass(origin, Mapping):
         _expect(isinstance(value, dict), where, value, "an object")
         return {key: _build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
     sound = type(value) is hint or (hint is float and type(value) is int)
     _expect(sound, where, value, _WORDS.get(hint, hint.__name__))
     return hint(value)
-
-
-def _record(cls: Any, value: Any, where: str) -> Any:
-    _expect(isinstance(value, dict), where, value, "an object")
-    hints = get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    for key in value:
-        if key not in fields:
-            raise AlphaflopsError(f"{where}: the key {key[:80]!r} is not allowed: remove it")
-    for name, field in fields.items():
-        if name not in value and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise AlphaflopsError(f"{where}: {name} is missing")
-    return cls(**{name: _build(hints[name], item, f"{where}: {name}") for name, item in value.items()})

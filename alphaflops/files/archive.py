@@ -16,9 +16,6 @@ from .disk import read_bytes
 END: Final = struct.Struct("<4s4H2LH")
 """The record at the very end of a zip file: signature, disks, numbers of members, size and place of the directory."""
 
-EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""The date of every member that is written: the first that the format knows."""
-
 DTYPES: Final = ("<f4", "<f8", "<i4")
 
 
@@ -83,7 +80,7 @@ def pack_zip(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(files):
-            info = zipfile.ZipInfo(name, EPOCH)
+            info = zipfile.ZipInfo(name)
             info.create_system = 3
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.compress_type = zipfile.ZIP_STORED if name.endswith((".npz", ".png")) else zipfile.ZIP_DEFLATED

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -141,38 +141,33 @@ def write_atomic(path: Path | str, data: bytes, new: bool = False) -> None:
     AlphaflopsError
         If it cannot be written, or exists and must not.
     """
-    with writing(Path(path)):
-        _write(Path(path), data, new)
-
-
-def _write(path: Path, data: bytes, new: bool) -> None:
-    try:
-        old = path.stat()
-    except FileNotFoundError:  # a link that leads nowhere yet is followed, a link in a circle is refused
-        old = None
-    if (old and not stat.S_ISREG(old.st_mode)) or (path.parts[:2] in SYSTEM and path.parts[:3] != MEMORY):
-        path.write_bytes(data)
-        return
-    if old and new:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    if old and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    target = Path(os.path.realpath(path))
-    _sweep(target.parent)
-    partial = target.parent / f"{PREFIX}{secrets.token_hex(8)}.part"
-    # A link fails where the file exists, also if it appeared a moment ago.
-    place: Callable[[Path, Path], None] = os.link if new else os.replace
-    try:
-        _fill(partial, data, old)
+    path = Path(path)
+    with writing(path):
         try:
-            place(partial, target)
-        except OSError as error:
-            if not new or isinstance(error, FileExistsError):
-                raise
-            os.replace(partial, target)  # a file system without hard links
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+            old = path.stat()
+        except FileNotFoundError:  # a link that leads nowhere yet is followed, a link in a circle is refused
+            old = None
+        if (old and not stat.S_ISREG(old.st_mode)) or (path.parts[:2] in SYSTEM and path.parts[:3] != MEMORY):
+            path.write_bytes(data)
+            return
+        if old and new:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        if old and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        target = Path(os.path.realpath(path))
+        _sweep(target.parent)
+        partial = target.parent / f"{PREFIX}{secrets.token_hex(8)}.part"
+        try:
+            _fill(partial, data, old)
+            try:  # a link fails where the file exists, also if it appeared a moment ago
+                (os.link if new else os.replace)(partial, target)
+            except OSError as error:
+                if not new or isinstance(error, FileExistsError):
+                    raise
+                os.replace(partial, target)  # a file system without hard links
+        finally:
+            partial.unlink(missing_ok=True)
+        _sync_folder(target.parent)
 
 
 def write_folder(path: Path | str, files: Mapping[str, bytes]) -> Path:
