@@ -5,6 +5,7 @@ after the first results were seen say so in their test; they take thresholds tha
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -45,10 +46,8 @@ class Threshold:
         """Turn a value of the statistic into a verdict."""
         if not math.isfinite(value):
             return NOT_MEASURED
-        sign = 1 if self.at_least else -1
-        if sign * value >= sign * self.holds:
-            return HOLDS
-        return IN_PART if sign * value >= sign * self.in_part else FAILS
+        beyond = operator.ge if self.at_least else operator.le
+        return HOLDS if beyond(value, self.holds) else IN_PART if beyond(value, self.in_part) else FAILS
 
 
 ORDER = Threshold(10, 5, True, "Random order would put half of all pairs the wrong way round. One in ten is too many "

@@ -1,6 +1,7 @@
 """Statistics behind the claims: each takes a run and gives one number, computed from its measured times."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -105,11 +106,8 @@ def kernel_slope(run: Run) -> float:
     Median over the lines of Figure 2b of the Theil-Sen slope of log time per MAC over log side; 0 where both axes cost
     alike. Side 1 is left out: 1×1 kernels run other code.
     """
-    slopes = []
-    for part in lines(run, INPUT_SHRINKS):
-        larger = part[part["k1"] > 1]
-        if len(larger) >= LEAST_POINTS - 1:
-            slopes.append(theilslopes(np.log(larger["cost"]), np.log(larger["k1"])).slope)
+    parts = (part[part["k1"] > 1] for part in lines(run, INPUT_SHRINKS))
+    slopes = [theilslopes(np.log(p["cost"]), np.log(p["k1"])).slope for p in parts if len(p) >= LEAST_POINTS - 1]
     return float(np.median(slopes)) if slopes else float("nan")
 
 
@@ -122,18 +120,16 @@ def kernel_minus_space(run: Run) -> float | str:
 
 def exponents(run: Run) -> dict[str, Exponent]:
     """Exponent of time along each dimension, by its name; none where there are too few layers."""
-    try:
+    with suppress(AlphaflopsError):
         return {found.dimension: found for found in dissect(run, draws=2)}
-    except AlphaflopsError:
-        return {}
+    return {}
 
 
 def held_out_mape(run: Run, model: str) -> float:
     """Mean error (%) of a model on five held-out folds of a run; NaN where it has too few layers."""
-    try:
+    with suppress(AlphaflopsError):
         return score(run, model, "random", whole=False).mape_pct
-    except AlphaflopsError:
-        return float("nan")
+    return float("nan")
 
 
 def underestimated(run: Run) -> float | str:
@@ -211,14 +207,11 @@ def jumping(line: pd.DataFrame) -> Jumping | None:
     count, times = (np.log(line[name].to_numpy(dtype=float)) for name in ("macs", "time_ms"))
     neighbours = ndimage.generic_filter(times, np.median, footprint=[1] * SIDE + [0] + [1] * SIDE, mode="mirror")
     distance, smooth = (times - neighbours) / OWN_AND_MEDIAN, np.polyval(np.polyfit(count, times, 3), count)
-    random = np.random.default_rng(0)
-    series = np.array([smooth + distance[_shuffled_nearby(len(times), random)] for _ in range(SHUFFLES)])
-    noise = [jump_starts(row).sum() for row in np.where(_small_steps(line), _factors(np.exp(series)), 1)]
+    random, blocks = np.random.default_rng(0), np.array_split(distance, max(1, len(distance) // NEARBY))
+    shuffled = (smooth + np.concatenate([*map(random.permutation, blocks)]) for _ in range(SHUFFLES))
+    series = (step_factors(line.assign(time_ms=np.exp(one))) for one in shuffled)
+    noise = [jump_starts(one).sum() for one in series if one is not None]
     return Jumping(int(jump_starts(factors).sum()), np.array(noise))
-
-
-def _shuffled_nearby(n: int, random: np.random.Generator) -> NDArray[np.int64]:
-    return np.concatenate([random.permutation(block) for block in np.array_split(np.arange(n), max(1, n // NEARBY))])
 
 
 def jump_starts(factors: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -232,22 +225,8 @@ def step_factors(line: pd.DataFrame) -> NDArray[np.float64] | None:
 
     Medians of `SIDE` points on each side; 1 at steps that are not small. None where the line has too few small steps.
     """
-    small = _small_steps(line)
-    if small.sum() < LEAST_STEPS:
+    count, medians = line["macs"], line["time_ms"].rolling(SIDE).median()
+    ratio = (medians.shift(1 - SIDE) / medians.shift()).where(count / count.shift() <= SMALL_STEP)
+    if ratio.count() < LEAST_STEPS:
         return None
-    return np.where(small, _factors(line["time_ms"].to_numpy(dtype=float)[None])[0], 1)
-
-
-def _small_steps(line: pd.DataFrame) -> NDArray[np.bool_]:
-    count = line["macs"].to_numpy(dtype=float)
-    small = np.zeros(len(count), dtype=bool)
-    small[SIDE : len(count) - SIDE + 1] = (count[1:] / count[:-1] <= SMALL_STEP)[SIDE - 1 : len(count) - SIDE]
-    return small
-
-
-def _factors(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Factor between the medians of `SIDE` points after and before each place, shape as `times`: ``(series, n)``."""
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(times, SIDE, axis=1), axis=2)
-    ratio = np.ones_like(times)
-    ratio[:, SIDE : times.shape[1] - SIDE + 1] = medians[:, SIDE:] / medians[:, :-SIDE]
-    return np.maximum(ratio, 1 / ratio)
+    return ratio.where(ratio > 1, 1 / ratio).fillna(1).to_numpy(dtype=float)

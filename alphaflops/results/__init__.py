@@ -11,13 +11,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, Final
+from unittest.mock import patch
 
 from .. import paths
 from ..files import write_atomic
 from ..measuring.session import interruptible
 from ..runs import datasets
 from . import tables
-from .makers import FILE, Rows, plain_rows
+from .makers import FILE, Rows
 from .tables import RESULTS, Result, absent, chosen, read
 
 __all__ = ["RESULTS", "absent", "check", "read", "refresh", "stale"]
@@ -74,14 +75,11 @@ def _workers(jobs: int) -> Iterator[Map]:
     if jobs == 1:
         yield map
         return
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # inherited: a worker that sets it itself has loaded OpenMP already
-    try:
-        # A process that a signal ends at once would leave its workers behind.
-        with interruptible(), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield pool.map
-    finally:
-        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
+    # Inherited: a worker that sets it itself has loaded OpenMP already.
+    # A process that a signal ends at once would leave its workers behind.
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    with patch.dict(os.environ, OMP_NUM_THREADS="1"), interruptible(), pool:
+        yield pool.map
 
 
 def _renew(result: Result, run: Map) -> Iterator[str]:
@@ -114,9 +112,9 @@ def _listed(names: list[str]) -> str:
 
 
 def _recorded(result: Result) -> dict[str, Rows]:
-    found = tables.table(result.name)
+    found: Any = tables.table(result.name)
     groups = found.astype(object).where(found.notna(), None).groupby("run", sort=False)
-    return {str(run): plain_rows(group.drop(columns="run")) for run, group in groups}
+    return {str(run): group.drop(columns="run").to_dict("records") for run, group in groups}
 
 
 def _computed(result: Result, names: Iterable[str], run: Map) -> dict[str, Rows]:
@@ -163,16 +161,12 @@ def check(names: Sequence[str] = (), *, jobs: int = 2) -> list[str]:
 def _differences(result: Result, name: str, recorded: Rows, found: Rows) -> list[str]:
     if len(recorded) != len(found):
         return [f"{result.name}: {name} has {len(found)} rows, recorded {len(recorded)}"]
-    return [
-        f"{result.name}: {', '.join([name, *_words(new)])}: {key} is {value}, recorded {old.get(key)}"
-        for old, new in zip(recorded, found, strict=True)
-        for key, value in new.items()
-        if key != FILE and not _agree(old.get(key), value, result.tolerance)
-    ]
-
-
-def _words(row: dict[str, Any]) -> list[str]:
-    return [value for value in row.values() if isinstance(value, str) and value][:4]
+    told = []
+    for old, new in zip(recorded, found, strict=True):
+        words = [name, *(value for value in new.values() if isinstance(value, str) and value)]
+        odd = [key for key in new if key != FILE and not _agree(old.get(key), new[key], result.tolerance)]
+        told += [f"{result.name}: {', '.join(words[:5])}: {key} is {new[key]}, recorded {old.get(key)}" for key in odd]
+    return told
 
 
 def _agree(wanted: Any, found: Any, tolerance: float) -> bool:

@@ -24,7 +24,6 @@ from ..prediction import machine, read_operators
 from ..runs import Run, datasets
 
 Rows = list[dict[str, Any]]
-VALIDATIONS: Final[tuple[Any, ...]] = (None, "random", "figure", "macs", "rows")
 SIZES: Final = (15, 30, 60, 120, 250, 500)
 """Layers to calibrate with, in the learning curve."""
 LEARNERS: Final = ("macs+t0", "alpha+t0", OURS.name)
@@ -53,7 +52,8 @@ def _part(run: Run, rows: NDArray[np.bool_]) -> Run:
 def scores(name: str, part: str) -> Rows:
     """Score one model on a set under each validation that its layers allow."""
     entry = datasets.entries()[name]
-    return score_rows(sample(name), part, VALIDATIONS, role=entry.role, vendor=entry.vendor)
+    validations = (None, "random", "figure", "macs", "rows")
+    return score_rows(sample(name), part, validations, role=entry.role, vendor=entry.vendor)
 
 
 def score_rows(run: Run, name: str, validations: Iterable[Any], **about: str) -> Rows:
@@ -75,37 +75,27 @@ def terms(name: str, part: str) -> Rows:
 
     A number is held at either end of its range, a factor at 1 too; the best of them, where its term vanishes, counts.
     """
-    run = sample(name)
+    run, rows = sample(name), []
 
     def error(formula: CostModel) -> float:
         return score(run, formula, "random").mape_pct
 
     try:
         whole = error(OURS)
-        held = {p.name: min(error(_held(p, end)) for end in _neutral(p)) for p in OURS.parameters}
     except AlphaflopsError:  # a smoke run has too few layers
         return []
     about = {"role": datasets.entries()[name].role, "model": OURS.name}
-    return [
-        {**about, "term": p.name, "meaning": p.meaning, "mape_pct": whole, "without_pct": held[p.name]}
-        for p in OURS.parameters
-    ]
-
-
-def _neutral(parameter: Parameter) -> list[float]:
-    factor = not parameter.unit and parameter.low < 1 < parameter.high
-    return [parameter.low, parameter.high, *([1.0] if factor else [])]
+    for p in OURS.parameters:
+        ends = (p.low, p.high) if p.unit or not p.low < 1 < p.high else (p.low, p.high, 1.0)
+        without = min(error(_held(p, end)) for end in ends)
+        rows.append({**about, "term": p.name, "meaning": p.meaning, "mape_pct": whole, "without_pct": without})
+    return rows
 
 
 def _held(parameter: Parameter, value: float) -> CostModel:
-    at = OURS.parameters.index(parameter)
-    rest = OURS.parameters[:at] + OURS.parameters[at + 1 :]
-    return replace(
-        OURS,
-        name=f"{OURS.name} without {parameter.name}",
-        parameters=rest,
-        formula=lambda f, v: OURS.formula(f, [*v[:at], value, *v[at:]]),
-    )
+    at, rest = OURS.parameters.index(parameter), tuple(p for p in OURS.parameters if p != parameter)
+    name = f"{OURS.name} without {parameter.name}"
+    return replace(OURS, name=name, parameters=rest, formula=lambda f, v: OURS.formula(f, [*v[:at], value, *v[at:]]))
 
 
 def dissection(name: str, part: str) -> Rows:
@@ -204,28 +194,22 @@ def figures(name: str, part: str) -> Rows:
     run = datasets.load(name).ok
     published = model("alpha-published").predict_ms(run.table, {})
     table = run.table.assign(macs=macs(run.table), predicted_ms=published)
-    rows = []
-    for experiment, shown in table.groupby("experiment", sort=False):
-        cost = shown["latency_ms"] / shown["macs"] * 1e9
-        lines = cost.groupby(shown["line"], sort=False)
-        rows.append(
-            {
-                "experiment": experiment,
-                "layers": len(shown),
-                "total_ms": float(shown["latency_ms"].sum()),
-                "ns_per_kmac": float(cost.median()),
-                "slowest_over_fastest": float((lines.max() / lines.min()).median()),
-                "median_error_pct": float((shown["predicted_ms"] / shown["latency_ms"] - 1).abs().median() * 100),
-            }
-        )
-    return rows
+    return [_figure(experiment, shown) for experiment, shown in table.groupby("experiment", sort=False)]
+
+
+def _figure(experiment: Any, shown: pd.DataFrame) -> dict[str, Any]:
+    cost = shown["latency_ms"] / shown["macs"] * 1e9
+    lines = cost.groupby(shown["line"], sort=False)
+    return {
+        "experiment": experiment,
+        "layers": len(shown),
+        "total_ms": float(shown["latency_ms"].sum()),
+        "ns_per_kmac": float(cost.median()),
+        "slowest_over_fastest": float((lines.max() / lines.min()).median()),
+        "median_error_pct": float((shown["predicted_ms"] / shown["latency_ms"] - 1).abs().median() * 100),
+    }
 
 
 def networks(name: str, part: str) -> Rows:
     """Predict the networks that were measured on the machine of a run."""
-    return plain_rows(machine.comparison(machine.traced(), name))
-
-
-def plain_rows(frame: pd.DataFrame) -> Rows:
-    """Give the rows of a frame by column name."""
-    return list(to_json(frame.to_dict("records")))
+    return list(to_json(machine.comparison(machine.traced(), name).to_dict("records")))
