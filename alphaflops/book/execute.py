@@ -144,8 +144,7 @@ def execute(text: Path, out: Path, parameters: Mapping[str, Any], threads: int |
     import nbformat
 
     command = [sys.executable, "-m", "papermill", "-", str(out), "--kernel", "python3", "--cwd", str(out.parent)]
-    command += ["--no-progress-bar", "--no-request-save-on-cell-execute"]
-    command += ["--parameters_yaml", json.dumps(dict(parameters))] if parameters else []
+    command += ["--no-progress-bar", "--no-request-save-on-cell-execute", "-y", json.dumps(dict(parameters))]
     settings = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     if threads:
         settings["OMP_NUM_THREADS"] = str(threads)
@@ -173,12 +172,10 @@ def _clean(path: Path) -> None:
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for i, cell in enumerate(notebook.cells):
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-        if cell.metadata.get("tags") == []:
-            del cell.metadata["tags"]
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id, cell.metadata["tags"] = f"c{i:02d}-parameters", ["injected-parameters", "remove-cell"]
+        kept = {key: told for key, told in cell.metadata.items() if told and key not in ("papermill", "execution")}
+        if "injected-parameters" in kept.get("tags", []):
+            cell.id, kept["tags"] = f"c{i:02d}-parameters", ["injected-parameters", "remove-cell"]
+        cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             # a progress bar, or what is left of one that was overwritten
             bars = [o for o in cell.outputs if o.get("name") == "stderr" and ("\r" in o.text or not o.text.strip())]

@@ -1,6 +1,7 @@
 """From runs to the tidy tables that a chapter draws, and what each layer reaches of what its hardware can do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,28 +127,25 @@ def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:
         If there is no such figure, or no run holds its layers.
     """
     keys = [(e.name, line.label) for e in experiments.select(figure) for line in e.lines]
-    places = {key: place for place, key in enumerate(keys)}
-    parts = [part for run in runs if len(part := _measured(run, places))]
+    wanted = pd.DataFrame(keys, columns=["experiment", "line"])
+    parts = [part for run in runs if len(part := _measured(run, wanted))]
     if not parts:
         raise AlphaflopsError(f"no run holds the layers of {figure!r}: measure them")
     return pd.concat(parts, ignore_index=True)
 
 
-def _measured(run: Run, places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
-    frame, whole = rates(run), run.ok.table
-    keys = zip(frame["experiment"], frame["line"], strict=True)
-    frame = frame.assign(place=[places.get(key, -1) for key in keys])
-    frame = frame[frame["place"] >= 0].sort_values(["place", "x"], kind="stable").drop(columns="place")
-    if frame.empty:
-        return frame
-    return frame.assign(
-        macs=macs(frame),
-        mflops=flops(frame) / 1e6,
-        low_ms=whole.get("latency_low_ms", np.nan),
-        high_ms=whole.get("latency_high_ms", np.nan),
-        floor_ms=whole["latency_ms"].min(),
-        predicted_ms=predicted_ms(run, frame),
+def _measured(run: Run, wanted: pd.DataFrame) -> pd.DataFrame:
+    """Give the layers of a run that are on the lines wanted, in their order."""
+    table = run.ok.table
+    frame = rates(run).assign(
+        macs=macs(table),
+        mflops=flops(table) / 1e6,
+        low_ms=table.get("latency_low_ms", np.nan),
+        high_ms=table.get("latency_high_ms", np.nan),
+        floor_ms=table["latency_ms"].min(),
     )
+    frame = wanted.merge(frame.sort_values("x", kind="stable"))
+    return frame if frame.empty else frame.assign(predicted_ms=predicted_ms(run, frame))
 
 
 def predicted_ms(run: Run, table: pd.DataFrame) -> Any:
@@ -160,11 +158,9 @@ def predicted_ms(run: Run, table: pd.DataFrame) -> Any:
 
 def fitted(run: Run) -> dict[str, float]:
     """Fit α-FLOPs and a constant to a run: the constants by name, none where the run is too small."""
-    times = np.asarray(run.time_ms(), dtype=np.float64)
-    try:
-        return fit_model(model("alpha+t0"), features(run.table), times).parameters
-    except AlphaflopsError:
-        return {}
+    with suppress(AlphaflopsError):
+        return fit_model(model("alpha+t0"), features(run.table), np.asarray(run.time_ms(), np.float64)).parameters
+    return {}
 
 
 def equal_flops(frame: pd.DataFrame) -> pd.DataFrame:

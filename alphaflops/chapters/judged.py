@@ -51,17 +51,13 @@ def verdicts(runs: Sequence[Run]) -> pd.DataFrame:
 
     One row per claim and run, with the columns of `alphaflops.claims.row`.
     """
-    machines = {run.id: run.machine for run in runs}
-    kept = read("claims").fillna({"reason": ""})
-    kept = kept[kept["run"].isin([run.id for run in runs if is_data_set(run)])]
+    kept, authors, told = read("claims").fillna({"reason": ""}), datasets.authors(), list[claims.Verdict]()
     kept = kept[kept["claim"].isin([claim.id for claim in claims.CLAIMS])]
-    kept = kept.assign(machine=kept["run"].map(machines))[["claim", "run", "machine", "verdict", "value", "reason"]]
-    told = [claims.Verdict(*row) for row in kept.itertuples(index=False, name=None)]
-    fresh = [run for run in runs if run.id not in set(kept["run"])]
-    authors = datasets.authors() if fresh else None
-    told += [verdict for run in fresh for verdict in claims.judge(run, authors=authors)]
-    found = pd.DataFrame([claims.row(verdict) for verdict in told])
-    return found.sort_values("run", key=lambda ids: ids.map(list(machines).index), kind="stable", ignore_index=True)
+    for run in runs:
+        rows: Any = kept[kept["run"] == run.id].to_dict("records") if is_data_set(run) else []
+        recorded = [claims.Verdict(machine=run.machine, **row) for row in rows]
+        told += recorded or claims.judge(run, authors=authors)
+    return pd.DataFrame([claims.row(verdict) for verdict in told])
 
 
 def quality(runs: Sequence[Run]) -> pd.DataFrame:

@@ -25,15 +25,14 @@ def table(frame: pd.DataFrame, digits: int = 3, as_is: Sequence[str] = ()) -> An
     as_is : sequence of str
         Columns that hold Markdown of this project, such as formulas.
     """
-    from IPython import display
+    from IPython.display import Markdown
 
     head, rule, rows = f"| {' | '.join(map(str, frame.columns))} |", "|" + "---|" * len(frame.columns), []
     for row in frame.astype(object).to_numpy():
         named = zip(frame.columns, row, strict=True)
         cells = (str(value) if name in as_is else _cell(value, digits) for name, value in named)
         rows.append(f"| {' | '.join(cells)} |")
-    shown: Any = display.Markdown
-    return shown("\n".join([head, rule, *rows]))
+    return Markdown("\n".join([head, rule, *rows]))
 
 
 def _cell(value: Any, digits: int) -> str:

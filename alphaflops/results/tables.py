@@ -66,12 +66,9 @@ class Result:
 
 def scored() -> list[str]:
     """Name the data sets whose layers can be held out: all but fine grids and the few layers of a run of joules."""
-
-    def left_out(name: str) -> bool:
-        meta = datasets.load(name).meta
-        return meta.get("profile") == "fine" or bool(meta.get("energy"))
-
-    return [name for name, entry in datasets.entries().items() if entry.reader != OWN or not left_out(name)]
+    metas = {name: datasets.load(name).meta for name in datasets.bundled()}
+    left_out = {name for name, meta in metas.items() if meta.get("profile") == "fine" or meta.get("energy")}
+    return [name for name in datasets.names() if name not in left_out]
 
 
 def development() -> list[str]:
@@ -188,8 +185,7 @@ def stamp(result: Result, name: str) -> str:
     beside = [paths.data_folder() / pattern.format(name) for pattern in result.beside]
     hashes = [data(known) for known in (name, *result.also)] + [sha256(path) for path in beside if path.exists()]
     needed = [found[found["run"] == name].to_csv(index=False) for found in map(table, result.needs)]
-    told = (_short(hashes), code(result.code), _short(needed))
-    return " ".join(told)
+    return " ".join([_short(hashes), code(result.code), _short(needed)])
 
 
 def data(name: str) -> str:
@@ -206,8 +202,7 @@ def _short(texts: list[str]) -> str:
 def code(places: tuple[str, ...]) -> str:
     """Hash what packages and modules do: their syntax without comments and docstrings, whatever Python reads it."""
     found = []
-    for place in places:
-        path = paths.PACKAGE / place
+    for path in map(paths.PACKAGE.joinpath, places):
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             tree = ast.parse(file.read_text(encoding="utf-8"))
             found.append(f"{file.relative_to(paths.PACKAGE).as_posix()} {_plain(tree)!r}")
