@@ -138,7 +138,5 @@ def plain_ticks(axes: "Axes", which: str = "xy") -> None:
 
 def short(value: float) -> str:
     """Write a tick's number briefly: 0.02, 500, 10k, 1M."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{name}"
-    return f"{value:.10g}"
+    unit, name = (1e6, "M") if value >= 1e6 else (1e3, "k") if value >= 1e3 else (1, "")
+    return f"{value / unit:.10g}{name}"

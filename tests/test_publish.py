@@ -27,7 +27,7 @@ def test_unknown_run_is_refused_before_anything_is_run(tmp_path):
 
 def test_unknown_parameter_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(AlphaflopsError, match=r"parameter 'rnus' is in no notebook: choose one of .*runs"):
-        publish.build(None, tmp_path / "out", parameters={"rnus": []})
+        publish.build(None, tmp_path / "out", rnus=[])
 
 
 def test_folder_that_holds_something_else_is_left_alone(tmp_path):

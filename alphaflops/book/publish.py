@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,13 +27,7 @@ COMPARING: Final = "your_machine"
 """End of the name of the chapter that puts machines beside each other."""
 
 
-def build(
-    runs: Sequence[str | Path] | None = None,
-    folder: Path | None = None,
-    *,
-    jobs: int = 2,
-    parameters: Mapping[str, Any] | None = None,
-) -> Path:
+def build(runs: Sequence[str | Path] | None = None, folder: Path | None = None, *, jobs: int = 2, **given: Any) -> Path:
     """Run the notebooks and build the book.
 
     Parameters
@@ -44,7 +38,7 @@ def build(
         Gets ``html/``; ``_build`` in the checkout by default. An older book in it stays until the new one is complete.
     jobs : int
         Notebooks run at a time.
-    parameters : mapping, optional
+    **given
         Further parameters, given to each notebook that has them. ``out`` is the folder of a run to be measured.
 
     Returns
@@ -57,8 +51,8 @@ def build(
     AlphaflopsError
         If a run or parameter is unknown, a notebook fails, the book has a warning, or `folder` cannot be used.
     """
-    folder, given = (folder or checkout() / "_build").resolve(), dict(parameters or {})
-    wanted, html = chapters(), folder / "html"
+    folder, wanted = (folder or checkout() / "_build").resolve(), chapters()
+    html = folder / "html"
     if html.exists() and not (html / SUMS).is_file():
         raise AlphaflopsError(f"{html} exists and holds no book: choose another folder or remove it")
     try:
@@ -105,7 +99,7 @@ def rerun(
         The book's ``index.html``.
     """
     out = (folder or checkout() / "_build") / "runs" / re.sub(r"\W", "-", f"{device}-{profile}")
-    return build(runs, folder, parameters={"device": device, "profile": profile, "out": out})
+    return build(runs, folder, device=device, profile=profile, out=out)
 
 
 def page(runs: Sequence[str | Path], target: Path) -> Path:

@@ -45,13 +45,12 @@ def grid(
     **settings
         For `seaborn.FacetGrid`.
     """
-    names = list(dict.fromkeys(frame[by]))
-    where = {"col": by, "col_wrap": across, "col_order": names}
+    where: dict[str, Any] = {"col": by, "col_wrap": across}
     if "gridspec_kws" in settings:  # which seaborn takes for panels that are not wrapped
-        where = {"row": by, "row_order": names}
+        where = {"row": by}
     shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
-    with warnings.catch_warnings():  # seaborn's tight layout may not fit; the style lays out anew
-        warnings.simplefilter("ignore", UserWarning)
+    # seaborn's tight layout may not fit; the style lays out anew
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
     for name, ax in found.axes_dict.items():
         text = fill(mathtext(one_line(name, 2 * TITLE)), TITLE)
@@ -225,9 +224,8 @@ def dots(
             y = [names.index(row) for row in own[rows]]
             if "low" in own:
                 ax.hlines(y, own["low"], own["high"], color=colour, lw=1.2)
-            ax.scatter(
-                own[value], y, s=30, lw=0, clip_on=False, marker=mark, color=colour, label=kind, zorder=9 - order
-            )
+            look: dict[str, Any] = {"marker": mark, "color": colour, "label": kind, "zorder": 9 - order}
+            ax.scatter(own[value], y, s=30, lw=0, clip_on=False, **look)
         if level is not None:
             ax.axvline(level, color=style.INK, lw=1, zorder=1)
         ax.margins(x=0.08)

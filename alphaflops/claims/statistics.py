@@ -59,9 +59,8 @@ def lines(run: Run, names: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     table = run.table[run.table["experiment"].isin(names)]
     for _, part in table.groupby(["experiment", "line"], sort=False):
         if len(part) >= LEAST_POINTS:
-            counted, times = macs(part), part["latency_ms"]
-            found = part.assign(macs=counted, time_ms=times, cost=times / counted)
-            yield found.sort_values("x", kind="stable").reset_index(drop=True)
+            found = part.assign(macs=macs(part), time_ms=part["latency_ms"]).sort_values("x", kind="stable")
+            yield found.assign(cost=found["time_ms"] / found["macs"]).reset_index(drop=True)
 
 
 def misordered(run: Run) -> float:

@@ -78,14 +78,9 @@ def networks(args: argparse.Namespace) -> int:
     from ..prediction import machine
     from ..runs.datasets import load
 
-    paths = machine.measure_machine(
-        load(args.networks),
-        machine.choose_networks(tuple(args.network)),
-        profile=args.profile or "quick",
-        into=args.into,
-        say=partial(print, file=sys.stderr),
-    )
-    for path in paths:
+    run, chosen = load(args.networks), machine.choose_networks(tuple(args.network))
+    settings = {"profile": args.profile or "quick", "into": args.into, "say": partial(print, file=sys.stderr)}
+    for path in machine.measure_machine(run, chosen, **settings):
         show(path)
     return 0
 

@@ -129,8 +129,7 @@ def _array(data: bytes, where: str) -> Any:
     handle = io.BytesIO(data)
     try:
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(handle)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # headers of Python 2
+        with warnings.catch_warnings(action="error"):  # headers of Python 2
             shape, _, dtype = read(handle)
     except Exception as error:  # the header is a Python literal: the parser and NumPy raise many types
         raise AlphaflopsError(f"{where} is no NumPy array ({type(error).__name__})") from error

@@ -1,6 +1,7 @@
 """Functions that make results: ``(data set, part) -> rows`` for one data set."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -60,13 +61,10 @@ def score_rows(run: Run, name: str, validations: Iterable[Any], **about: str) ->
     """Score one model on a run under each validation that its layers allow, one row each that begins with `about`."""
     count, rows = None if name == BOOSTING else len(model(name).parameters), []
     for cv in validations:
-        try:
+        with suppress(AlphaflopsError):  # one figure only, or too few layers to hold some out
             found = score(run, name, cv, whole=False).as_dict()
-        except AlphaflopsError:  # one figure only, or too few layers to hold some out
-            continue
-        kept = ("n", "mape_pct", "median_ape_pct", "r2", "spearman", "within_20_pct")
-        told = {key: found[key] for key in kept}
-        rows.append({**about, "model": name, "parameters": count, "cv": cv or "in sample", **told})
+            told = {key: found[key] for key in ("n", "mape_pct", "median_ape_pct", "r2", "spearman", "within_20_pct")}
+            rows.append({**about, "model": name, "parameters": count, "cv": cv or "in sample", **told})
     return rows
 
 
@@ -156,13 +154,11 @@ def calibrations(name: str, part: str) -> Rows:
     """Fit the bundled formulas to a set; gives their numbers, and the files of the calibrations."""
     run, rows = datasets.load(name), []
     for chosen in CALIBRATED:
-        try:
+        with suppress(AlphaflopsError):  # too few layers
             found = fit(run, chosen)
-        except AlphaflopsError:  # too few layers
-            continue
-        fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
-        fresh[0][FILE] = (f"calibrations/{calibration_file(name, chosen)}", json_bytes(found.as_dict()).decode())
-        rows += fresh
+            fresh: Rows = [{"model": chosen, "parameter": p, **entry} for p, entry in found.parameters.items()]
+            fresh[0][FILE] = (f"calibrations/{calibration_file(name, chosen)}", json_bytes(found.as_dict()).decode())
+            rows += fresh
     return rows
 
 

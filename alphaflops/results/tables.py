@@ -103,16 +103,12 @@ RESULTS: Final = {
         Result("coverage", makers.coverage, scored),
         Result("learning", makers.learning, fitted),
         Result("calibrations", makers.calibrations, fitted),
-        Result(
-            "operators", makers.operators, measured_networks, (*BASE, "prediction"),
-            needs=("calibrations",), beside=("operators/{}.json",),
-        ),
+        Result("operators", makers.operators, measured_networks, (*BASE, "prediction"), needs=("calibrations",),
+            beside=("operators/{}.json",)),
         Result("claims", makers.claims, datasets.names, (*BASE, "claims"), needs=("scores",), also=(AUTHORS,)),
         Result("figures", makers.figures, shown, digits=6, tolerance=1e-5),
-        Result(
-            "networks", makers.networks, measured_networks, (*BASE, "network", "prediction"),
-            needs=("operators",), beside=("networks/{}.csv", "operators/{}.json"),
-        ),
+        Result("networks", makers.networks, measured_networks, (*BASE, "network", "prediction"), needs=("operators",),
+            beside=("networks/{}.csv", "operators/{}.json")),
     )
 }  # fmt: skip
 """Results by name, each after those that it needs."""
