@@ -78,9 +78,7 @@ def build(runs: Sequence[str | Path] | None = None, folder: Path | None = None, 
     return html / "index.html"
 
 
-def rerun(
-    device: str = "auto", profile: str = "quick", runs: Sequence[str | Path] | None = None, folder: Path | None = None
-) -> Path:
+def rerun(device: str, profile: str, runs: Sequence[str | Path] | None = None, folder: Path | None = None) -> Path:
     """Measure every chapter's layers on this machine and build the book with it beside the paper's.
 
     The notebooks measure; this gives them their parameters. All chapters share one run folder beside the book, named by

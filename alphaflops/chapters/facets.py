@@ -97,7 +97,8 @@ def lines(
     about = experiments.find(str(frame["experiment"].iloc[0])) if "experiment" in frame else None
     figure, panels = grid(frame, by, height, sharex=by == "machine")
     for ax, part in panels:
-        ends = _lines(ax, part, x, y, marker, predicted and "predicted_ms" in part)
+        drawn = part if predicted else part.drop(columns="predicted_ms", errors="ignore")
+        ends = _lines(ax, drawn, x, y, marker)
         if bool(about and about.log) if log is None else log:
             ax.set(xscale="log", yscale="log")
         else:
@@ -114,14 +115,12 @@ def lines(
     return figure
 
 
-def _lines(
-    ax: Axes, part: pd.DataFrame, x: str, y: str, marker: str, predicted: bool
-) -> list[tuple[str, float, float, str]]:
+def _lines(ax: Axes, part: pd.DataFrame, x: str, y: str, marker: str) -> list[tuple[str, float, float, str]]:
     """Draw one panel's lines; returns the last point of each as `alphaflops.style.label_ends` takes it."""
     colours, ends = _colours(part["line"]), []
     look: dict[str, Any] = {"hue": "line", "palette": colours, "legend": False, "ax": ax, "errorbar": None}
     sns.lineplot(part, x=x, y=y, marker=marker or None, mew=0, **look)
-    if predicted:
+    if "predicted_ms" in part:
         sns.lineplot(part, x=x, y="predicted_ms", linestyle=style.DASHES, lw=1.1, **look)
     for label, line in part.groupby("line", sort=False):
         colour, last = colours[label], line.sort_values(x, kind="stable").iloc[-1]
@@ -277,11 +276,9 @@ def verdicts(frame: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
         _, ink, mark = VERDICTS[cells[label, run]["verdict"]]
         shown = f"{mark}\n{number(cells[label, run]['value'])} {cells[label, run]['unit']}".strip() if mark else ""
         ax.text(j + 0.5, i + 0.5, shown, ha="center", va="center", color=ink, fontsize=style.SMALL_PT, linespacing=1.0)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0, fontsize=style.SMALL_PT)
-    ax.set_yticks(
-        np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], fontsize=style.SMALL_PT, linespacing=0.95
-    )
-    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns.values()), rotation=0)
+    ax.set_yticks(np.arange(len(labels)) + 0.5, [fill(label, 17) for label in labels], linespacing=0.95)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=style.SMALL_PT)
     handles = [Patch(color=colour, label=f"{mark} {name}".strip()) for name, (colour, _, mark) in VERDICTS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=style.SMALL_PT)
     return figure

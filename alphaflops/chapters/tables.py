@@ -79,9 +79,7 @@ def loaded(runs: Iterable[Run]) -> Any:
 
 def _loaded(run: Run) -> dict[str, Any]:
     entry, software = datasets.entries().get(run.id), run.meta.get("software") or {}
-    protocol = str(run.meta["protocol"].get("name"))
-    if entry and run.meta["origin"] != "measured":
-        protocol = entry.protocol
+    protocol = entry.protocol if entry and run.meta["origin"] != "measured" else str(run.meta["protocol"].get("name"))
     versions = [f"{name} {software[name]}" for name in ("torch", "cuda", "cudnn") if software.get(name)]
     return {
         "run": run.id,

@@ -40,8 +40,7 @@ class Parser(argparse.ArgumentParser):
     """Tells mistakes by an exception, so that they end as every other error does; examples keep their lines."""
 
     def __init__(self, **settings: Any) -> None:
-        settings |= {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
-        super().__init__(**settings)
+        super().__init__(**settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message: str) -> Any:
         """Raise the message.

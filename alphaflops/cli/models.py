@@ -120,8 +120,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 
 def _quantity(parser: argparse.ArgumentParser) -> None:
-    text = "which time [latency]"
-    parser.add_argument("--quantity", choices=("latency", "throughput"), default="latency", help=text)
+    parser.add_argument("--quantity", choices=("latency", "throughput"), default="latency", help="which time [latency]")
     json_option(parser)
 
 

@@ -105,12 +105,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def parse_json(data: bytes, where: str) -> dict[str, Any]:
     """Read the bytes of a JSON object that can be written again, naming `where` in errors; see `read_json`."""
     try:
-        text = data.decode("utf-8")
         value = json.loads(
-            text, parse_float=_float, parse_constant=_float, parse_int=_integer, object_pairs_hook=_object
+            data.decode(), parse_float=_float, parse_constant=_float, parse_int=_integer, object_pairs_hook=_object
         )
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()  # half of a pair of characters has no UTF-8
+        json.dumps(value, ensure_ascii=False).encode()  # half of a pair of characters has no UTF-8
     except (ValueError, RecursionError) as error:
         why = {json.JSONDecodeError: "perhaps truncated", RecursionError: "too deep"}.get(type(error))
         why = why or ("a text is no Unicode" if isinstance(error, UnicodeError) else str(error))

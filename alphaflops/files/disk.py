@@ -71,11 +71,10 @@ def sums(content: Mapping[str, bytes | Path]) -> bytes:
 def changed(listed: bytes, content: Mapping[str, bytes | Path]) -> list[str]:
     """Say which files are not what their `sums` list: one phrase a file, none if all is well."""
     told, found = listed.decode("utf-8", "replace").split("\n"), sums(content).decode().split("\n")
-    wanted, here = ({line.partition("  ")[2] for line in lines if line} for lines in (told, found))
-    odd = [f"{name[:80]!r} is listed in {SUMS} but missing" for name in sorted(wanted - here)]
-    odd += [f"{name} is not listed" for name in sorted(here - wanted)]
-    changes = (line.partition("  ")[2] for line in found if line and line not in told)
-    odd += [f"{name} does not match its checksum" for name in changes if name in wanted]
+    wanted, here = ({line.partition("  ")[2]: line for line in lines if line} for lines in (told, found))
+    odd = [f"{name[:80]!r} is listed in {SUMS} but missing" for name in sorted(wanted.keys() - here)]
+    odd += [f"{name} is not listed" for name in sorted(here.keys() - wanted)]
+    odd += [f"{name} does not match its checksum" for name in here if name in wanted and here[name] not in told]
     return odd or [f"{SUMS} has changed"] * (sorted(told) != sorted(found))
 
 

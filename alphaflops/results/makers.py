@@ -109,29 +109,25 @@ def dissection(name: str, part: str) -> Rows:
 
 def exponent_rows(run: Run, times: str, draws: int = DRAWS, /, **about: str) -> Rows:
     """Dissect a run, one row for each dimension that begins with `about`; none where it has too few layers."""
-    try:
+    with suppress(AlphaflopsError):
         found = dissect(run, draws=draws)
-    except AlphaflopsError:
-        return []
-    told = [{"exponent" if key == "value" else key: value for key, value in vars(e).items()} for e in found]
-    return [{**about, "times": times, **row, "n": len(run.table)} for row in told]
+        told = [{"exponent" if key == "value" else key: value for key, value in vars(e).items()} for e in found]
+        return [{**about, "times": times, **row, "n": len(run.table)} for row in told]
+    return []
 
 
 def coverage(name: str, part: str) -> Rows:
     """Calibrate on random halves of a set and count how many layers of the other half their intervals hold."""
-    run = sample(name)
+    run, vendor = sample(name), datasets.entries()[name].vendor
     half, rows = (int(identical(run.table).max()) + 1) // 2, []
     for split in range(SPLITS):
         known = drawn(run.table, half, [0, split])
-        try:
-            found = fit(_part(run, known), OURS.name, draws=1)
-        except AlphaflopsError:  # a smoke run has too few layers for halves
-            return []
-        judged = _part(run, ~known)
-        held = found.predict(judged.table)
-        inside = (judged.time_ms() >= held["low_ms"]) & (judged.time_ms() <= held["high_ms"])
-        about = {"vendor": datasets.entries()[name].vendor, "model": OURS.name, "split": split, "n": len(judged.table)}
-        rows.append({**about, "inside_pct": float(100 * inside.mean()), "level_pct": 100 * found.level})
+        with suppress(AlphaflopsError):  # a smoke run has too few layers for halves
+            found, judged = fit(_part(run, known), OURS.name, draws=1), _part(run, ~known)
+            held = found.predict(judged.table)
+            inside = judged.time_ms().between(held["low_ms"], held["high_ms"])
+            about = {"vendor": vendor, "model": OURS.name, "split": split, "n": len(judged.table)}
+            rows.append({**about, "inside_pct": float(100 * inside.mean()), "level_pct": 100 * found.level})
     return rows
 
 
@@ -188,8 +184,7 @@ def claims(name: str, part: str) -> Rows:
 def figures(name: str, part: str) -> Rows:
     """Sum up what each figure of the paper shows: layers, times, time per MAC, error of the published formula."""
     run = datasets.load(name).ok
-    published = model("alpha-published").predict_ms(run.table, {})
-    table = run.table.assign(macs=macs(run.table), predicted_ms=published)
+    table = run.table.assign(macs=macs(run.table), predicted_ms=model("alpha-published").predict_ms(run.table, {}))
     return [_figure(experiment, shown) for experiment, shown in table.groupby("experiment", sort=False)]
 
 

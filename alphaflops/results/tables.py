@@ -169,9 +169,8 @@ def made() -> dict[str, dict[str, str]]:
 def write(result: Result, rows: Mapping[str, list[dict[str, Any]]], stamps: Mapping[str, str]) -> None:
     """Write a table, one data set after the other, and its stamps."""
     listed = [{"run": name, "status": "", **row} for name, group in rows.items() for row in group]
-    frame = pd.DataFrame(listed or {"run": [], "status": []})
     folder().mkdir(parents=True, exist_ok=True)
-    text = frame.to_csv(index=False, lineterminator="\n")
+    text = pd.DataFrame(listed or {"run": [], "status": []}).to_csv(index=False, lineterminator="\n")
     write_atomic(folder() / f"{result.name}.csv", text.encode())
     write_atomic(folder() / MADE, json_bytes(made() | {result.name: dict(stamps)}))
 
