@@ -8,38 +8,28 @@ from typing import Any
 
 __version__ = "0.2.0"
 
-_HOME = {
-    "AlphaflopsError": "errors",
-    "Conv2d": "layers",
-    "Dense": "layers",
-    "Run": "runs",
-    "Shape": "network.inputs",
-    "alpha": "costs.alpha",
-    "alpha_flops": "costs.alpha",
-    "published_ms": "costs.alpha",
-    "PAPER_T2000": "costs.alpha",
-    "REPLICATION_RTX4090": "costs.alpha",
-    "as_table": "network",
-    "estimate": "prediction",
-    "fit": "fitting",
-    "grid": "experiments",
-    "load": "runs.datasets",
-    "measure": "measuring",
-    "measure_network": "prediction",
-    "read_calibration": "fitting",
-    "score": "fitting",
+_NAMES = {
+    "costs.alpha": ("PAPER_T2000", "REPLICATION_RTX4090", "alpha", "alpha_flops", "published_ms"),
+    "errors": ("AlphaflopsError",),
+    "experiments": ("grid",),
+    "fitting": ("fit", "read_calibration", "score"),
+    "layers": ("Conv2d", "Dense"),
+    "measuring": ("measure",),
+    "network": ("as_table",),
+    "network.inputs": ("Shape",),
+    "prediction": ("estimate", "measure_network"),
+    "runs": ("Run",),
+    "runs.datasets": ("load",),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        message = f"module 'alphaflops' has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(import_module(f"alphaflops.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+        raise AttributeError(f"module 'alphaflops' has no attribute {name!r}")
+    return getattr(import_module(f"alphaflops.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

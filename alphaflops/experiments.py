@@ -5,7 +5,7 @@ github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -48,11 +48,6 @@ class Experiment:
     x_label: str
     lines: tuple[Line, ...]
     log: bool = False
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Figures by name: ``("2a", "2c", "4a")``."""
-        return tuple(self.figure.split(", "))
 
 
 def _line(label: str, xs: Iterable[int], layer: Callable[[int], Layer]) -> Line:
@@ -137,17 +132,26 @@ TABLE_MACS = 163_840_000
 QUICK_POINTS, SMOKE_POINTS = 6, 2
 
 
-def _thinned(line: Line, profile: str) -> Line:
+def _thinned(line: Line, profile: str) -> tuple[tuple[int, Layer], ...]:
     points, last = line.points, len(line.points) - 1
     if profile == "smoke":  # the cheapest layers, so that a check of the whole chain takes seconds
-        points = tuple(sorted(points, key=lambda point: point[1].macs)[:SMOKE_POINTS])
-    elif profile == "quick":  # evenly spread, both ends kept
-        points = tuple(points[at] for at in sorted({round(i * last / (QUICK_POINTS - 1)) for i in range(QUICK_POINTS)}))
-    return replace(line, points=points)
+        return tuple(sorted(points, key=lambda point: point[1].macs)[:SMOKE_POINTS])
+    if profile == "quick":  # evenly spread, both ends kept
+        return tuple(points[at] for at in sorted({round(i * last / (QUICK_POINTS - 1)) for i in range(QUICK_POINTS)}))
+    return points
 
 
-def select(what: str = "paper", profile: str | None = None) -> tuple[Experiment, ...]:
-    """Give experiments by figure, by name or by profile, with the points of a profile only.
+def _named(what: str) -> tuple[Experiment, ...]:
+    figures = [(e, e.figure.split(", ")) for e in BY_NAME.values()]
+    found = tuple(e for e, own in figures if what in (e.name, *own, *(figure.rstrip("abcd") for figure in own)))
+    if not found:
+        known = ", ".join((*sorted({figure for _, own in figures for figure in own}), *PROFILES))
+        raise AlphaflopsError(f"figure or profile {what!r} is unknown: choose one of {known}")
+    return found
+
+
+def grid(what: str = "paper", profile: str | None = None) -> pd.DataFrame:
+    """Give the layers of a figure or of a whole profile as a table.
 
     Parameters
     ----------
@@ -158,51 +162,33 @@ def select(what: str = "paper", profile: str | None = None) -> tuple[Experiment,
         Which points of each line, one of `PROFILES`; by default those of `what` where that is a profile, else all, as
         with ``"paper"`` and ``"fine"``.
 
+    Returns
+    -------
+    DataFrame
+        One row per point: `row, experiment, figure, line, x` and the layer's columns.
+
     Raises
     ------
     AlphaflopsError
         If there is no such figure, experiment or profile.
-    """
-    if profile not in (None, *PROFILES):
-        raise AlphaflopsError(f"profile {profile!r} is unknown: choose one of {', '.join(PROFILES)}")
-    whole = {**dict.fromkeys(PROFILES, PAPER), "fine": REPLICATION}
-    chosen = whole[what] if what in whole else _named(what)
-    points = profile or (what if what in whole else "paper")
-    return tuple(replace(e, lines=tuple(_thinned(line, points) for line in e.lines)) for e in chosen)
-
-
-def _named(what: str) -> tuple[Experiment, ...]:
-    everything = BY_NAME.values()
-    found = tuple(e for e in everything if what in (e.name, *e.figures, *(f.rstrip("abcd") for f in e.figures)))
-    if not found:
-        known = ", ".join((*sorted({figure for e in everything for figure in e.figures}), *PROFILES))
-        raise AlphaflopsError(f"figure or profile {what!r} is unknown: choose one of {known}")
-    return found
-
-
-def table(experiments: Iterable[Experiment]) -> pd.DataFrame:
-    """Lay experiments out as one table: `row, experiment, figure, line, x` and the layer's columns."""
-    rows = [
-        {"experiment": e.name, "figure": e.figure, "line": line.label, "x": x} | layer.row()
-        for e in experiments
-        for line in e.lines
-        for x, layer in line.points
-    ]
-    found = pd.DataFrame(rows)
-    found.insert(0, "row", range(len(rows)))
-    return found
-
-
-def grid(what: str = "paper", profile: str | None = None) -> pd.DataFrame:
-    """Give the layers of a figure or of a whole profile as a table; see `select`.
 
     Examples
     --------
     >>> len(grid("2a")), len(grid("2a", "smoke")), len(grid("paper")), len(grid("paper", "smoke"))
     (112, 8, 721, 58)
     """
-    found = table(select(what, profile))
-    found.attrs["profile"] = profile or (what if what in PROFILES else "paper")
+    if profile not in (None, *PROFILES):
+        raise AlphaflopsError(f"profile {profile!r} is unknown: choose one of {', '.join(PROFILES)}")
+    whole = {**dict.fromkeys(PROFILES, PAPER), "fine": REPLICATION}
+    points = profile or (what if what in whole else "paper")
+    rows = [
+        {"experiment": e.name, "figure": e.figure, "line": line.label, "x": x} | layer.row()
+        for e in whole.get(what) or _named(what)
+        for line in e.lines
+        for x, layer in _thinned(line, points)
+    ]
+    found = pd.DataFrame(rows).rename_axis("row").reset_index()
+    found.attrs["profile"] = points
     return found
 
 

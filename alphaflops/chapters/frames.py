@@ -126,8 +126,7 @@ def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:
     AlphaflopsError
         If there is no such figure, or no run holds its layers.
     """
-    keys = [(e.name, line.label) for e in experiments.select(figure) for line in e.lines]
-    wanted = pd.DataFrame(keys, columns=["experiment", "line"])
+    wanted = experiments.grid(figure)[["experiment", "line"]].drop_duplicates()
     parts = [part for run in runs if len(part := _measured(run, wanted))]
     if not parts:
         raise AlphaflopsError(f"no run holds the layers of {figure!r}: measure them")

@@ -232,7 +232,7 @@ def _named(table: pd.DataFrame) -> "pd.Series[str]":
     known = [name for name in table["experiment"].unique() if name in experiments.BY_NAME]
     if not known:
         return table["experiment"]
-    real = pd.MultiIndex.from_frame(experiments.table([experiments.find(name) for name in known])[SAME_LAYER])
+    real = pd.MultiIndex.from_frame(pd.concat(map(experiments.grid, known))[SAME_LAYER])
     other = table["experiment"].isin(known) & ~pd.MultiIndex.from_frame(table[SAME_LAYER]).isin(real)
     return table["experiment"].mask(other, OTHER)
 
