@@ -8,15 +8,14 @@ and as a function over a table of layers (`macs`, `params`, …), which takes an
 arrays. `as_table` makes such a table of whatever describes layers.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..errors import AlphaflopsError
-from .table import COLUMNS, Table, as_table, bytes_moved, flops, macs, output_size, params, valid_macs
+from .table import COLUMNS, SHORT, Table, as_table, bytes_moved, flops, macs, output_size, params, valid_macs
 
 __all__ = [
     "COLUMNS", "Conv2d", "Dense", "Layer", "Table", "as_table", "bytes_moved", "flops", "from_row", "macs",
@@ -24,15 +23,11 @@ __all__ = [
 ]  # fmt: skip
 
 Pair: TypeAlias = int | tuple[int, int]
-SIZES: Final = ("height", "width", "in_channels", "out_channels", "batch", "groups", "dtype_bytes")
-"""Fields of a convolution that are one positive integer."""
 
 
 def _integer(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise AlphaflopsError(f"{name} is {value!r}: expected an integer")
-    if value < least:
-        raise AlphaflopsError(f"{name} is {value}: must be at least {least}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise AlphaflopsError(f"{name} is {value!r}: must be at least {least} and an integer")
     return int(value)
 
 
@@ -45,19 +40,17 @@ def _both(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
+def _alone(layer: "Layer") -> dict[str, Any]:
+    """Lay a spec out as a table of one row."""
+    return {name: np.asarray([value]) for name, value in layer.row().items()}
+
+
 def _count(function: Callable[[Table], Any], text: str) -> Any:
-    return property(lambda self: int(function(self._table())[0]), doc=text)
+    return property(lambda layer: int(function(_alone(layer))[0]), doc=text)
 
 
-class _Counts(ABC):
-    """Counts shared by both specs, computed by the table functions on a table of one row."""
-
-    @abstractmethod
-    def row(self) -> dict[str, Any]:
-        """Describe the layer by the columns in `COLUMNS`."""
-
-    def _table(self) -> dict[str, Any]:
-        return {name: np.asarray([value]) for name, value in self.row().items()}
+class _Counts:
+    """Counts shared by both specs, computed by the table functions."""
 
     macs = _count(macs, "Multiply–accumulate pairs, padding included (MAC).")
     flops = _count(flops, "Floating-point operations, ``2 * macs`` (FLOP).")
@@ -112,7 +105,7 @@ class Conv2d(_Counts):
     dtype_bytes: int = 4
 
     def __post_init__(self) -> None:
-        for name in SIZES:
+        for name in ("height", "width", "in_channels", "out_channels", "batch", "groups", "dtype_bytes"):
             _integer(name, getattr(self, name))
         for name in ("kernel", "stride", "dilation"):
             object.__setattr__(self, name, _pair(name, getattr(self, name)))
@@ -146,7 +139,7 @@ class Conv2d(_Counts):
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
         """Shape ``(batch, out_channels, height, width)`` of the output."""
-        height, width = output_size(self._table())
+        height, width = output_size(_alone(self))
         return self.batch, self.out_channels, int(height[0]), int(width[0])
 
     def row(self) -> dict[str, Any]:
@@ -215,11 +208,10 @@ def from_row(row: Mapping[str, Any]) -> Layer:
         return Dense(n["in_channels"], n["out_channels"], n["batch"], n["bias"], n["dtype_bytes"])
     if row["kind"] != "conv2d":
         raise AlphaflopsError(f"kind is {row['kind']!r}: expected 'conv2d' or 'dense'")
-    kernel, stride, dilation = ((n[f"{name}1"], n[f"{name}2"]) for name in ("k", "stride", "dilation"))
-    wanted = tuple(n[name] for name in COLUMNS if name.startswith("pad_"))  # top, bottom, left, right
-    padding: Any = wanted[::2] if wanted[::2] == wanted[1::2] else "same"
-    sizes = {name: n[name] for name in (*SIZES, "bias")}
-    layer = Conv2d(kernel=kernel, stride=stride, padding=padding, dilation=dilation, **sizes)
+    wanted = tuple(n[name] for name in SHORT["padding"])  # top, bottom, left, right
+    n |= {name: (n[SHORT[name][0]], n[SHORT[name][1]]) for name in ("kernel", "stride", "dilation")}
+    n["padding"] = wanted[::2] if wanted[::2] == wanted[1::2] else "same"
+    layer = Conv2d(**{field.name: n[field.name] for field in fields(Conv2d)})
     if layer.pads != wanted:
-        raise AlphaflopsError(f"padding {wanted} is neither even nor 'same' for kernel {kernel}")
+        raise AlphaflopsError(f"padding {wanted} is neither even nor 'same' for kernel {layer.kernel}")
     return layer

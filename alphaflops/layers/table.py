@@ -27,12 +27,9 @@ AXES: Final = (
 )
 """Columns of each axis: size, kernel, stride, zeros before and after, dilation."""
 NEEDED: Final = ("kind", "in_channels", "out_channels")
-DEFAULTS: Final = {
-    **{name: 1 for name in COLUMNS if name not in NEEDED and not name.startswith("pad_")},
-    "bias": False,
-    "dtype_bytes": 4,
-}
-"""What a table may leave out. Padding left out keeps the size of the input, as ``"same"`` does."""
+DEFAULTS: Final = {name: 1 for name in COLUMNS if not name.startswith("pad_")} | {"bias": False, "dtype_bytes": 4}
+"""What columns hold that a table leaves out, as it may all but `NEEDED`. Padding left out keeps the size of the input,
+as ``"same"`` does."""
 SHORT: Final = {
     "in_features": ("in_channels",),
     "out_features": ("out_channels",),
@@ -183,9 +180,8 @@ def _checked(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     for first, second in (("height", "width"), ("width", "height"), ("k1", "k2"), ("k2", "k1")):
         if first in table and second not in table:
             table[second] = table[first]
-    for name in NEEDED:
-        if name not in table:
-            raise AlphaflopsError(f"{where}: column {name!r} is missing")
+    if missing := [name for name in NEEDED if name not in table]:
+        raise AlphaflopsError(f"{where}: column {missing[0]!r} is missing")
     if table.empty:
         raise AlphaflopsError(f"{where} holds no layers: give at least one")
     table = table.assign(**{name: value for name, value in DEFAULTS.items() if name not in table})
@@ -197,11 +193,15 @@ def _checked(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
         reach = table[dilation] * (table[kernel] - 1)
         for name, zeros in ((before, reach // 2), (after, reach - reach // 2)):
             if name not in table:
-                if (strided := table[stride] > 1).any():
-                    at = int(np.argmax(strided))
+                for at in np.flatnonzero(table[stride] > 1):
                     raise AlphaflopsError(f"{where}: row {at} has a stride but no {name}: give padding as a number")
                 table[name] = zeros
-    _fits(table, where)
+    height, width = output_size(table)
+    if (empty := (height < 1) | (width < 1)).any():
+        raise AlphaflopsError(f"{where}: the kernel in row {empty.argmax()} exceeds its padded input")
+    groups = np.asarray(table["groups"])
+    for at in np.flatnonzero((table["in_channels"] % groups != 0) | (table["out_channels"] % groups != 0)):
+        raise AlphaflopsError(f"{where}: channels in row {at} are not divisible by groups = {groups[at]}")
     return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
@@ -237,20 +237,7 @@ def numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
 
 
 def _integers(column: "pd.Series[Any]", name: str, where: str) -> "pd.Series[Any]":
-    if name == "bias" and column.isin([True, False]).all():
-        return column.astype(bool)
     found, least = numbers(column, where), 0 if name.startswith("pad_") or name == "bias" else 1
     good = found.between(least, 2**31 - 1) & (found % 1 == 0)
     refuse(~good, column, where, f"an integer from {least} up")
     return found.astype(bool if name == "bias" else np.int64)
-
-
-def _fits(table: "pd.DataFrame", where: str) -> None:
-    height, width = output_size(table)
-    if (empty := (height < 1) | (width < 1)).any():
-        raise AlphaflopsError(f"{where}: the kernel in row {empty.argmax()} exceeds its padded input")
-    for name in ("in_channels", "out_channels"):
-        if (uneven := table[name] % table["groups"] != 0).any():
-            at = int(np.argmax(uneven))
-            groups = table["groups"].iloc[at]
-            raise AlphaflopsError(f"{where}: channels in row {at} are not divisible by groups = {groups}")
