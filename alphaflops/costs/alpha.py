@@ -8,7 +8,6 @@ r"""The paper's correction of FLOPs, with the constants of its authors and of th
 where :math:`K` is the kernel's area for the authors and its side for the replication.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +44,7 @@ def alpha(s: ArrayLike, k: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Arra
     """
     s, k = np.asarray(s, dtype=np.float64), np.asarray(k, dtype=np.float64)
     for name, values in (("S", s), ("K", k)):
-        if not np.all(np.isfinite(values) & (values >= 1)):
-            bad = values[~(np.isfinite(values) & (values >= 1))].flat[0]
+        for bad in values[~(np.isfinite(values) & (values >= 1))]:
             raise AlphaflopsError(f"{name} is {bad}: the formula needs finite sizes of at least 1")
     s_k = np.log(k) + 1
     return np.asarray(((s_k + np.asarray(beta) * (s - s_k)) / s) ** np.asarray(gamma))
@@ -84,8 +82,7 @@ class AlphaConstants:
 
     def __post_init__(self) -> None:
         for name in ("beta_1", "gamma_1", "scale_1", "beta_k", "gamma_k", "scale_k"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value <= 0:
+            if not 0 < (value := getattr(self, name)) < np.inf:
                 raise AlphaflopsError(f"{name} is {value}: the formula needs a finite, positive number")
 
     def factor(self, s: ArrayLike, area: ArrayLike) -> Array:

@@ -32,10 +32,6 @@ class Features(SimpleNamespace):
         """Keep some layers, by mask or by index."""
         return Features(**{name: values[rows] for name, values in vars(self).items()})
 
-    def numbers(self) -> list[Array]:
-        """Give every field, each of shape ``(n,)``; the booleans as 0 and 1."""
-        return [np.asarray(values, dtype=np.float64) for values in vars(self).values()]
-
 
 def features(table: Table) -> Features:
     """Compute the features of each layer of a table, once for all fits on it.

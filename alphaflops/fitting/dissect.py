@@ -39,9 +39,9 @@ class Exponent:
     """
 
     dimension: str
-    value: float
-    low: float
-    high: float
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
     reason: str = ""
 
 
@@ -81,45 +81,30 @@ def dissect(run: Run, *, draws: int = DRAWS, seed: int = 0) -> list[Exponent]:
     together = exponents({"S": f.rows, "K": f.kernel_area, **channels})
     many = area > 1
     if not many.any() or np.ptp(f.batch[many]) == 0:
-        return [*together, _unknown("batch", "it varies only where it is S: in dense layers")]
+        return [*together, Exponent("batch", reason="it varies only where it is S: in dense layers")]
     return [*together, exponents({"S": area, "K": f.kernel_area, **channels, "batch": f.batch})[-1]]
-
-
-def _unknown(name: str, reason: str) -> Exponent:
-    return Exponent(name, np.nan, np.nan, np.nan, reason)
 
 
 def _exponents(
     logs: dict[str, Array], traffic: Array, times: Array, same: NDArray[np.int64], draws: int, seed: int
 ) -> list[Exponent]:
-    hidden, layers = _hidden(logs), int(same.max()) + 1
-    varied = [name for name in logs if np.ptp(logs[name]) > 0]
+    hidden = {name: f"one value only: {np.exp(abs(v[0])):.0f}" for name, v in logs.items() if np.ptp(v) == 0}
+    varied, layers = [name for name in logs if name not in hidden], int(same.max()) + 1
     x = np.column_stack([logs[name] - logs[name].mean() for name in varied])
+    for k, name in enumerate(varied):
+        others = np.delete(x, k, axis=1)
+        left = x[:, k] - others @ np.linalg.lstsq(others, x[:, k], rcond=None)[0]
+        if left.var() < ALONE * x[:, k].var():
+            hidden[name] = "it moves with the others"
     whole = _fit(x, traffic, times, np.ones(len(times)), None)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
         weights = np.bincount(rng.integers(0, layers, layers), minlength=layers)[same]
         found.append(_fit(x, traffic, times, weights.astype(float), whole)[3:])
-    tails = np.quantile(np.array(found), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    tails = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     shown = dict(zip(varied, np.array([whole[3:], *tails]).T.tolist(), strict=True))
-    return [_unknown(name, hidden[name]) if name in hidden else Exponent(name, *shown[name]) for name in logs]
-
-
-def _hidden(logs: dict[str, Array]) -> dict[str, str]:
-    """Say of which dimensions the layers show nothing: those of one value, and those that move with the others."""
-    told = {}
-    for name, values in logs.items():
-        if np.ptp(values) == 0:
-            told[name] = f"one value only: {np.exp(abs(values[0])):.0f}"
-    varied = [name for name in logs if name not in told]
-    for name in varied:
-        others = [logs[other] for other in varied if other != name]
-        design = np.column_stack([np.ones(len(logs[name])), *others])
-        left = logs[name] - design @ np.linalg.lstsq(design, logs[name], rcond=None)[0]
-        if left.var() < ALONE * logs[name].var():
-            told[name] = "it moves with the others"
-    return told
+    return [Exponent(n, reason=hidden[n]) if n in hidden else Exponent(n, *shown[n]) for n in logs]
 
 
 def _fit(x: Array, traffic: Array, times: Array, weights: Array, start: Array | None) -> Array:

@@ -72,9 +72,8 @@ def check_times(times_ms: Any, what: str = "the run") -> Array:
         If a time is NaN, infinite, zero or negative, or there is none.
     """
     times = np.asarray(times_ms, dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(times) & (times > 0)))
-    if bad.size:
-        raise AlphaflopsError(f"{what}: time {times[bad[0]]} ms in row {bad[0]}: fits need finite, positive times")
+    for row in np.flatnonzero(~(np.isfinite(times) & (times > 0))):
+        raise AlphaflopsError(f"{what}: time {times[row]} ms in row {row}: fits need finite, positive times")
     if times.size == 0:
         raise AlphaflopsError(f"{what} has no measured layers: nothing to fit")
     return times
@@ -109,16 +108,19 @@ def fit_model(
     times, wanted = check_times(times_ms), len(model.parameters)
     if not wanted:
         return Fit({}, doubts(f, times, model.formula(f, ())))
-    different = len(np.unique(np.column_stack(f.numbers()), axis=0))
+    different = len(np.unique(np.column_stack(list(vars(f).values())), axis=0))
     if different < wanted:
         raise AlphaflopsError(f"{different} layers cannot fix the {wanted} parameters of {model.name!r}: measure more")
     problem = _Problem(model, f, np.log(times))
     x = problem.searched(seed, residual) if start is None else problem.descended(problem.logs(start), residual)[0]
     values = {p.name: float(np.clip(np.exp(v), p.low, p.high)) for p, v in zip(model.parameters, x, strict=True)}
-    flags = _flags(problem, x) + doubts(f, times, model.formula(f, list(values.values())))
+    shown, names = _shown(problem.sensitivities(x)), np.array(list(values))
+    flags = [f"{name} is not shown by these layers" for name in names[~shown]]
+    flags += [f"{name} is at its bound" for name in names[shown & problem.at_bound(x)]]
+    flags += doubts(f, times, model.formula(f, list(values.values())))
     if different < FEW * wanted:
-        flags += (f"{different} different layers for {wanted} parameters: errors in sample say little",)
-    return Fit(values, flags)
+        flags.append(f"{different} different layers for {wanted} parameters: errors in sample say little")
+    return Fit(values, tuple(flags))
 
 
 def doubts(f: Features, times_ms: Array, predicted_ms: Array) -> tuple[str, ...]:
@@ -150,11 +152,9 @@ class _Problem:
     log_times: Array
 
     @cached_property
-    def bounds(self) -> tuple[Array, Array, Array]:
-        """Lowest, highest and first x."""
-        ends = ("low", "high", "start")
-        low, high, start = (np.log([getattr(p, name) for p in self.model.parameters]) for name in ends)
-        return low, high, start
+    def bounds(self) -> Array:
+        """Lowest, highest and first x, three rows."""
+        return np.log([(p.low, p.high, p.start) for p in self.model.parameters]).T
 
     def logs(self, values: Mapping[str, float]) -> Array:
         return np.log([values[p.name] for p in self.model.parameters])
@@ -169,7 +169,7 @@ class _Problem:
 
     def at_bound(self, x: Array) -> NDArray[np.bool_]:
         low, high, _ = self.bounds
-        return (x - low < AT_BOUND * (high - low)) | (high - x < AT_BOUND * (high - low))
+        return np.asarray(np.minimum(x - low, high - x) < AT_BOUND * (high - low))
 
     def searched(self, seed: int, residual: Residual) -> Array:
         """Descend from several starts on some layers, and from the best ends on all."""
@@ -208,13 +208,6 @@ def _relative(log_ratio: Array) -> Array:
 
 def _shown(jacobian: Array) -> NDArray[np.bool_]:
     return np.asarray(np.sqrt(np.mean(jacobian**2, axis=0)) > UNSEEN)
-
-
-def _flags(problem: _Problem, x: Array) -> tuple[str, ...]:
-    shown, near = _shown(problem.sensitivities(x)), problem.at_bound(x)
-    told = list(zip(problem.model.parameters, shown, near, strict=True))
-    flags = [f"{p.name} is not shown by these layers" for p, seen, _ in told if not seen]
-    return tuple(flags + [f"{p.name} is at its bound" for p, seen, at_end in told if seen and at_end])
 
 
 def bootstrap(
@@ -260,11 +253,10 @@ def bootstrap(
         counts = np.bincount(rng.integers(0, n, n), minlength=n)
         hessian = (j * (counts * curvature)[:, None]).T @ j + ridge
         steps.append(np.linalg.solve(hessian, -j.T @ (counts * pulls)))
-    tails = np.quantile(np.array(steps), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     # The one-step mean is not zero where the fit stopped early or the pull acts: only the spread is used.
-    tails -= np.median(np.array(steps), axis=0)
-    for k, tail in zip(free, tails.T, strict=True):
-        first, last = np.exp(np.clip(x[k] + tail, low[k], high[k])).tolist()
+    tails = np.quantile(steps, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) - np.median(steps, axis=0)
+    ends = np.exp(np.clip(x[free] + tails, low[free], high[free]))
+    for k, (first, last) in zip(free, ends.T.tolist(), strict=True):
         found[model.parameters[k].name] = first, last
     return found
 
@@ -291,4 +283,4 @@ def fit_boosting(f: Features, times_ms: Any, *, seed: int = 0) -> Any:
 
 def _logs(f: Features) -> Array:
     # of all features but those that are 0 or 1
-    return np.column_stack([c if set(np.unique(c)) <= {0.0, 1.0} else np.log(c) for c in f.numbers()])
+    return np.column_stack([c if set(np.unique(c)) <= {0.0, 1.0} else np.log(c) for c in vars(f).values()])
