@@ -12,7 +12,7 @@ import pandas as pd
 from .. import __version__
 from ..costs import OURS, Features, features, model
 from ..errors import AlphaflopsError
-from ..files import from_json, json_bytes, read_json, to_json, write_atomic
+from ..files import from_json, json_bytes, one_line, read_json, to_json, write_atomic
 from ..layers import Conv2d, Dense, as_table
 from ..numbers import number
 from ..paths import data_folder
@@ -98,8 +98,7 @@ class Calibration:
 
     def predict_ms(self, layers: Any) -> Array:
         """Most likely time of each layer (ms), shape ``(n,)``: the middle of its interval."""
-        f = features(as_table(layers))
-        return interval_ms(self.bands, f, self.formula_ms(f))[1]
+        return self.predict(as_table(layers))["predicted_ms"].to_numpy()
 
     @overload
     def predict(self, layers: Conv2d | Dense) -> Prediction: ...
@@ -241,8 +240,7 @@ def read_calibration(name: Path | str) -> Calibration:
             f"{path} has calibration schema {schema!r}, this version reads {SCHEMA}: fit the run again"
         )
     found = from_json(Calibration, content, str(path))
-    missing = {"id", "sha256", "machine", "quantity", "n"} - set(found.run)
-    missing |= {"in_sample", "random"} - set(found.scores)
+    missing = {"id", "sha256", "machine", "quantity", "n"} - {*found.run} | {"in_sample", "random"} - {*found.scores}
     if not found.bands or found.bands[0].layer_class != "all":
         missing |= {"a first band for all layers"}
     try:
@@ -251,7 +249,5 @@ def read_calibration(name: Path | str) -> Calibration:
         if missing:
             raise AlphaflopsError(f"{min(missing)} is missing")
         return replace(found, parameters={p.name: found.parameters[p.name] for p in formula.parameters})
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise AlphaflopsError(f"{path} is damaged: {' '.join(str(error).split())[:80]}") from error
-    except AlphaflopsError as error:
-        raise AlphaflopsError(f"{path}: {error}") from error
+    except (AlphaflopsError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise AlphaflopsError(f"{path} is damaged or of another version: {one_line(error)}") from error

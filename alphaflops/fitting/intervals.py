@@ -1,9 +1,9 @@
 """Prediction intervals that hold region by region, and the region in which a calibration may be used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -89,30 +89,27 @@ def bands(f: Features, held_out_ms: Array, times_ms: Array) -> tuple[Band, ...]:
     """
     ratio, classes = np.log(times_ms / held_out_ms), layer_class(f)
     found = [Band("all", 0.0, None, *_factors(ratio), len(ratio))]
-    for name in CLASSES:
+    for name in [known for known in CLASSES if known in classes]:
         here = classes == name
-        if not here.any():
-            continue
         parts = max(min(PARTS, int(here.sum()) // LEAST), 1)
         inner = np.quantile(held_out_ms[here], np.arange(1, parts) / parts)
-        for start, end in pairwise([0.0, *(float(c) for c in np.unique(inner)), np.inf]):
+        for start, end in pairwise([0.0, *np.unique(inner).tolist(), np.inf]):
             rows = here & (held_out_ms >= start) & (held_out_ms < end)
             if rows.any():
-                factors, last = _factors(ratio[rows]), None if end == np.inf else end
-                found.append(Band(name, start, last, *factors, int(rows.sum())))
+                last = None if end == np.inf else end
+                found.append(Band(name, start, last, *_factors(ratio[rows]), int(rows.sum())))
     return tuple(found)
 
 
-def interval_ms(known: tuple[Band, ...], f: Features, formula_ms: Array) -> tuple[Array, Array, Array]:
-    """Low end, middle and high end of the interval of each layer, three arrays of shape ``(n,)`` (ms)."""
+def interval_ms(known: tuple[Band, ...], f: Features, formula_ms: Array) -> Array:
+    """Low end, middle and high end of the interval of each layer, shape ``(3, n)`` (ms)."""
     factors, classes = np.empty((3, len(f))), layer_class(f)
     for band in known:  # "all" comes first and is overwritten wherever a region is known
         rows = (formula_ms >= band.from_ms) & (formula_ms < (np.inf if band.to_ms is None else band.to_ms))
         if band.layer_class != "all":
             rows &= classes == band.layer_class
         factors[:, rows] = [[band.low_factor], [band.middle_factor], [band.high_factor]]
-    low, middle, high = factors * formula_ms
-    return low, middle, high
+    return np.asarray(factors * formula_ms)
 
 
 @dataclass(frozen=True)
@@ -133,12 +130,10 @@ class Region:
     @classmethod
     def of(cls, f: Features, table: pd.DataFrame) -> "Region":
         """Give the region spanned by measured layers."""
-        classes = layer_class(f)
-        sizes = {
-            name: {s: (float(v[classes == name].min()), float(v[classes == name].max())) for s, v in _sizes(f)}
-            for name in CLASSES
-            if (classes == name).any()
-        }
+        classes, sizes = layer_class(f), {}
+        for name in np.unique(classes).tolist():
+            part = vars(f.take(classes == name))
+            sizes[name] = {size: (float(part[size].min()), float(part[size].max())) for size in SIZES}
         return cls(sizes, {h: tuple(sorted({int(v) for v in table[h]})) for h in HABITS})
 
     def outside(self, f: Features, table: Table) -> NDArray[np.bool_]:
@@ -146,14 +141,9 @@ class Region:
         classes, out = layer_class(f), np.full(len(f), True)
         for name, ranges in self.sizes.items():
             inside = classes == name
-            for size, values in _sizes(f):
-                least, most = ranges[size]
-                inside = inside & (values >= least / SLACK) & (values <= most * SLACK)
+            for size in SIZES:
+                inside &= (getattr(f, size) >= ranges[size][0] / SLACK) & (getattr(f, size) <= ranges[size][1] * SLACK)
             out &= ~inside
         for habit, seen in self.habits.items():
             out |= ~np.isin(np.asarray(table[habit], dtype=np.int64), seen)
         return out
-
-
-def _sizes(f: Features) -> Iterator[tuple[str, Any]]:
-    return ((size, getattr(f, size)) for size in SIZES)

@@ -1,6 +1,6 @@
 """How well a model predicts a run: errors in sample, and on layers held out at random, by figure or by size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -74,6 +74,11 @@ def plain(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in known.items()}
 
 
+def _off_pct(predicted_ms: Array, times_ms: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(100 * np.abs(predicted_ms / times_ms - 1))
+
+
 def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     """Give MAPE and median APE, R², Spearman and the shares within 10 and 20 %.
 
@@ -84,8 +89,7 @@ def errors(predicted_ms: Array, times_ms: Array) -> dict[str, float]:
     """
     from scipy.stats import spearmanr
 
-    with np.errstate(over="ignore"):
-        ape = 100 * np.abs(predicted_ms / times_ms - 1)
+    ape = _off_pct(predicted_ms, times_ms)
     largest = max(float(times_ms.max()), float(predicted_ms.max()))  # squares of what is left cannot overflow
     measured, given = times_ms / largest, predicted_ms / largest
     spread = float(np.sum((measured - measured.mean()) ** 2)) if np.ptp(times_ms) > 0 else 0.0
@@ -114,7 +118,7 @@ def identical(table: pd.DataFrame, folds: int = 0) -> NDArray[np.int64]:
     return groups
 
 
-def random_folds(table: pd.DataFrame, *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+def random_folds(table: pd.DataFrame, *, seed: int = 0) -> NDArray[np.int64]:
     """Assign each layer to a fold at random, shape ``(n,)``; identical layers share their fold.
 
     Raises
@@ -122,11 +126,11 @@ def random_folds(table: pd.DataFrame, *, folds: int = FOLDS, seed: int = 0) -> N
     AlphaflopsError
         If there are fewer distinct layers than folds.
     """
-    groups = identical(table, folds)
-    return np.asarray(np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % folds)
+    groups = identical(table, FOLDS)
+    return np.asarray(np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % FOLDS)
 
 
-def held_out(table: pd.DataFrame, cv: CV, *, seed: int = 0) -> Iterator[NDArray[np.bool_]]:
+def held_out(table: pd.DataFrame, cv: CV, *, seed: int = 0) -> list[NDArray[np.bool_]]:
     """Give the mask of the layers held out in each round.
 
     "random" and "figure" hold every layer out once. "macs" and "rows" hold out the smallest fifth of the distinct
@@ -138,21 +142,18 @@ def held_out(table: pd.DataFrame, cv: CV, *, seed: int = 0) -> Iterator[NDArray[
         If the validation is unknown, there are too few layers, or leaving a figure out leaves nothing.
     """
     if cv in ("macs", "rows"):
-        groups, size = identical(table, FOLDS), getattr(features(table), cv)
-        first = np.unique(groups, return_index=True)[1]
-        order, part = np.argsort(size[first], kind="stable"), len(first) // FOLDS
-        yield from (np.isin(groups, end) for end in (order[:part], order[-part:]))
-        return
+        groups, sizes = identical(table, FOLDS), getattr(features(table.drop_duplicates([*COLUMNS])), cv)
+        order, part = np.argsort(sizes, kind="stable"), len(sizes) // FOLDS
+        return [np.isin(groups, end) for end in (order[:part], order[-part:])]
     if cv == "random":
         labels = random_folds(table, seed=seed)
     elif cv == "figure":
-        labels = np.unique(table["experiment"].to_numpy(dtype=str), return_inverse=True)[1]
-        if labels.max() == 0:
-            only = table["experiment"].iloc[0]
-            raise AlphaflopsError(f"all layers belong to experiment {only!r}: cv 'figure' needs two")
+        names, labels = np.unique(table["experiment"].to_numpy(dtype=str), return_inverse=True)
+        if len(names) == 1:
+            raise AlphaflopsError(f"all layers belong to experiment {str(names[0])!r}: cv 'figure' needs two")
     else:
         raise AlphaflopsError(f"cv {cv!r} is unknown: choose random, figure, macs or rows")
-    yield from (labels == label for label in range(int(labels.max()) + 1))
+    return [labels == label for label in range(int(labels.max()) + 1)]
 
 
 def sample(table: pd.DataFrame, most: int, seed: int | Sequence[int] = 0) -> NDArray[np.bool_]:
@@ -202,7 +203,7 @@ def out_of_fold(
         if not known.any():
             raise AlphaflopsError(f"cv {cv!r} holds every layer out at once: the rest has the same layers")
         predict, found = fitted(name, f.take(known), times_ms[known], seed=seed, told=False, start=start)
-        if cv == "random" and found.parameters:
+        if cv == "random":
             start = found.parameters
         predicted[mask] = predict(f.take(mask))
     return predicted
@@ -240,12 +241,9 @@ def score(
         predict, fit = fitted(name, f, times, seed=seed)
     predicted = predict(f) if in_sample else out_of_fold(name, f, times, good.table, cv, seed=seed)
     judged = np.isfinite(predicted)
-    predicted, times, figures = predicted[judged], times[judged], good.table["experiment"][judged]
-    per: dict[str, dict[str, float]] = {}
-    for figure in dict.fromkeys(figures):
-        rows = (figures == figure).to_numpy()
-        found = errors(predicted[rows], times[rows])
-        per[str(figure)] = {"n": int(rows.sum()), **{k: found[k] for k in ("mape_pct", "median_ape_pct")}}
+    predicted, times, figures = predicted[judged], times[judged], good.table["experiment"].to_numpy(dtype=str)[judged]
+    off = pd.DataFrame({"off": _off_pct(predicted, times)}).groupby(figures, sort=False)
+    per: Any = off.agg(n=("off", "size"), mape_pct=("off", "mean"), median_ape_pct=("off", "median")).to_dict("index")
     found, label = errors(predicted, times), formula.name if formula else BOOSTING
     return Score(
         good.id, label, len(times), **found, per_experiment=per, cv=cv, parameters=fit.parameters, flags=fit.flags
@@ -280,12 +278,10 @@ def compare(runs: Sequence[Run], quantity: str = "latency") -> list[dict[str, An
         shared = (_times(run, quantity) / first).dropna()
         scores = {name: score(run, name, quantity=quantity) for name in COMPARED}
         about = {"run": run.id, "machine": run.machine, "layers": len(run.ok.table), "shared": len(shared)}
-        about |= {"time_ratio": float(shared.median()) if len(shared) else None}
-        about |= {"t0_ms": scores["macs+t0"].parameters["t0"]}
-        rows.append(about | {f"{name} %": round(found.mape_pct, 2) for name, found in scores.items()})
+        about |= {"time_ratio": float(shared.median()), "t0_ms": scores["macs+t0"].parameters["t0"]}
+        rows.append(plain(about | {f"{name} %": round(found.mape_pct, 2) for name, found in scores.items()}))
     return rows
 
 
 def _times(run: Run, quantity: str) -> Any:
-    table = run.ok.table
-    return run.ok.time_ms(quantity).groupby([table[name] for name in COLUMNS]).median()
+    return run.ok.table.assign(ms=run.ok.time_ms(quantity)).groupby([*COLUMNS])["ms"].median()
