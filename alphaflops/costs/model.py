@@ -97,9 +97,7 @@ class Parameter:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.start <= self.high < math.inf:
-            raise AlphaflopsError(
-                f"parameter {self.name}: start {self.start} is not within {self.low} and {self.high}, all above 0"
-            )
+            raise AlphaflopsError(f"{self.name}: start {self.start} is not within {self.low} and {self.high}, above 0")
 
 
 @dataclass(frozen=True)

@@ -236,9 +236,7 @@ def read_calibration(name: Path | str) -> Calibration:
     if content.pop("kind", None) != KIND:
         raise AlphaflopsError(f"{path} is no calibration: its kind is not {KIND!r}")
     if (schema := content.pop("schema", None)) != SCHEMA:
-        raise AlphaflopsError(
-            f"{path} has calibration schema {schema!r}, this version reads {SCHEMA}: fit the run again"
-        )
+        raise AlphaflopsError(f"{path} has schema {schema!r}, this version reads {SCHEMA}: fit the run again")
     found = from_json(Calibration, content, str(path))
     missing = {"id", "sha256", "machine", "quantity", "n"} - {*found.run} | {"in_sample", "random"} - {*found.scores}
     if not found.bands or found.bands[0].layer_class != "all":

@@ -161,8 +161,7 @@ def as_table(layers: Any, where: str = "table") -> "pd.DataFrame":
             raise AlphaflopsError(f"{where}: columns differ in length ({error}): give one value per layer") from error
     specs = [layers] if isinstance(layers, Conv2d | Dense) else layers
     if not isinstance(specs, Iterable) or isinstance(specs, str):
-        wanted = "a Conv2d, a Dense, a list of them or a table of layers"
-        raise AlphaflopsError(f"{where} is a {type(layers).__name__}: give {wanted}")
+        raise AlphaflopsError(f"{where} is a {type(layers).__name__}: give a Conv2d, a Dense, a list of them, a table")
     rows = []
     for at, spec in enumerate(specs):
         if not isinstance(spec, Conv2d | Dense):
