@@ -185,7 +185,7 @@ def test_scores_and_fits_are_told_to_people(command, folder, tmp_path):
 def test_doubts_about_a_fit_are_told(command, folder, monkeypatch):
     from alphaflops.fitting import optimise
 
-    monkeypatch.setattr(optimise, "_flags", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
+    monkeypatch.setattr(optimise, "doubts", lambda *_: ("t0 is at its bound", "q is not shown by these layers"))
     told = command("fit", folder, "--model", "macs").out
     assert "note: t0 is at its bound\nnote: q is not shown by these layers\n" in told
 
