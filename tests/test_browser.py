@@ -44,6 +44,7 @@ FLAGS = (
     "--disable-sync",
 )
 WIDTHS = (360, 768, 1440)
+PHONE = 390
 PAGE_LIMIT = 1_500_000
 """Bytes a page may load from the folder, without MathJax and the theme's own files, which all pages share."""
 BOOK_LIMIT = 25_000_000
@@ -94,8 +95,10 @@ class Visit:
     failed: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
     seen: dict = field(default_factory=dict)
+    load_ms: float = 0.0
     overflow: dict[int, list[str]] = field(default_factory=dict)
     axe: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 SEEN = """() => ({
@@ -115,6 +118,11 @@ OVERFLOW = """() => {
   return [`${page.scrollWidth} > ${page.clientWidth}`, ...wide.slice(0, 5).map((e) => `${e.tagName}.${e.className}`)];
 }"""
 
+# Left edge, width inside of a padding, which shrinks the picture, and pixels of each picture.
+FIGURES = """(all) => all.map((e) => {
+  const inside = e.clientWidth - 2 * parseFloat(getComputedStyle(e).paddingLeft);
+  return [e.getBoundingClientRect().left, inside, e.naturalWidth];
+})"""
 
 STILL = "* { transition: none !important; animation: none !important; }"
 """The theme slides its sidebars in and out."""
@@ -149,6 +157,7 @@ def visit(site, browser):
         page.on("console", lambda message: found.console.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: found.console.append(str(error)))
         page.goto((site / f"{name}.html").as_uri())
+        found.load_ms = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
         page.add_style_tag(content=STILL)
         _typeset(page)
         page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })")
@@ -161,6 +170,9 @@ def visit(site, browser):
             rules = ["wcag2a", "wcag2aa"] if mode == "light" else {"type": "rule", "values": ["color-contrast"]}
             options = {"runOnly": rules, "resultTypes": ["violations"], "preload": 0}
             found.axe[mode] = _violations(axe.run(page, REPEATED.get(name, OUR_CONTENT), options))
+            page.set_viewport_size({"width": PHONE, "height": 740})
+            found.figures[mode] = page.eval_on_selector_all("article figure img", FIGURES)
+            page.set_viewport_size({"width": 1440, "height": 900})
         page.emulate_media(color_scheme="light")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
@@ -225,18 +237,10 @@ def test_page_is_light(visit, site, name):
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
-def test_figures_take_the_width_of_a_phone(site, browser, name, mode):
-    page = browser.new_page(viewport={"width": 390, "height": 740}, color_scheme=mode)
-    page.goto((site / f"{name}.html").as_uri())
-    assert page.evaluate("document.documentElement.dataset.theme") == mode
-    inside = "e.clientWidth - 2 * parseFloat(getComputedStyle(e).paddingLeft)"  # a padding shrinks the picture
-    shown = f"(all) => all.map((e) => [e.getBoundingClientRect().left, {inside}, e.naturalWidth])"
-    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((i) => { i.loading = 'eager'; })")
-    page.wait_for_function("[...document.images].every((i) => i.complete)")
-    boxes = page.eval_on_selector_all("article figure img", shown)
-    page.close()
+def test_figures_take_the_width_of_a_phone(visit, name, mode):
+    boxes = visit(name).figures[mode]
     for left, width, pixels in boxes:
-        assert (left, width) == (0, 390)
+        assert (left, width) == (0, PHONE)
         assert style.SMALL_PT * (width / 96) / (pixels / style.DPI) >= 8
     assert boxes
 
@@ -246,16 +250,14 @@ def test_book_is_light(site):
     assert 0 < weight <= BOOK_LIMIT
 
 
-def test_pages_load_within_a_second(site, browser, record_property):
+def test_pages_load_within_a_second(visit, site, browser, record_property):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    times = {}
-    for name in PAGES:
-        for _ in range(TRIES):  # another process may take the core once
+    times = {name: visit(name).load_ms for name in PAGES}
+    for name, took in times.items():
+        for _ in range(TRIES if took > LOAD_LIMIT_MS else 0):  # another process may have taken the core
             page.goto((site / f"{name}.html").as_uri(), wait_until="load")
-            took = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
-            times[name] = min(took, times.get(name, took))
-            if took <= LOAD_LIMIT_MS:
-                break
+            again = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
+            times[name] = min(again, times[name])
     page.close()
     record_property("median_load_ms", statistics.median(times.values()))
     assert {name: took for name, took in times.items() if took > LOAD_LIMIT_MS} == {}
