@@ -27,7 +27,7 @@ from alphaflops.prediction import (
 )
 from alphaflops.prediction.correction import fit_factors, log_sizes, smooth
 from alphaflops.prediction.curves import GRID_MACS, depthwise_grid, fit_terms, layer_grid
-from alphaflops.prediction.machine import correlations, measured, parts, traced
+from alphaflops.prediction.machine import measured, parts, traced
 from alphaflops.prediction.operators import (
     Curve,
     depthwise_terms,
@@ -458,7 +458,7 @@ def test_factory_by_name_in_evaluation_mode_or_training():
     [
         ([], "{}", "no input"),
         (["1,3"], "{", "not valid JSON"),
-        (["1,3"], "[1]", "no JSON object"),
+        (["1,3"], "[1]", "holds a list: expected a JSON object"),
         (["x=1,3", "1,3"], "{}", "name all or none"),
         (["1,3:float33"], "{}", "dtype is 'float33'"),
     ],
@@ -495,11 +495,12 @@ def test_the_time_of_a_network_is_split_by_hand(operators):
     assert found["layers_ms"] == pytest.approx(2 * predicted[0] + own + 4 * predicted[2])
 
 
-def test_measures_are_ranked_against_time():
-    frame = pd.DataFrame({"run": "a", "measured_ms": [1.0, 2.0, 3.0], "params": [3, 2, 1], "macs": [1, 2, 3]})
+def test_measures_are_ranked_against_time(defined):
+    frame = pd.DataFrame({"machine": "a", "measured_ms": [1.0, 2.0, 3.0], "params": [3, 2, 1], "macs": [1, 2, 3]})
     frame = frame.assign(alpha_flops=frame.macs, bytes=frame.macs, predicted_ms=frame.macs)
-    assert correlations(frame)["a"].to_dict()["parameters"] == pytest.approx(-1)
-    assert correlations(frame)["a"].to_dict()["MACs"] == pytest.approx(1)
+    ranks = defined("11_networks").rank_correlations(frame)["a"]
+    assert ranks["parameters"] == pytest.approx(-1)
+    assert ranks["MACs"] == ranks["predicted time"] == pytest.approx(1)
 
 
 @pytest.fixture(scope="module")

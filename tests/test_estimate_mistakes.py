@@ -129,7 +129,7 @@ HOW = "give package.module:factory, and its arguments as JSON, such as '{\"depth
             (f"{HERE}:net", "--input", "1,3,8,8:float33"),
             "dtype is 'float33': give one of PyTorch's, such as float32, bfloat16 or int64",
         ),
-        ((f"{HERE}:net", *IMAGE, "--kwargs", "[1]"), "arguments '[1]' are no JSON object: give them by name"),
+        ((f"{HERE}:net", *IMAGE, "--kwargs", "[1]"), "arguments '[1]' holds a list: expected a JSON object"),
         (
             (f"{HERE}:net", "--input", "x=1,3,8,8", "--input", "1,3"),
             "some inputs have a name and some do not: name all or none",

@@ -1,6 +1,5 @@
 """Estimate what a network costs on a calibrated machine, from a module or from the name of a factory."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
+from ..files import parse_json
 from ..fitting import Calibration, read_calibration
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
@@ -116,12 +116,7 @@ def estimate_factory(
     AlphaflopsError
         For every mistake in the arguments, in one line.
     """
-    try:
-        kwargs = json.loads(kwargs_json)
-    except ValueError as error:
-        raise AlphaflopsError(f"arguments {kwargs_json!r} are not valid JSON: {error}") from error
-    if not isinstance(kwargs, dict):
-        raise AlphaflopsError(f"arguments {kwargs_json!r} are no JSON object: give them by name")
+    kwargs = parse_json(kwargs_json.encode(), f"arguments {kwargs_json!r}")
     if not inputs:
         raise AlphaflopsError("no input is given: add one such as 1,3,224,224")
     names, _, shapes = zip(*(text.rpartition("=") for text in inputs), strict=True)

@@ -37,15 +37,6 @@ Networks = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
 VERSIONS: Final = ("torch", "transformers")
 """Packages whose version is written down."""
 
-MEASURES: Final = {
-    "params": "parameters",
-    "macs": "MACs",
-    "alpha_flops": "α-FLOPs",
-    "bytes": "bytes",
-    "predicted_ms": "predicted time",
-}
-"""Columns that are ranked against measured time, and their names in prose."""
-
 
 def choose_networks(names: tuple[str, ...]) -> Networks:
     """Give the book's networks of these names, or all.
@@ -217,17 +208,3 @@ def parts(
         "rest_ms": predicted_ms - float(sums["predicted_ms"]),
         "remaining_ms": ms - float(sums["turn_ms"]),
     }
-
-
-def correlations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Spearman rank correlation of each measure with measured time, one row per measure and one column per run."""
-    by_run = frame.groupby("run", sort=False)
-    ranks = {run: part[list(MEASURES)].corrwith(part["measured_ms"], method="spearman") for run, part in by_run}
-    return pd.DataFrame(ranks).rename(MEASURES)
-
-
-def counters() -> pd.DataFrame:
-    """Give the stored comparison of counters: ratio to this library's MACs by network and tool."""
-    rows = pd.read_csv(data_folder() / "networks" / "counters.csv")
-    rows["tool"] = rows["tool"] + " " + rows["version"].fillna("") + " (" + rows["name"] + ")"
-    return rows.pivot_table(index="network", columns="tool", values="ratio_to_macs", sort=False)
