@@ -50,6 +50,10 @@ def test_other_columns_and_the_index_stay():
         ({"kind": "dense", "in_channels": 3}, "column 'out_channels' is missing"),
         ({"kind": "pool", "in_channels": 3, "out_channels": 4}, "kind is 'pool' in row 0"),
         ({"kind": "dense", "in_channels": [3, -1], "out_channels": [4, 4]}, "in_channels is -1 in row 1"),
+        (
+            {"kind": "dense", "in_channels": pd.array([3, None], "Int64"), "out_channels": 4},
+            "in_channels is <NA> in row 1",
+        ),
         ({"kind": "dense", "in_channels": 10**400, "out_channels": 4}, "in_channels"),
         ({"kind": "dense", "in_channels": [1, 2, 3], "out_channels": [1, 2]}, "columns differ in length"),
         ({"kind": "conv2d", "in_channels": 3, "out_channels": 4, "groups": 2}, "channels in row 0 are not divisible"),

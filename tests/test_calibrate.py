@@ -12,7 +12,7 @@ from alphaflops.costs import OURS, features, model
 from alphaflops.fitting import Prediction, fit, fit_model, read_calibration, sample, score
 from alphaflops.fitting.intervals import bands, interval_ms
 from alphaflops.fitting.optimise import Fit, bootstrap
-from alphaflops.fitting.validate import errors, held_out, identical, out_of_fold, random_folds
+from alphaflops.fitting.validate import errors, fitted, held_out, identical, out_of_fold, random_folds
 from alphaflops.layers import as_table
 from alphaflops.results import makers
 from alphaflops.runs import Run, datasets
@@ -268,6 +268,15 @@ def test_boosting_is_scored_but_makes_no_calibration(meta):
     assert score(run, "boosting").median_ape_pct < 10
     with pytest.raises(AlphaflopsError, match="'boosting' is learned and has no formula: score it on a run"):
         fit(run, "boosting")
+
+
+def test_boosting_reads_a_layer_alike_whatever_it_was_fitted_to_and_whatever_stands_beside_it():
+    f = features(GRID)
+    alike = f.take(f.batch == 1)  # a size that is 1 in all of them
+    predict, _ = fitted("boosting", alike, alike.macs / 1e6)
+    whole = predict(f)
+    assert predict(alike) == pytest.approx(whole[f.batch == 1])
+    assert predict(f.take(np.arange(len(GRID)) == 0)) == pytest.approx(whole[:1])
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])

@@ -282,5 +282,5 @@ def fit_boosting(f: Features, times_ms: Any, *, seed: int = 0) -> Any:
 
 
 def _logs(f: Features) -> Array:
-    # of all features but those that are 0 or 1
-    return np.column_stack([c if set(np.unique(c)) <= {0.0, 1.0} else np.log(c) for c in vars(f).values()])
+    # of sizes alone, whatever layers they are of: a size that is 1 in all of them is still a size
+    return np.column_stack([c if c.dtype == bool else np.log(c) for c in vars(f).values()])

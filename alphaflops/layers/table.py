@@ -204,7 +204,7 @@ def _checked(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
     return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
-def refuse(bad: "pd.Series[bool]", column: "pd.Series[Any]", where: str, wanted: str) -> None:
+def refuse(bad: Any, column: "pd.Series[Any]", where: str, wanted: str) -> None:
     """Raise for the first row that is bad, if any, naming it, its value in the column, and what was wanted.
 
     Raises
@@ -235,8 +235,8 @@ def numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
         raise AlphaflopsError(f"{where} holds a number that is too large") from error
 
 
-def _integers(column: "pd.Series[Any]", name: str, where: str) -> "pd.Series[Any]":
-    found, least = numbers(column, where), 0 if name.startswith("pad_") or name == "bias" else 1
-    good = found.between(least, 2**31 - 1) & (found % 1 == 0)
-    refuse(~good, column, where, f"an integer from {least} up")
+def _integers(column: "pd.Series[Any]", name: str, where: str) -> NDArray[Any]:
+    found = numbers(column, where).to_numpy(np.float64, na_value=np.nan)
+    least = 0 if name.startswith("pad_") or name == "bias" else 1
+    refuse(~((found >= least) & (found < 2**31) & (found % 1 == 0)), column, where, f"an integer from {least} up")
     return found.astype(bool if name == "bias" else np.int64)
