@@ -10,7 +10,7 @@ with outliers. Looking at the interval in order to stop would make it too short;
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import comb, erfc, nan, sqrt
 from statistics import NormalDist
 from typing import Any, Final
@@ -227,14 +227,17 @@ def _flags(table: pd.DataFrame, meta: Mapping[str, Any], unconverged: NDArray[np
     return [";".join(found.columns[row]) for row in found.to_numpy(dtype=bool)]
 
 
+@cache
+def _layers(experiment: str) -> frozenset[Any]:
+    return frozenset(experiments.grid(experiment)[SAME_LAYER].itertuples(index=False, name=None))
+
+
 def _named(table: pd.DataFrame) -> "pd.Series[str]":
     """Experiment of each row, `OTHER` for layers that the experiment of that name does not have."""
-    known = [name for name in table["experiment"].unique() if name in experiments.BY_NAME]
-    if not known:
-        return table["experiment"]
-    real = pd.MultiIndex.from_frame(pd.concat(map(experiments.grid, known))[SAME_LAYER])
-    other = table["experiment"].isin(known) & ~pd.MultiIndex.from_frame(table[SAME_LAYER]).isin(real)
-    return table["experiment"].mask(other, OTHER)
+    known = {name: _layers(name) for name in table["experiment"].unique() if name in experiments.BY_NAME}
+    keys = table[SAME_LAYER].itertuples(index=False, name=None)
+    other = [key[0] in known and key not in known[key[0]] for key in keys]
+    return table["experiment"].mask(np.array(other, dtype=bool), OTHER)
 
 
 def _check_samples(samples: Mapping[str, NDArray[np.float64]], rows: Iterable[int], where: str) -> None:
