@@ -145,10 +145,11 @@ def _texts(column: "pd.Series[Any]", where: str) -> "pd.Series[str]":
 
 def _numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     found = numbers(column, where)
-    odd = (found.isna() & column.notna()) | np.isinf(found.astype(float)) | (column.dtype == bool)
+    values = found.to_numpy(np.float64, na_value=np.nan)
+    odd = (np.isnan(values) & column.notna().to_numpy()) | np.isinf(values) | (column.dtype == bool)
     refuse(odd, column, where, "a number")
     if not where.endswith((": row", ": x")):
-        refuse(found < 0, found, where, "a positive number")
+        refuse(values < 0, found, where, "a positive number")
     return found
 
 
