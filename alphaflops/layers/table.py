@@ -238,5 +238,6 @@ def numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
 def _integers(column: "pd.Series[Any]", name: str, where: str) -> NDArray[Any]:
     found = numbers(column, where).to_numpy(np.float64, na_value=np.nan)
     least = 0 if name.startswith("pad_") or name == "bias" else 1
-    refuse(~((found >= least) & (found < 2**31) & (found % 1 == 0)), column, where, f"an integer from {least} up")
+    whole = (found >= least) & (found < 2**31) & (np.floor(found) == found)
+    refuse(~whole, column, where, f"an integer from {least} up")
     return found.astype(bool if name == "bias" else np.int64)
