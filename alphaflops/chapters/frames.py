@@ -80,7 +80,7 @@ def reference_runs() -> list[str]:
     single = [r.id for r in shown if r.meta["device"] != "cpu" or r.meta["machine"].get("threads") == 1]
     known = {processor[name] for name in single}
     kept = [name for name in processor if name in single or processor[name] not in known]
-    return sorted(kept, key=lambda name: (name != "cpu-1core", name))
+    return [name for name in datasets.entries() if name in kept]
 
 
 def bundled(*profiles: str) -> list[str]:

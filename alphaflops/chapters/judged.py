@@ -81,13 +81,9 @@ def _quality(run: Run) -> dict[str, Any]:
 
 def label_of(runs: Sequence[Run] = ()) -> dict[str, str]:
     """Name every data set, and further runs, in few words: the machine and what was timed."""
-    return {name: _label(name, machine) for name, machine in devices(runs).items()}
-
-
-def _label(run: str, machine: str) -> str:
-    kinds = {"neusight-conv": " conv", "neusight-dense": " dense", "neusight-test": " dense, test"}
-    kind = next((kind for start, kind in kinds.items() if run.startswith(start)), "")
-    return re.sub(r"NVIDIA |AMD |Tesla |Instinct |Radeon |-PCIE.*| PCIe| HBM3", "", machine) + kind
+    labels = devices(runs) | {name: entry.label for name, entry in datasets.entries().items() if entry.label}
+    makers = r"NVIDIA |AMD |Tesla |Instinct |Radeon |-PCIE.*| PCIe| HBM3"
+    return {name: re.sub(makers, "", label) for name, label in labels.items()}
 
 
 def title(model: str) -> str:
@@ -111,8 +107,6 @@ def scores(runs: Iterable[Run] = ()) -> pd.DataFrame:
     return pd.concat([kept, pd.DataFrame(fresh)], ignore_index=True) if fresh else kept
 
 
-def dense_only() -> str:
-    """Say how many of the judged sets at hand hold dense layers only."""
-    names = datasets.at_hand("judged")
-    dense = [name for name in names if (datasets.load(name).table["kind"] == "dense").all()]
-    return f"Of the {len(names)} judged sets at hand {len(dense)} hold dense layers only."
+def dense_only(names: Iterable[str]) -> list[str]:
+    """Name those of some data sets that hold dense layers only."""
+    return [name for name in names if (datasets.load(name).table["kind"] == "dense").all()]

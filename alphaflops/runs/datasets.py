@@ -45,6 +45,8 @@ class DataSet:
         Address, place under the folder that `MIRROR` names, hash and version; empty for own runs.
     licence, citation, protocol, note : str
         Terms, source, how times were taken, and what to know of their quality.
+    label : str
+        Name in a figure, where the device alone does not tell it from others.
     where : dict
         Column and value of the rows that belong to this set, where the file holds several.
     peak_tflops, matrix_tflops, peak_gbs : float or None
@@ -64,6 +66,7 @@ class DataSet:
     sha256: str = ""
     commit: str = ""
     note: str = ""
+    label: str = ""
     where: Mapping[str, str] = field(default_factory=dict)
     peak_tflops: float | None = None
     matrix_tflops: float | None = None
