@@ -8,6 +8,8 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import alphaflops
 
 ROOT = Path(__file__).parents[1]
@@ -24,11 +26,15 @@ def test_imports_go_down_only():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_import_is_light():
-    code = (
-        "import sys, alphaflops; heavy = {'torch', 'matplotlib', 'pandas', 'numpy', 'scipy'} & set(sys.modules);"
-        "print(*sorted(heavy))"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("alphaflops", {"torch", "matplotlib", "pandas", "numpy", "scipy"}),
+        ("alphaflops.chapters.judged, alphaflops.results", {"torch", "transformers", "sklearn"}),  # of every notebook
+    ],
+)
+def test_import_is_light(modules, heavy):
+    code = f"import sys, {modules}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

@@ -101,7 +101,7 @@ def described(run: Run) -> Run:
 
 
 def _named(run: Run, machine: str) -> Run:
-    return Run({**run.meta, "machine": {**run.meta["machine"], "name": machine}}, run.table, run.samples)
+    return Run.made({**run.meta, "machine": {**run.meta["machine"], "name": machine}}, run.table, run.samples)
 
 
 def sweep(runs: Sequence[Run], figure: str) -> pd.DataFrame:

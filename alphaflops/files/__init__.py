@@ -11,6 +11,7 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -130,6 +131,13 @@ def read_json(path: Path | str) -> dict[str, Any]:
     return parse_json(read_bytes(path), str(path))
 
 
+@cache
+def _strict() -> Any:
+    from jsonschema import Draft4Validator, Draft202012Validator, validators
+
+    return validators.extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
+
+
 def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = False) -> None:
     """Check a value against a JSON Schema with the library jsonschema; 1.0 and true are no integers.
 
@@ -142,12 +150,11 @@ def check(value: Any, schema: Mapping[str, Any], where: str, needed: bool = Fals
         Naming the first key that is missing, unknown or wrong.
     """
     try:
-        from jsonschema import Draft4Validator, Draft202012Validator, validators
+        strict = _strict()
     except ImportError as error:
         if needed:
             raise AlphaflopsError(f"{where} is checked with the library jsonschema: pip install jsonschema") from error
         return
-    strict = validators.extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
     found = min(strict(schema).iter_errors(value), key=lambda error: len(error.absolute_path), default=None)
     if found is None:
         return

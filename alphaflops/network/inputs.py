@@ -35,12 +35,7 @@ class Shape:
             raise AlphaflopsError(f"sizes are {self.sizes!r:.80}: give non-negative integers")
         object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
         if self.dtype is not None:
-            import torch
-
-            known = str(self.dtype).removeprefix("torch.")
-            if not isinstance(getattr(torch, known, None), torch.dtype):
-                raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
-            object.__setattr__(self, "dtype", known)
+            object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
 
 
 def _is_size(value: Any) -> bool:
@@ -143,13 +138,15 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
     Raises
     ------
     AlphaflopsError
-        If there is no tensor of such sizes, or no memory for it.
+        If there is no tensor of such sizes or number type, or no memory for it.
     """
     import torch
     from torch.utils import _pytree
 
     def made(one: Shape) -> torch.Tensor:
-        dtype = getattr(torch, one.dtype or floating)
+        dtype = getattr(torch, known := one.dtype or floating, None)
+        if not isinstance(dtype, torch.dtype):
+            raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
         try:
             if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
                 return torch.randn(one.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)

@@ -223,8 +223,8 @@ def _flags(table: pd.DataFrame, meta: Mapping[str, Any], unconverged: NDArray[np
         "foreign-load": (table.get("load", 0) > foreign) | (table.get("processes", 0) > 1),
         "unconverged": unconverged,
     }
-    found = pd.DataFrame(told, index=table.index)
-    return [";".join(found.columns[row]) for row in found.to_numpy(dtype=bool)]
+    names, found = np.array([*told]), pd.DataFrame(told, index=table.index).to_numpy(dtype=bool)
+    return [";".join(names[row]) for row in found]
 
 
 @cache
