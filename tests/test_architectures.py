@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alphaflops.fitting import read_calibration
 from alphaflops.network import trace
-from alphaflops.prediction import report_on
+from alphaflops.prediction import report_on, zoo
 
 transformers = pytest.importorskip("transformers")
 
@@ -222,6 +222,23 @@ def test_random_stacks_count_as_torch_does(stack):
     network = trace(model, shape)
     assert network.unknown == ()
     assert network.macs == torch_macs(copy.deepcopy(model), ",".join(map(str, shape)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "options"),
+    [
+        (zoo.resnet50, {}),
+        (zoo.resnet18, {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"}),
+    ],
+)
+def test_our_resnets_run_the_operators_of_the_library_s(ours, options):
+    config = transformers.ResNetConfig(num_labels=1000, **options)
+    with torch.device("meta"):
+        models = ours(), transformers.AutoModelForImageClassification.from_config(config)
+    networks = [trace(model.eval(), "1,3,224,224") for model in models]
+    own, theirs = ([(o.name, o.layers, o.bytes, o.output_shape) for o in network.operations] for network in networks)
+    assert own == theirs
+    assert networks[0].params == networks[1].params
 
 
 def test_a_convolution_that_gives_nothing_counts_nothing():
