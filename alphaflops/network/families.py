@@ -9,57 +9,47 @@ from functools import cache
 from math import prod
 from typing import Any, Final, NamedTuple
 
-FAMILIES: Final = {
-    "norm": ".*(batch|layer|group|rms|vector|native)_norm.* | _weight_norm_interface.* | renorm",
-    "softmax": """
-        _?(log_|safe_|masked_)?softmax(_backward.*)? | logsumexp | nll_loss(2d)?_.*ward | binary_cross_entropy.* |
-        _ctc_loss.*
-    """,
-    "pooling": r"""
-        (_adaptive_avg|adaptive_max|avg|(fractional_)?max)_(un)?pool\dd.* | _?upsample_.* | grid_sampler_\dd.* |
-        affine_grid_generator
-    """,
-    "reduction": """
-        (arg|a|cum)?(max|min) | _aminmax | (cum)?(sum|prod) | mean | any | all | (var|std)(_mean)? | topk | sort |
-        kthvalue | (nan)?median | mode | norm | dist | trace | _?logcumsumexp | histc | histogram | bincount |
+FAMILIES: Final = re.compile(
+    r"""
+    (?P<free> as_strided | (new_)?empty(_like|_strided)? | lift_fresh | detach | alias | _local_scalar_dense | item |
+        size | stride | numel | dim | sym_(size|stride|numel) | is_same_size | device | layout | result_type | set |
+        resize | _assert_(async|tensor_metadata|scalar) | _version | is_contiguous | storage_offset | _unsafe_view |
+        record_stream | is_nonzero | _nested_tensor_size | (un)?squeeze | transpose | t | unsafe_(split|chunk)) |
+    (?P<norm> .*(batch|layer|group|rms|vector|native)_norm.* | _weight_norm_interface.* | renorm) |
+    (?P<softmax> _?(log_|safe_|masked_)?softmax(_backward.*)? | logsumexp | nll_loss(2d)?_.*ward | _ctc_loss.* |
+        binary_cross_entropy.*) |
+    (?P<pooling> (_adaptive_avg|adaptive_max|avg|(fractional_)?max)_(un)?pool\dd.* | _?upsample_.* |
+        grid_sampler_\dd.* | affine_grid_generator) |
+    (?P<reduction> (arg|a|cum)?(max|min) | _aminmax | (cum)?(sum|prod) | mean | any | all | (var|std)(_mean)? | topk |
+        sort | kthvalue | (nan)?median | mode | norm | dist | trace | _?logcumsumexp | histc | histogram | bincount |
         nonzero(_static)? | count_nonzero | _?unique.* | segment_reduce | _is_(all|any)_true |
-        (mse|smooth_l1|huber|soft_margin|multi_margin|multilabel_margin)_loss.* | _nested_tensor_from_mask_left_aligned
+        (mse|smooth_l1|huber|soft_margin|multi_margin|multilabel_margin)_loss.* |
+        _nested_tensor_from_mask_left_aligned) |
+    (?P<pointwise> hardswish.* | _prelu_kernel.* | glu.* | native_dropout.* | _fused_dropout | bernoulli | elu.* |
+        rrelu_with_noise.* | _thnn_fused_(lstm|gru)_cell.* | log_sigmoid_.* | native_channel_shuffle | addr | addcmul |
+        addcdiv | (leaky_relu|hardtanh|hardsigmoid|hardshrink|softshrink|softplus)_backward | masked_fill | isin |
+        floor_divide | bucketize | searchsorted | multinomial | complex | polar | linalg_cross | quantize_per_.* |
+        dequantize | _fused_moving_avg_obs_fq_helper | fake_quantize_per_.*_cachemask) |
+    (?P<movement> .*copy | clone | cat | stack | block_diag | (_unsafe_(masked_)?)?index.* | _index_put_impl | roll |
+        .*scatter.* | gather | take | put | take_along_dim | embedding(_dense_backward|_renorm)? | _embedding_bag.* |
+        constant_pad_nd | (reflection|replication)_pad\dd.* | flip | rot90 | repeat(_interleave)? | fill | zero |
+        (new_)?(zeros|ones|full)(_like)? | arange | range | linspace | logspace | eye | scalar_tensor | .*_window |
+        tri[lu](_indices)? | fft_r?fftfreq | _to_dense | diag_embed | im2col | col2im | (pixel|channel)_(un)?shuffle |
+        masked_select | rand.* | normal | uniform | exponential | poisson | geometric | cauchy | log_normal | lift |
+        (select|slice|diagonal|unfold)_backward | _pack_padded_sequence | _pad_packed_sequence | to_padded_tensor |
+        .*_to_(jagged|padded_dense)_forward | _pin_memory)
     """,
-    "pointwise": """
-        hardswish.* | _prelu_kernel.* | glu.* | native_dropout.* | _fused_dropout | bernoulli | rrelu_with_noise.* |
-        _thnn_fused_(lstm|gru)_cell.* | log_sigmoid_.* | elu.* | native_channel_shuffle | addr | addcmul | addcdiv |
-        (leaky_relu|hardtanh|hardsigmoid|hardshrink|softshrink|softplus)_backward | masked_fill | floor_divide | isin |
-        bucketize | searchsorted | multinomial | complex | polar | linalg_cross | quantize_per_.* | dequantize |
-        _fused_moving_avg_obs_fq_helper | fake_quantize_per_.*_cachemask
-    """,
-    "movement": r"""
-        .*copy | clone | cat | stack | block_diag | (_unsafe_(masked_)?)?index.* | _index_put_impl | .*scatter.* |
-        gather | take | put | take_along_dim | embedding(_dense_backward|_renorm)? | _embedding_bag.* |
-        constant_pad_nd | (reflection|replication)_pad\dd.* | roll | flip | rot90 | repeat(_interleave)? | fill | zero |
-        (new_)?(zeros|ones|full)(_like)? | arange | range | linspace | logspace | eye | scalar_tensor |
-        tri[lu](_indices)? | .*_window | fft_r?fftfreq | _to_dense | diag_embed | im2col | col2im |
-        (pixel|channel)_(un)?shuffle | masked_select | rand.* | normal | uniform | exponential | poisson | geometric |
-        cauchy | log_normal | (select|slice|diagonal|unfold)_backward | _pack_padded_sequence | _pad_packed_sequence |
-        to_padded_tensor | .*_to_(jagged|padded_dense)_forward | lift | _pin_memory
-    """,
-}
+    re.VERBOSE,
+)
 """What the names of operators match, without the underscore of those that work in place, by family.
 
-Operators that PyTorch tags as point-wise or as a reduction need not be listed.
+The free ones allocate, describe or re-describe memory but touch no element. Operators that PyTorch tags as point-wise
+or as a reduction need not be listed.
 """
-
-FREE: Final = """
-    as_strided_ | (new_)?empty(_like|_strided)? | lift_fresh | detach_? | alias | _local_scalar_dense | item | size |
-    stride | numel | dim | sym_(size|stride|numel) | is_same_size | device | layout | result_type | set_ | resize_ |
-    _assert_(async|tensor_metadata|scalar) | _version | is_contiguous | storage_offset | _unsafe_view | record_stream |
-    is_nonzero | _nested_tensor_size | (un)?squeeze_ | transpose_ | t_ | unsafe_(split|chunk)
-"""
-"""What the names of operators match that allocate, describe or re-describe memory but touch no element."""
 
 OWN: Final = frozenset({"aten", "prim", "prims"})
 """Namespaces of the operators that are known by name."""
 
-_FAMILY: Final = re.compile("|".join(f"(?P<{family}>{names})" for family, names in FAMILIES.items()), re.VERBOSE)
 _GATHERS: Final = {"embedding", "index", "index_select", "gather", "_unsafe_index", "take_along_dim"}
 _BAGS: Final = {"_embedding_bag", "_embedding_bag_forward_only"}
 _OVERWRITES: Final = {"copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "exponential_", "random_"}
@@ -73,7 +63,7 @@ class About(NamedTuple):
     key, name : str
         To find it by, whether it works in place or not, and to show; without PyTorch's own namespaces.
     family : str
-        One of `FAMILIES`, ``"free"``, or ``"unknown"``.
+        One of `FAMILIES`, or ``"unknown"``.
     writes, views : bool
         Whether it changes what it is given, and whether all that it gives are views of that.
     reads, draws : bool
@@ -108,19 +98,17 @@ def about(func: Any) -> About:
 
 def named_family(plain: str) -> str | None:
     """Family of an operator by its name alone, None where that tells nothing."""
-    found = _FAMILY.fullmatch(plain)
+    found = FAMILIES.fullmatch(plain)
     return found.lastgroup if found else None
 
 
 def _family(space: str, name: str, tags: set[str]) -> str:
     if space not in ("", "quantized::"):  # whoever names an operator `embedding` may mean anything
         return "unknown"
-    if re.fullmatch(FREE, name, re.VERBOSE):
-        return "free"
-    each = name.startswith("_foreach_")  # one operator on each tensor of a list
-    if family := named_family(name.removeprefix("_foreach_").removesuffix("_")):
+    plain = name.removeprefix("_foreach_")  # one operator on each tensor of a list
+    if family := named_family(plain.removesuffix("_")):
         return family
-    if each or "pointwise" in tags:
+    if plain != name or "pointwise" in tags:
         return "pointwise"
     return "reduction" if "reduction" in tags else "unknown"
 
