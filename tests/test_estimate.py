@@ -231,25 +231,25 @@ def test_interval_of_a_total(operators):
 
 def test_operators_lie_on_their_curve_or_in_their_family(operators):
     # half way in the logarithm between 1 kB and 100 kB
-    assert operators.time("relu_", "pointwise", 10_000).ms == pytest.approx(10**-2.5)
+    assert operators.time("relu_", "pointwise", 10_000).predicted_ms == pytest.approx(10**-2.5)
     assert operators.time("clamp_min", "pointwise", 1000).source == "operator curve"
     family = operators.time("erf", "pointwise", 1000)
     assert (family.low_ms, family.high_ms, family.source) == pytest.approx((0.001, 0.01, "family curve"))
     # beyond the last size time grows with the bytes
-    assert operators.time("relu", "pointwise", 1_000_000).ms == pytest.approx(0.1)
+    assert operators.time("relu", "pointwise", 1_000_000).predicted_ms == pytest.approx(0.1)
 
 
 def test_an_operator_on_its_own_curve_may_be_half_as_slow_again(operators):
     found = operators.time("relu", "pointwise", 1000)
-    assert (found.ms, found.low_ms, found.high_ms) == pytest.approx((0.001, 0.001 / 1.5, 0.0015))
+    assert (found.predicted_ms, found.low_ms, found.high_ms) == pytest.approx((0.001, 0.001 / 1.5, 0.0015))
 
 
 def test_windows_of_either_kind_take_their_own_fit(operators):
     # 2 MB at 1 ms per GB, and a million elements seen at 1 µs per thousand: 0.002 + 1 ms; average windows 0.5 ms more
     table = replace(operators, fits={"max": operators.fits["max"], "avg": operators.fits["avg"] | {"t0_ms": 0.5}})
     slow = table.time("max_pool2d_with_indices", "pooling", 2_000_000, 1_000_000)
-    assert (slow.ms, slow.low_ms, slow.high_ms) == pytest.approx((1.002, 0.9 * 1.002, 1.1 * 1.002))
-    assert table.time("avg_pool2d", "pooling", 2_000_000, 1_000_000).ms == pytest.approx(1.502)
+    assert (slow.predicted_ms, slow.low_ms, slow.high_ms) == pytest.approx((1.002, 0.9 * 1.002, 1.1 * 1.002))
+    assert table.time("avg_pool2d", "pooling", 2_000_000, 1_000_000).predicted_ms == pytest.approx(1.502)
 
 
 def test_terms_of_a_depthwise_layer_by_hand():
@@ -363,14 +363,14 @@ def test_a_correction_is_a_factor_on_the_calibration_that_is_given(operators):
         def formula_ms(self, f):
             return 0.1 * super().formula_ms(f)
 
-    assert layer_times(Faster(), table, [layer])[layer].ms == pytest.approx(0.1 * 18.0)
+    assert layer_times(Faster(), table, [layer])[layer].predicted_ms == pytest.approx(0.1 * 18.0)
     for other in (
         PerMac(model="alpha"),
         PerMac(run={"id": "made-up", "sha256": "2", "quantity": "latency"}),
         PerMac(run={"id": "made-up", "sha256": "1", "quantity": "throughput"}),
     ):
         guess = layer_times(other, table, [layer])[layer]
-        assert (guess.ms, guess.source) == (6.0, "calibrated")
+        assert (guess.predicted_ms, guess.source) == (6.0, "calibrated")
 
 
 def test_numbers_of_another_type_than_calibrated_are_told():
@@ -491,7 +491,7 @@ def test_the_time_of_a_network_is_split_by_hand(operators):
     # with a table depthwise layers take their own fit, and the correction here doubles all others
     corrected = replace(operators, layers=slower(2.0), reference=PerMac())
     found = parts(alone, PerMac(), corrected, 0.5, 0.3)
-    own = layer_times(PerMac(), operators, [layers[1]])[layers[1]].ms
+    own = layer_times(PerMac(), operators, [layers[1]])[layers[1]].predicted_ms
     assert found["layers_ms"] == pytest.approx(2 * predicted[0] + own + 4 * predicted[2])
 
 

@@ -4,7 +4,7 @@ No network takes part. About a minute on one CPU core.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..layers import Conv2d, Dense, Layer
 from ..measuring.device import Device
 from ..measuring.protocol import Protocol
-from ..network import Operation, trace
+from ..network import trace
 from .operators import Curve, pooling_terms
 from .timing import ROUNDS, in_turns, latency
 
@@ -53,43 +53,34 @@ def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[s
     """Time operators on tensors of growing size; `small` leaves out the large ones."""
     import torch
 
-    found = {}
+    found, module = {}, torch.nn.Module()
     for name, (function, shapes) in _micro(device.name).items():
         moved, ms = [], []
+        module.forward = function
         for size in SIZES[:3] if small else SIZES:
             given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
-            moved.append(float(max(o.bytes for o in _operations(function, given))))
-            copies = max(1, round(ROTATED_BYTES / sum(t.nbytes for t in given)))
-            turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(copies - 1))])
+            moved.append(float(max(o.bytes for o in trace(module, given).operations)))
+            further = round(ROTATED_BYTES / sum(t.nbytes for t in given)) - 1
+            turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(further))])
             ms.append(latency(device, lambda f=function, turns=turns: f(*next(turns)), settings).median)
         found[name] = Curve(moved, ms)
     return found
-
-
-def _operations(function: Callable[..., Any], given: Sequence[Any]) -> tuple[Operation, ...]:
-    import torch
-
-    module: Any = torch.nn.Module()
-    module.forward = function
-    return trace(module, given).operations
 
 
 def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
     """Time pooling windows and fit `pooling_terms` to each kind."""
     import torch
 
-    fits = {}
-    for kind in ("max", "avg"):
+    fits: dict[str, dict[str, float]] = {}
+    windows, images = ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
+    for kind, layer in {"max": torch.nn.MaxPool2d, "avg": torch.nn.AvgPool2d}.items():
         terms, times = [], []
-        for (window, stride), (channels, side) in itertools.product(
-            ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
-        ):
+        for (window, stride), (channels, side) in itertools.product(windows, images):
             image = torch.randn(1, channels, side, side, device=device.name)
-            function = getattr(torch.nn.functional, f"{kind}_pool2d")
-            pool = partial(function, kernel_size=window, stride=stride, padding=window // 2)
-            (seen,) = _operations(pool, [image])
+            pool = layer(window, stride, window // 2)
+            (seen,) = trace(pool, image).operations
             terms.append(pooling_terms(seen.bytes, seen.taps))
-            times.append(latency(device, partial(pool, image), settings).median)
+            times.append(latency(device, partial(pool.forward, image), settings).median)
         fits[kind] = fit_terms(terms, times)
     return fits
 
@@ -141,12 +132,8 @@ def _micro(device: str) -> Mapping[str, tuple[Callable[..., Any], Callable[[int]
 def depthwise_grid() -> list[Conv2d]:
     """Depthwise convolutions to fit: kernels 3, 5, 7 over sizes and channels, with both strides."""
     sizes = ((112, 16), (112, 64), (56, 48), (56, 160), (28, 96), (28, 256), (14, 128), (14, 512), (7, 256), (7, 1024))
-    return [
-        Conv2d(side, side, channels, channels, k, 1, stride, k // 2, groups=channels)
-        for k in (3, 5, 7)
-        for stride in (1, 2)
-        for side, channels in sizes
-    ]
+    cases = itertools.product((3, 5, 7), (1, 2), sizes)
+    return [Conv2d(side, side, n, n, k, 1, stride, k // 2, groups=n) for k, stride, (side, n) in cases]
 
 
 def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
@@ -175,13 +162,10 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
 
     found: list[Layer] = []
     larger = partial(convolution, (2, 3, 3, 3, 5, 7), (16, 768))
-    kinds: tuple[Callable[[], Layer], ...] = (dense, partial(convolution, (1,), (16, 2048)), larger)
-    for make in kinds:
-        wanted = len(found) + count
-        while len(found) < wanted:
-            layer = make()
-            if GRID_MACS[0] <= layer.macs <= GRID_MACS[1] and layer.params <= GRID_WEIGHTS:
-                found.append(layer)
+    for make in (dense, partial(convolution, (1,), (16, 2048)), larger):
+        drawn: Iterator[Layer] = iter(make, None)  # endless
+        ordinary = (x for x in drawn if GRID_MACS[0] <= x.macs <= GRID_MACS[1] and x.params <= GRID_WEIGHTS)
+        found += itertools.islice(ordinary, count)
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,13 @@ from ..files import parse_json
 from ..fitting import Calibration, read_calibration
 from ..network import Network, trace
 from ..network.inputs import Inputs, build, parse_shape
-from .operators import NOTHING, OperatorTable, bundled_operators, operator_times, read_operators
+from .operators import Guess, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of
 
 if TYPE_CHECKING:
     import torch
 
 Chosen: TypeAlias = Calibration | Path | str | None
-
-GUESSED: Final = {"predicted_ms": float, "low_ms": float, "high_ms": float, "source": str, "outside": bool}
-"""Columns of a report with what `alphaflops.prediction.operators.Guess` holds."""
 
 
 def estimate(
@@ -74,10 +71,9 @@ def report_on(network: Network, calibration: Calibration | None, operators: Oper
     """Predict a traced network; see `estimate`."""
     frame = network.to_pandas().rename(columns={"name": "operator"})
     frame["alpha_flops"] = _alpha_flops(network)
-    found = [NOTHING._replace(source="")] * len(network.operations)
-    if calibration is not None:
-        found = operator_times(calibration, operators, network)
-    frame = frame.join(pd.DataFrame(found, columns=list(GUESSED)).astype(GUESSED))
+    nothing = [Guess(source="")] * len(frame)
+    found = nothing if calibration is None else operator_times(calibration, operators, network)
+    frame = frame.join(pd.DataFrame(found, columns=Guess._fields).astype(Guess.__annotations__))
     frame["share"] = frame["predicted_ms"] / frame["predicted_ms"].sum()
     name = f"{calibration.run['id']}, {calibration.model}" if calibration is not None else ""
     report = Report(network, frame, name)

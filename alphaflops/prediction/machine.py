@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,23 +19,13 @@ from ..layers import COLUMNS, as_table, from_row
 from ..measuring.device import choose, opened
 from ..measuring.protocol import for_profile
 from ..network import Network, trace
-from ..network.inputs import Shape
 from ..paths import data_folder
 from ..runs import Run
 from . import curves
 from .estimating import report_on
 from .operators import OperatorTable, depthwise_terms, layer_times, read_operators, tables
 from .timing import ROUNDS, measure_network
-from .zoo import NETWORKS
-
-if TYPE_CHECKING:
-    import torch
-
-
-Networks = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
-
-VERSIONS: Final = ("torch", "transformers")
-"""Packages whose version is written down."""
+from .zoo import NETWORKS, Networks
 
 
 def choose_networks(names: tuple[str, ...]) -> Networks:
@@ -101,10 +91,16 @@ def measure_machine(
             parts.append(curves.groups_in_turns(device, [*grid, *deep], 1 if small else ROUNDS, part))
             for name, (make, shape) in networks.items():
                 say(f"{name}, {part + 1} of {curves.PARTS}")
-                frames[run.sha256, name, part + 1] = _network(make, shape, part == 0, how)
+                with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)
+                    model = make().eval()
+                frames[run.sha256, name, part + 1] = measure_network(model, shape, layers=part == 0, **how)
         about = {"id": run.id, "sha256": run.sha256, "device": device.name, "threads": torch.get_num_threads()}
     about["turns"] = {"rounds": ROUNDS, "parts": curves.PARTS, "together": curves.TOGETHER}
-    about["versions"] = {"alphaflops": __version__, **{name: metadata.version(name) for name in VERSIONS}}
+    about["versions"] = {
+        "alphaflops": __version__,
+        **{name: metadata.version(name) for name in ("torch", "transformers")},
+    }
     about["protocol"] = settings.record()
     times = [float(ms) for ms in np.median(parts, axis=0)]
     layers: dict[str, list[Any]] = {str(k): v.tolist() for k, v in as_table(grid).items()} | {"ms": times[: len(grid)]}
@@ -116,15 +112,6 @@ def measure_machine(
     write_atomic(written[-1], export_csv(rows))
     path = folder / "calibrations" / f"{run.id}.json"
     return written if path.is_file() else [*written, fit(run, OURS.name).save(path)]
-
-
-def _network(make: "Callable[[], torch.nn.Module]", shape: Shape, layers: bool, how: Mapping[str, Any]) -> pd.DataFrame:
-    import torch
-
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = make()
-    return measure_network(model.eval(), shape, layers=layers, **how)
 
 
 def measured_networks() -> list[str]:
@@ -199,12 +186,7 @@ def parts(
     """
     layers = [from_row({str(k): v for k, v in row.items()}) for row in alone[list(COLUMNS)].to_dict("records")]
     known = layer_times(calibration, operators, layers)
-    times = alone[["turn_ms", "latency_ms"]].assign(predicted_ms=[known[layer].ms for layer in layers])
-    sums = times.mul(alone["uses"], axis=0).sum()
-    return {
-        "layers_ms": float(sums["predicted_ms"]),
-        "turns_ms": float(sums["turn_ms"]),
-        "alone_ms": float(sums["latency_ms"]),
-        "rest_ms": predicted_ms - float(sums["predicted_ms"]),
-        "remaining_ms": ms - float(sums["turn_ms"]),
-    }
+    times = alone[["turn_ms", "latency_ms"]].assign(layers_ms=[known[layer].predicted_ms for layer in layers])
+    turns, called, own = times.mul(alone["uses"], axis=0).sum().tolist()
+    parted = {"layers_ms": own, "turns_ms": turns, "alone_ms": called}
+    return parted | {"rest_ms": predicted_ms - own, "remaining_ms": ms - turns}

@@ -37,19 +37,12 @@ from .correction import Factors, fit_factors, log_sizes
 
 SCHEMA: Final = 5
 KIND: Final = "alphaflops-operators"
-_SAME_WORK: Final = {
-    "batch_norm": ("native_batch_norm", "_native_batch_norm_legit_no_training"),
-    "layer_norm": ("native_layer_norm",),
-    "softmax": ("_softmax", "_safe_softmax", "log_softmax", "_log_softmax"),
-    "max_pool2d": ("max_pool2d_with_indices",),
-    "mean": ("_adaptive_avg_pool2d",),
-    "add": ("sub", "rsub"),
-    "mul": ("div",),
-    "clone": ("copy", "_to_copy"),
-    "hardtanh": ("clamp",),
-    "relu": ("clamp_min",),
-}
-MEASURED_AS: Final = {other: name for name, others in _SAME_WORK.items() for other in others}
+MEASURED_AS: Final = {
+    "native_batch_norm": "batch_norm", "_native_batch_norm_legit_no_training": "batch_norm", "clamp_min": "relu",
+    "native_layer_norm": "layer_norm", "_softmax": "softmax", "_safe_softmax": "softmax", "log_softmax": "softmax",
+    "_log_softmax": "softmax", "max_pool2d_with_indices": "max_pool2d", "_adaptive_avg_pool2d": "mean", "sub": "add",
+    "rsub": "add", "div": "mul", "copy": "clone", "_to_copy": "clone", "clamp": "hardtanh",
+}  # fmt: skip
 """Operators that do the work of a measured one under another name."""
 OWN_CURVE: Final = 1.5
 """Half-width, as a factor, granted to an operator on its own curve: shapes other than the measured one."""
@@ -60,14 +53,11 @@ BANDWIDTH_SPREAD: Final = 2.0
 class Guess(NamedTuple):
     """Time with an interval (ms), where it comes from, and whether it is for layers beyond the calibrated region."""
 
-    ms: float
-    low_ms: float
-    high_ms: float
-    source: str
+    predicted_ms: float = math.nan
+    low_ms: float = math.nan
+    high_ms: float = math.nan
+    source: str = "none"
     outside: bool = False
-
-
-NOTHING: Final = Guess(math.nan, math.nan, math.nan, "none")
 
 
 @dataclass(frozen=True)
@@ -124,11 +114,10 @@ class OperatorTable:
         if taps and self.fits:
             return self.fitted("avg" if "avg" in name else "max", pooling_terms(moved, taps), "pooling fit")
         plain = name.rstrip("_")  # of an operator that works in place
-        known = MEASURED_AS.get(plain, plain)
-        if known in self.curves:
-            return _within(self.curves[known].at(moved), OWN_CURVE, "operator curve")
-        alike = [curve for curve in self.curves if (named_family(curve) or "pointwise") == family]
-        times = [self.curves[curve].at(moved) for curve in alike or self.curves]
+        if curve := self.curves.get(MEASURED_AS.get(plain, plain)):
+            return _around(curve.at(moved), OWN_CURVE, "operator curve")
+        alike = [one for operator, one in self.curves.items() if (named_family(operator) or "pointwise") == family]
+        times = [one.at(moved) for one in alike or self.curves.values()]
         return Guess(float(np.median(times)), min(times), max(times), "family curve")
 
     def fitted(self, kind: str, terms: Mapping[str, float], source: str) -> Guess:
@@ -139,15 +128,15 @@ class OperatorTable:
 
     def write(self, path: Path) -> Path:
         """Write what was measured as JSON, a line for each part; give the path."""
-        content = {"kind": KIND, "schema": SCHEMA} | to_json(replace(self, reference=None))
-        del content["reference"]
+        measured = {name: to_json(getattr(self, name)) for name in ("run", "curves", "fits", "layers")}
+        content = {"kind": KIND, "schema": SCHEMA} | measured
         lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
         return path
 
 
-def _within(ms: float, factor: float, source: str) -> Guess:
+def _around(ms: float, factor: float, source: str) -> Guess:
     return Guess(ms, ms / factor, ms * factor, source)
 
 
@@ -219,15 +208,14 @@ def layer_times(calibration: Calibration, table: OperatorTable | None, layers: S
     distinct = list(dict.fromkeys(layers))
     if not distinct:
         return {}
-    times = ["predicted_ms", "low_ms", "high_ms"]
-    found = calibration.predict(distinct).assign(source="calibrated")[[*times, "source", "outside"]]
+    found = calibration.predict(distinct).assign(source="calibrated")[[*Guess._fields]]
     # The factors say what the run's own calibration misses: they fit no other formula, quantity or run.
     if table and table.reference and _about(table.reference) == _about(calibration):
         f = features(as_table(distinct))
         kinds, ms = layer_class(f), calibration.formula_ms(f)
         for kind, factors in table.factors.items():
             rows = kinds == kind
-            found.loc[rows, times] = ms[rows, None] * factors(log_sizes(f)[rows])
+            found.loc[rows, ["predicted_ms", "low_ms", "high_ms"]] = ms[rows, None] * factors(log_sizes(f)[rows])
             found.loc[rows, "source"] = "corrected"
     known = {layer: Guess(*row) for layer, row in zip(distinct, found.to_numpy(dtype=object).tolist(), strict=True)}
     if table:
@@ -248,19 +236,18 @@ def operator_times(calibration: Calibration, table: OperatorTable | None, networ
     def time(operation: Operation) -> Guess:
         if operation.family == COUNTED:
             return _products(operation, known, bandwidth_gbs)
-        if operation.family == "unknown":
-            return NOTHING
+        if operation.family == "unknown" or (not table and math.isnan(bandwidth_gbs)):
+            return Guess()
         if table:
             return table.time(operation.name, operation.family, operation.bytes, operation.taps)
-        ms = operation.bytes / bandwidth_gbs / 1e6
-        return NOTHING if math.isnan(ms) else _within(ms, BANDWIDTH_SPREAD, "bytes over bandwidth")
+        return _around(operation.bytes / bandwidth_gbs / 1e6, BANDWIDTH_SPREAD, "bytes over bandwidth")
 
     return [time(operation) for operation in network.operations]
 
 
 def _products(operation: Operation, known: Mapping[Layer, Guess], bandwidth_gbs: float) -> Guess:
     if not operation.layers:  # nothing to multiply, or products of no layer
-        return NOTHING if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")
+        return Guess() if operation.macs else Guess(0.0, 0.0, 0.0, "calibrated")
     total, outside, source = np.zeros(3), False, ""
     for one in operation.layers:
         layer, count = timed_as(operation.name, one)

@@ -6,7 +6,7 @@ None of them is used to fit anything.
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import AlphaflopsError
 from ..network.inputs import Shape
@@ -105,13 +105,11 @@ def vgg16() -> "torch.nn.Module":
     return nn.Sequential(*layers)
 
 
-NETWORKS: Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]] = {
-    "ResNet-18": (resnet18, IMAGE),
-    "ResNet-50": (resnet50, IMAGE),
-    "VGG-16": (vgg16, IMAGE),
-    "MobileNetV2": (mobilenet_v2, IMAGE),
-    "ConvNeXt-T": (convnext_tiny, IMAGE),
-    "ViT-B/16": (vit_base, IMAGE),
+Networks: TypeAlias = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
+
+NETWORKS: Networks = {
+    "ResNet-18": (resnet18, IMAGE), "ResNet-50": (resnet50, IMAGE), "VGG-16": (vgg16, IMAGE),
+    "MobileNetV2": (mobilenet_v2, IMAGE), "ConvNeXt-T": (convnext_tiny, IMAGE), "ViT-B/16": (vit_base, IMAGE),
     "BERT-base": (bert_base, WORDS),
-}
+}  # fmt: skip
 """Name → builder and input."""
