@@ -6,7 +6,7 @@ from torch import nn
 
 from alphaflops.errors import AlphaflopsError
 from alphaflops.prediction import measure_network
-from alphaflops.prediction.timing import FreshInputs
+from alphaflops.prediction.timing import fresh_inputs
 
 
 def test_every_timed_call_gets_inputs_of_its_own():
@@ -17,7 +17,7 @@ def test_every_timed_call_gets_inputs_of_its_own():
             return [call() for _ in range(n)]
 
     made = iter(range(9))
-    device = FreshInputs(Instant(), lambda: (next(made),))
+    device = fresh_inputs(Instant(), lambda: (next(made),))
     assert device.calls_ns(lambda given: 10 * given, 3) == [0, 10, 20]
     assert device.name == "cpu"
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
 
 from .. import layers
 from ..errors import AlphaflopsError
@@ -10,15 +12,12 @@ from .formulas import Repeated
 from .inputs import Inputs, Shape, normalise
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
 __all__ = ["Network", "Operation", "Shape", "as_table", "trace", "unknown_warning"]
 
 Phase = Literal["forward", "backward"]
 COUNTED = "multiply"
-HOWS: Final = ("meta", "fake", "cpu")
-"""Tensors that a network is called with, in the order in which they are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +102,8 @@ class Network:
         """Names of operators that are neither counted nor known to count nothing."""
         return tuple(sorted({o.name for o in self.operations if o.family == "unknown"}))
 
-    def to_pandas(self) -> "pd.DataFrame":
+    def to_pandas(self) -> pd.DataFrame:
         """One row per operator: path, call, operator, family, phase, macs, flops, bytes, output shape."""
-        import pandas as pd
-
         columns = ["module", "module_type", "call", "name", "family", "phase", "macs", "bytes", "output_shape"]
         found = pd.DataFrame([[getattr(o, c) for c in columns] for o in self.operations], columns=columns)
         found.insert(columns.index("bytes"), "flops", 2 * found["macs"])
@@ -123,7 +120,7 @@ def unknown_warning(network: Network) -> str | None:
     return f"not counted: {named}; macs and predicted time are lower bounds"
 
 
-def as_table(described: Any, inputs: Any = None) -> "pd.DataFrame":
+def as_table(described: Any, inputs: Any = None) -> pd.DataFrame:
     """Lay out layers as a table: those of a network called with `inputs`, or whatever `layers.as_table` takes.
 
     Parameters
@@ -203,7 +200,7 @@ def trace(
     *given, meant = normalise(inputs)
     notes = [*meant]
     # Seen from inside of inference mode, operators are whole; with gradients they fall into what can be derived.
-    attempts = [(how, backward) for how in HOWS] + ([] if backward else [("cpu", True)])
+    attempts = [(how, backward) for how in ("meta", "fake", "cpu")] + ([] if backward else [("cpu", True)])
     for place, (how, graph) in enumerate(attempts):
         if how == "cpu" and any(t.is_meta for t in [*model.parameters(), *model.buffers()]):
             model = model if with_data is None else unwrapped(with_data())

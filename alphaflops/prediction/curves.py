@@ -4,12 +4,14 @@ No network takes part. About a minute on one CPU core.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from ..layers import Conv2d, Dense, Layer
 from ..measuring.device import Device
@@ -19,7 +21,6 @@ from .operators import Curve, pooling_terms
 from .timing import ROUNDS, in_turns, latency
 
 Array = NDArray[np.float64]
-Shapes = list[tuple[int, ...]]
 
 SIZES: Final = tuple(4**exponent for exponent in range(5, 13))
 """Numbers in the operators' inputs: 4 kB to 64 MB of fp32, from the first cache to memory."""
@@ -51,14 +52,18 @@ PARTS: Final = 4
 
 def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[str, Curve]:
     """Time operators on tensors of growing size; `small` leaves out the large ones."""
-    import torch
-
     found, module = {}, torch.nn.Module()
-    for name, (function, shapes) in _micro(device.name).items():
+    for name, (function, layout) in _micro(device.name).items():
         moved, ms = [], []
         module.forward = function
         for size in SIZES[:3] if small else SIZES:
-            given = [torch.randn(shape, device=device.name) for shape in shapes(size)]
+            flat, side = (size // 256, 256), round((size / 64) ** 0.5)
+            shapes: dict[str, list[tuple[int, ...]]] = {
+                "flat": [flat],
+                "pair": [flat, flat],
+                "image": [(1, 64, side, side)],
+            }
+            given = [torch.randn(shape, device=device.name) for shape in shapes[layout]]
             moved.append(float(max(o.bytes for o in trace(module, given).operations)))
             further = round(ROTATED_BYTES / sum(t.nbytes for t in given)) - 1
             turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(further))])
@@ -69,8 +74,6 @@ def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[s
 
 def pooling(device: Device, settings: Protocol) -> dict[str, dict[str, float]]:
     """Time pooling windows and fit `pooling_terms` to each kind."""
-    import torch
-
     fits: dict[str, dict[str, float]] = {}
     windows, images = ((2, 2), (3, 2), (3, 1), (5, 1)), ((64, 112), (32, 56), (256, 28), (512, 14))
     for kind, layer in {"max": torch.nn.MaxPool2d, "avg": torch.nn.AvgPool2d}.items():
@@ -94,38 +97,24 @@ def groups_in_turns(device: Device, layers: Sequence[Layer], rounds: int = ROUND
     return times
 
 
-def _micro(device: str) -> Mapping[str, tuple[Callable[..., Any], Callable[[int], Shapes]]]:
-    """Operator → function, and the shapes of its inputs at a given number of elements."""
-    import torch
-
-    functional: Any = torch.nn.functional
-
-    def image(n: int) -> Shapes:
-        side = max(1, round((n / 64) ** 0.5))
-        return [(1, 64, side, side)]
-
-    def flat(n: int) -> Shapes:
-        return [(n // 256, 256)]
-
-    def pair(n: int) -> Shapes:
-        return flat(n) * 2
-
-    norm, wide = [torch.ones(64, device=device)] * 4, torch.ones(256, device=device)
+def _micro(device: str) -> dict[str, tuple[Any, str]]:
+    """Operator → function, and how its inputs are laid out."""
+    ones, wide = torch.ones(64, device=device), torch.ones(256, device=device)
     rows = torch.arange(SIZES[-1] // 256, device=device)
     activations = ("relu", "hardtanh", "gelu", "silu", "sigmoid", "tanh", "hardswish")
-    return {name: (getattr(functional, name), flat) for name in activations} | {
-        "add": (torch.add, pair),
-        "mul": (torch.mul, pair),
-        "clone": (lambda x: x.t().contiguous(), flat),
-        "constant_pad_nd": (lambda x: functional.pad(x, (1, 1, 1, 1)), image),
-        "cat": (lambda x, y: torch.cat([x, y]), pair),
-        "batch_norm": (lambda x: functional.batch_norm(x, *norm), image),
-        "layer_norm": (lambda x: functional.layer_norm(x, (256,), wide, wide), flat),
-        "softmax": (lambda x: functional.softmax(x, -1), flat),
-        "max_pool2d": (lambda x: functional.max_pool2d(x, 3, 2, 1), image),
-        "mean": (lambda x: x.mean((2, 3)), image),
-        "sum": (lambda x: x.sum(-1), flat),
-        "embedding": (lambda x: functional.embedding(rows[: x.shape[0]], x), flat),
+    return {name: (getattr(functional, name), "flat") for name in activations} | {
+        "add": (torch.add, "pair"),
+        "mul": (torch.mul, "pair"),
+        "clone": (lambda x: x.t().contiguous(), "flat"),
+        "constant_pad_nd": (lambda x: functional.pad(x, (1, 1, 1, 1)), "image"),
+        "cat": (lambda x, y: torch.cat([x, y]), "pair"),
+        "batch_norm": (lambda x: functional.batch_norm(x, ones, ones, ones, ones), "image"),
+        "layer_norm": (lambda x: functional.layer_norm(x, (256,), wide, wide), "flat"),
+        "softmax": (lambda x: functional.softmax(x, -1), "flat"),
+        "max_pool2d": (lambda x: functional.max_pool2d(x, 3, 2, 1), "image"),
+        "mean": (lambda x: x.mean((2, 3)), "image"),
+        "sum": (lambda x: x.sum(-1), "flat"),
+        "embedding": (lambda x: functional.embedding(rows[: x.shape[0]], x), "flat"),
     }
 
 

@@ -21,7 +21,6 @@ from ..measuring.protocol import for_profile
 from ..network import Network, trace
 from ..paths import data_folder
 from ..runs import Run
-from . import curves
 from .estimating import report_on
 from .operators import OperatorTable, depthwise_terms, layer_times, read_operators, tables
 from .timing import ROUNDS, measure_network
@@ -72,6 +71,8 @@ def measure_machine(
         measured.
     """
     import torch
+
+    from . import curves
 
     folder, small, settings = into or data_folder(), profile == "smoke", for_profile(profile)
     settings = replace(settings, latency_s=min(settings.latency_s, 0.25))

@@ -55,9 +55,7 @@ class Report:
         times["uncovered_ms"] = float(table.loc[table["family"] != COUNTED, "predicted_ms"].sum())
         times["outside_share"] = float(table.loc[table["outside"], "share"].sum())
         return {
-            "params": network.params,
-            "macs": network.macs,
-            "flops": network.flops,
+            **{name: getattr(network, name) for name in ("params", "macs", "flops")},
             "alpha_flops": float(table["alpha_flops"].sum()),
             "bytes": int(table["bytes"].sum()),
             **(dict.fromkeys(times, math.nan) if table["predicted_ms"].isna().all() else times),
@@ -99,10 +97,8 @@ class Report:
     def _repr_html_(self) -> str:
         from html import escape
 
-        total = {"module": "total"} | {
-            name: _text(name, value) for name, value in self.total().items() if name in SHOWN
-        }
-        shown = {name: [*(_text(name, v) for v in self.table[name]), total.get(name, "")] for name in SHOWN}
+        total = self.total() | {"module": "total"}
+        shown = {name: [_text(name, v) for v in [*self.table[name], total.get(name, "")]] for name in SHOWN}
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return pd.DataFrame(shown).to_html(index=False, border=0) + notes
 
@@ -123,7 +119,8 @@ class Report:
         import seaborn as sns
         from matplotlib.figure import Figure
 
-        column, label = ("predicted_ms", "predicted time (ms)") if self.calibration else ("macs", "MACs")
+        timed = ("predicted_ms", "predicted time (ms)", "ms")
+        column, label, unit = timed if self.calibration else ("macs", "MACs", "MACs")
         sums = self.by_module().set_index("module")[column].sort_values(ascending=False)
         shown = sums.head(largest)
         if rest := max(len(sums) - largest, 0):
@@ -134,10 +131,8 @@ class Report:
         if len(shown):
             keys = list(shown.index)
             sns.barplot(x=list(shown), y=keys, hue=keys, palette=colours, saturation=1, legend=False, ax=axes)
-            axes.set_yticks(
-                range(len(keys)), [_end(mathtext(key) or "(network)") for key in keys], fontsize=style.SMALL_PT
-            )
-        unit = "ms" if self.calibration else "MACs"
+            labels = [_end(mathtext(key) or "(network)") for key in keys]
+            axes.set_yticks(range(len(keys)), labels, fontsize=style.SMALL_PT)
         axes.set(xlabel=label, ylabel="")
         axes.set_title(f"{self.network.name}: {number(sums.sum(), 3)} {unit}", loc="right")
         return figure
@@ -145,20 +140,19 @@ class Report:
 
 def notes_of(report: Report, calibration: Calibration | None) -> tuple[str, ...]:
     """Say what a reader must know about a report, the loudest first."""
-    network, table, totals = report.network, report.table, report.total()
+    network, table, total = report.network, report.table, report.total()
     warning = unknown_warning(network)
     notes = [f"WARNING: {warning}"] if warning else []
     notes += network.notes
     if calibration is None:
         return tuple(notes)
     untimed = table.loc[table["predicted_ms"].isna() & (table["family"] != "unknown"), "operator"]
-    if len(untimed):
-        named = ", ".join(sorted(set(untimed)))
+    if named := ", ".join(sorted(set(untimed))):
         notes.append(f"the total is a lower bound: no formula of this calibration times {named}")
-    if totals["outside_share"] > 0:
-        notes.append(f"{totals['outside_share']:.0%} of the predicted time is in layers outside the calibrated region")
-    if totals["uncovered_ms"] > 0:
-        bound = totals["uncovered_ms"] / totals["predicted_ms"]
+    if total["outside_share"] > 0:
+        notes.append(f"{total['outside_share']:.0%} of the predicted time is in layers outside the calibrated region")
+    if total["uncovered_ms"] > 0:
+        bound = total["uncovered_ms"] / total["predicted_ms"]
         notes.append(f"{bound:.0%} of the predicted time is a bandwidth-bound estimate")
     used = {one.layer.dtype_bytes for o in network.operations for one in o.layers}
     if strange := sorted(used - set(calibration.region.habits["dtype_bytes"])):

@@ -36,29 +36,22 @@ TIMES: Final = {"median": "latency_ms", "low": "latency_low_ms", "high": "latenc
 """Fields of an `alphaflops.runs.derive.Estimate` → columns of a table of times."""
 
 
-class FreshInputs:
-    """A device whose calls get inputs of their own, copied before the clock starts: a call may change what it is given.
+def fresh_inputs(device: Device, make: Callable[[], tuple[Any, ...]]) -> Any:
+    """Give the device with calls that get inputs of their own: a call may change what it is given.
 
     Parameters
     ----------
     device : Device
         Where the calls run.
     make : callable
-        Gives the arguments of one call.
+        Gives the arguments of one call, before its clock starts.
     """
-
-    def __init__(self, device: Device, make: Callable[[], tuple[Any, ...]]) -> None:
-        self._device, self._make = device, make
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._device, name)
-
-    def calls_ns(self, call: Callable[..., Any], n: int) -> list[int]:
-        """Time `n` calls, each alone, synchronised and with fresh inputs (ns)."""
-        return [self._device.calls_ns(partial(call, *self._make()), 1)[0] for _ in range(n)]
+    fresh: Any = copy.copy(device)
+    fresh.calls_ns = lambda call, n: [device.calls_ns(partial(call, *make()), 1)[0] for _ in range(n)]
+    return fresh
 
 
-def latency(device: Any, call: Callable[..., Any], settings: Protocol) -> Estimate:
+def latency(device: Device, call: Callable[..., Any], settings: Protocol) -> Estimate:
     """Median time of one synchronised call, with its interval (ms)."""
     return estimate(np.asarray(time_call(device, call, settings, ("latency",)).latency_ns) / 1e6)
 
@@ -138,7 +131,7 @@ def measure_network(
     settings = for_profile(profile)
     with opened(choose(device), settings, threads) as here, torch.random.fork_rng(devices=[]):
         with _whole(model, inputs, here.name, training) as (call, make):
-            found = latency(FreshInputs(here, make), call, replace(settings, latency_s=3.0, warmup_s=0.5))
+            found = latency(fresh_inputs(here, make), call, replace(settings, latency_s=3.0, warmup_s=0.5))
         rows = [{"what": "network", "module": "", "uses": 1, "status": "ok", **vars(found)}]
         del call, make
         uses = distinct_layers(network) if layers else {}

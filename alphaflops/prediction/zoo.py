@@ -25,9 +25,7 @@ def _transformer(name: str, head: str = "ForImageClassification") -> "torch.nn.M
             warnings.filterwarnings("ignore", message="IProgress not found")
             import transformers
     except ImportError as error:
-        raise AlphaflopsError(
-            "the networks of the book need the package transformers: pip install transformers"
-        ) from error
+        raise AlphaflopsError(f"the network {name} needs the package transformers: pip install transformers") from error
     config = getattr(transformers, f"{name}Config")(num_labels=1000)
     built: torch.nn.Module = getattr(transformers, f"{name}{head}")(config)
     return built
@@ -93,16 +91,14 @@ def vgg16() -> "torch.nn.Module":
     """Build VGG-16, configuration D of Simonyan and Zisserman (arXiv 1409.1556, table 1)."""
     from torch import nn
 
-    layers: list[nn.Module] = []
-    channels = 3
+    layers, channels = list[nn.Module](), 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(depth):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
         layers.append(nn.MaxPool2d(2))
-    layers += [nn.Flatten(), nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout()]
-    layers += [nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 1000)]
-    return nn.Sequential(*layers)
+    head = (nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout())
+    return nn.Sequential(*layers, nn.Flatten(), *head, nn.Linear(4096, 1000))
 
 
 Networks: TypeAlias = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
