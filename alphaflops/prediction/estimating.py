@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
@@ -17,20 +18,17 @@ from ..network.inputs import Inputs, build, parse_shape
 from .operators import Guess, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of
 
-if TYPE_CHECKING:
-    import torch
-
 Chosen: TypeAlias = Calibration | Path | str | None
 
 
 def estimate(
-    model: "torch.nn.Module",
+    model: torch.nn.Module,
     inputs: Inputs,
     calibration: Chosen = None,
     *,
     training: bool = False,
     operators: OperatorTable | Path | str | None = None,
-    with_data: "Callable[[], torch.nn.Module] | None" = None,
+    with_data: Callable[[], torch.nn.Module] | None = None,
 ) -> Report:
     """Say what one call of a network costs, without running it.
 
@@ -121,7 +119,7 @@ def estimate_factory(
         raise AlphaflopsError("some inputs have a name and some do not: name all or none")
     model, notes = build(factory, kwargs)
 
-    def with_data() -> "torch.nn.Module":
+    def with_data() -> torch.nn.Module:
         return build(factory, kwargs, data=True)[0].train(training)
 
     given: Any = dict(zip(names, read, strict=True)) if all(names) else read

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from .. import __version__
 from ..costs import OURS
@@ -21,6 +22,7 @@ from ..measuring.protocol import for_profile
 from ..network import Network, trace
 from ..paths import data_folder
 from ..runs import Run
+from . import curves
 from .estimating import report_on
 from .operators import OperatorTable, depthwise_terms, layer_times, read_operators, tables
 from .timing import ROUNDS, measure_network
@@ -70,10 +72,6 @@ def measure_machine(
         If this is another machine than the run's, or a file cannot be written. Nothing is written before all is
         measured.
     """
-    import torch
-
-    from . import curves
-
     folder, small, settings = into or data_folder(), profile == "smoke", for_profile(profile)
     settings = replace(settings, latency_s=min(settings.latency_s, 0.25))
     chosen, threads = choose(str(run.meta["device"])), run.meta["machine"].get("threads")
@@ -137,8 +135,6 @@ def measured(run: str) -> pd.DataFrame:
 
 def traced() -> dict[str, Network]:
     """Trace the forward pass of the networks of the book on the meta device."""
-    import torch
-
     with torch.device("meta"):
         return {name: trace(make().eval(), shape) for name, (make, shape) in NETWORKS.items()}
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from ..errors import AlphaflopsError
@@ -22,12 +23,11 @@ from ..measuring.device import Device, choose, layer_call, opened
 from ..measuring.protocol import Protocol, for_profile
 from ..measuring.sampling import time_call, time_layer
 from ..network import Network, trace
+from ..network.attempt import differentiable
+from ..network.guard import Guard, unwrapped
 from ..network.inputs import Inputs, floating_type, materialise, normalise
 from ..runs.derive import Estimate, estimate
 from .operators import timed_as
-
-if TYPE_CHECKING:
-    import torch
 
 ROUNDS: Final = 4
 """Timed rounds in turns; one more comes before them, to warm up."""
@@ -58,7 +58,6 @@ def latency(device: Device, call: Callable[..., Any], settings: Protocol) -> Est
 
 def in_turns(device: Device, layers: Sequence[Layer], *, rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
     """Median time of each layer over rounds in random order, each with weights of its own, shape ``(n,)`` (ms)."""
-    import torch
 
     def make(_role: str, shape: tuple[int, ...], dtype: Any) -> Any:
         return torch.randn(shape, dtype=dtype, device=device.name)
@@ -85,7 +84,7 @@ def distinct_layers(network: Network) -> dict[Layer, tuple[str, int]]:
 
 
 def measure_network(
-    model: "torch.nn.Module",
+    model: torch.nn.Module,
     inputs: Inputs,
     *,
     device: str = "cpu",
@@ -123,8 +122,6 @@ def measure_network(
     AlphaflopsError
         If the device is absent, the model has no weights or rejects the input.
     """
-    import torch
-
     if isinstance(model, torch.nn.Module) and any(p.is_meta for p in model.parameters()):
         raise AlphaflopsError("the model has no weights (meta device): build it on the CPU to time it")
     network = trace(model, inputs, backward=training)
@@ -146,14 +143,9 @@ def measure_network(
 
 @contextmanager
 def _whole(
-    model: "torch.nn.Module", inputs: Inputs, device: str, training: bool
+    model: torch.nn.Module, inputs: Inputs, device: str, training: bool
 ) -> Iterator[tuple[Callable[..., Any], Callable[[], tuple[Any, ...]]]]:
     """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
-    import torch
-
-    from ..network.attempt import differentiable
-    from ..network.guard import Guard, unwrapped
-
     model = unwrapped(model)
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:

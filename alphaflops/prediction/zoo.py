@@ -6,19 +6,18 @@ None of them is used to fit anything.
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+from torch import Tensor, nn
 
 from ..errors import AlphaflopsError
 from ..network.inputs import Shape
-
-if TYPE_CHECKING:
-    import torch
 
 IMAGE = Shape((1, 3, 224, 224))
 WORDS = Shape((1, 128), "int64")
 
 
-def _transformer(name: str, head: str = "ForImageClassification") -> "torch.nn.Module":
+def _transformer(name: str, head: str = "ForImageClassification") -> nn.Module:
     """Build one of the models of `transformers`, with random weights and 1000 classes."""
     try:
         with warnings.catch_warnings():  # tqdm, which it imports, asks for widgets in a notebook
@@ -27,7 +26,7 @@ def _transformer(name: str, head: str = "ForImageClassification") -> "torch.nn.M
     except ImportError as error:
         raise AlphaflopsError(f"the network {name} needs the package transformers: pip install transformers") from error
     config = getattr(transformers, f"{name}Config")(num_labels=1000)
-    built: torch.nn.Module = getattr(transformers, f"{name}{head}")(config)
+    built: nn.Module = getattr(transformers, f"{name}{head}")(config)
     return built
 
 
@@ -41,7 +40,7 @@ bert_base = partial(_transformer, "Bert", "Model")
 """The encoder of BERT-base; its input is 128 tokens."""
 
 
-def _resnet(depths: Sequence[int], growth: int) -> "torch.nn.Module":
+def _resnet(depths: Sequence[int], growth: int) -> nn.Module:
     """Build a ResNet of version 1.5, whose strides are in the 3×3 (He et al., arXiv 1512.03385, table 1).
 
     Parameters
@@ -51,7 +50,6 @@ def _resnet(depths: Sequence[int], growth: int) -> "torch.nn.Module":
     growth : int
         1 for blocks of two 3×3, else by how much the last 1×1 of a block widens its 3×3.
     """
-    from torch import nn
 
     def conv(cin: int, cout: int, kernel: int, stride: int = 1) -> list[nn.Module]:
         return [nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout)]
@@ -65,8 +63,8 @@ def _resnet(depths: Sequence[int], growth: int) -> "torch.nn.Module":
             self.path = nn.Sequential(*entry, nn.ReLU(), *conv(width, cout, 1 if growth > 1 else 3))
             self.short = nn.Sequential(*conv(cin, cout, 1, stride) if cin != cout else ())
 
-        def forward(self, x: "torch.Tensor") -> "torch.Tensor":
-            out: torch.Tensor = self.path(x)
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.path(x)
             out += self.short(x)
             return nn.functional.relu(out)
 
@@ -87,10 +85,8 @@ resnet50 = partial(_resnet, (3, 4, 6, 3), 4)
 """ResNet-50."""
 
 
-def vgg16() -> "torch.nn.Module":
+def vgg16() -> nn.Module:
     """Build VGG-16, configuration D of Simonyan and Zisserman (arXiv 1409.1556, table 1)."""
-    from torch import nn
-
     layers, channels = list[nn.Module](), 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(depth):
@@ -101,7 +97,7 @@ def vgg16() -> "torch.nn.Module":
     return nn.Sequential(*layers, nn.Flatten(), *head, nn.Linear(4096, 1000))
 
 
-Networks: TypeAlias = Mapping[str, tuple[Callable[[], "torch.nn.Module"], Shape]]
+Networks: TypeAlias = Mapping[str, tuple[Callable[[], nn.Module], Shape]]
 
 NETWORKS: Networks = {
     "ResNet-18": (resnet18, IMAGE), "ResNet-50": (resnet50, IMAGE), "VGG-16": (vgg16, IMAGE),
