@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pandas as pd
 
 from .. import layers
 from ..errors import AlphaflopsError
 from .formulas import Repeated
-from .inputs import Inputs, Shape, normalise
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,39 @@ __all__ = ["Network", "Operation", "Shape", "as_table", "trace", "unknown_warnin
 
 Phase = Literal["forward", "backward"]
 COUNTED = "multiply"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes and number type of one input: an explicit request for a made-up tensor.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Any sequence of sizes; none for a scalar.
+    dtype : str, optional
+        Number type; by default that of the network's weights.
+    """
+
+    sizes: tuple[int, ...] = ()
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if not all(is_size(size) and size >= 0 for size in self.sizes):
+            raise AlphaflopsError(f"sizes are {self.sizes!r:.80}: give non-negative integers")
+        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is an integer that may be a size, rather than a truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+Inputs: TypeAlias = Any
+"""A tensor, a `Shape` (also written as a tuple of integers or as text such as ``"1,128"``), any other value, a list of
+those, or a mapping by keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +224,7 @@ def trace(
 
     from .attempt import Attempt
     from .guard import unwrapped
+    from .inputs import normalise
 
     if not isinstance(model, torch.nn.Module):
         raise AlphaflopsError(f"model is a {type(model).__name__}: give a torch.nn.Module")

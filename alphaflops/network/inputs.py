@@ -5,46 +5,13 @@ import pkgutil
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
+
+import torch
+from torch.utils import _pytree
 
 from ..errors import AlphaflopsError
-
-if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes and number type of one input: an explicit request for a made-up tensor.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Any sequence of sizes; none for a scalar.
-    dtype : str, optional
-        Number type; by default that of the network's weights.
-    """
-
-    sizes: tuple[int, ...] = ()
-    dtype: str | None = None
-
-    def __post_init__(self) -> None:
-        if not all(_is_size(size) and size >= 0 for size in self.sizes):
-            raise AlphaflopsError(f"sizes are {self.sizes!r:.80}: give non-negative integers")
-        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
-        if self.dtype is not None:
-            object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-Inputs: TypeAlias = Any
-"""A tensor, a `Shape` (also written as a tuple of integers or as text such as ``"1,128"``), any other value, a list of
-those, or a mapping by keyword."""
+from . import Inputs, Shape, is_size
 
 _SHAPE_TEXT: Final = re.compile(r"\s*-?\d+\s*([,x:]|$)")
 
@@ -85,11 +52,9 @@ def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
     AlphaflopsError
         If a shape or number type cannot be read.
     """
-    import torch
-    from torch.utils import _pytree
 
     def sizes(value: Any) -> bool:
-        return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_size, value))
+        return isinstance(value, (list, tuple)) and bool(value) and all(map(is_size, value))
 
     named = isinstance(inputs, Mapping)
     listed = isinstance(inputs, tuple) and not hasattr(inputs, "_fields") and not sizes(inputs)
@@ -117,7 +82,7 @@ def _whole(value: Any) -> bool:
     return type(value) not in (list, tuple, dict)
 
 
-def floating_type(model: "torch.nn.Module") -> str:
+def floating_type(model: torch.nn.Module) -> str:
     """Give the number type of a network's weights, which shapes take that name none."""
     found = next((p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()), "float32")
     return str(found).removeprefix("torch.")
@@ -140,8 +105,6 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
     AlphaflopsError
         If there is no tensor of such sizes or number type, or no memory for it.
     """
-    import torch
-    from torch.utils import _pytree
 
     def made(one: Shape) -> torch.Tensor:
         dtype = getattr(torch, known := one.dtype or floating, None)
@@ -171,7 +134,7 @@ def _imported(name: str) -> Any:
         sys.path.remove(here)
 
 
-def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[torch.nn.Module, tuple[str, ...]]":
+def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> tuple[torch.nn.Module, tuple[str, ...]]:
     """Call a factory without allocating weights where it lets us.
 
     Parameters
@@ -193,8 +156,6 @@ def build(name: str, kwargs: Mapping[str, Any], data: bool = False) -> "tuple[to
     AlphaflopsError
         If there is no such factory, it needs other arguments, fails, or returns no module.
     """
-    import torch
-
     factory, failed = _imported(name), list[str]()
     if isinstance(factory, torch.nn.Module) and not kwargs:
         return factory, ()

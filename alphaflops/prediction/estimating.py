@@ -13,8 +13,8 @@ from ..costs.alpha import alpha_flops
 from ..errors import AlphaflopsError
 from ..files import parse_json
 from ..fitting import Calibration, read_calibration
-from ..network import Network, trace
-from ..network.inputs import Inputs, build, parse_shape
+from ..network import Inputs, Network, trace
+from ..network.inputs import build, parse_shape
 from .operators import Guess, OperatorTable, bundled_operators, operator_times, read_operators
 from .report import Report, notes_of
 

@@ -22,10 +22,10 @@ from ..layers import COLUMNS, Layer
 from ..measuring.device import Device, choose, layer_call, opened
 from ..measuring.protocol import Protocol, for_profile
 from ..measuring.sampling import time_call, time_layer
-from ..network import Network, trace
+from ..network import Inputs, Network, trace
 from ..network.attempt import differentiable
 from ..network.guard import Guard, unwrapped
-from ..network.inputs import Inputs, floating_type, materialise, normalise
+from ..network.inputs import floating_type, materialise, normalise
 from ..runs.derive import Estimate, estimate
 from .operators import timed_as
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from ..errors import AlphaflopsError
-from ..network.inputs import Shape
+from ..network import Shape
 
 IMAGE = Shape((1, 3, 224, 224))
 WORDS = Shape((1, 128), "int64")
