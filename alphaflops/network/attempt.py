@@ -59,9 +59,9 @@ class Attempt:
     def __init__(self, model: torch.nn.Module, how: str, graph: bool, given: Any, backward: bool) -> None:
         self.how, self.device, self.recorder = how, "meta" if how == "meta" else "cpu", Recorder(model, False)
         self.error = self.blame = ""
-        self._left = 0
         try:
-            with _settings(how, graph):
+            with contextlib.ExitStack() as stack:
+                _settings(stack, how, graph)
                 self._run(model, given, backward)
         except AlphaflopsError:
             raise
@@ -69,8 +69,7 @@ class Attempt:
             self.error = said(error)
             self.blame = (self.blame or self._layer()) + self.error
         self.recorder.failed = None  # it holds tensors of the call
-        if how != "cpu":
-            self._left = forget(self.recorder.made)
+        self._left = 0 if how == "cpu" else forget(self.recorder.made)
 
     def _run(self, model: torch.nn.Module, given: Any, backward: bool) -> None:
         self.blame, before = f"the network has no {self.how} tensors: ", _random_numbers()
@@ -150,26 +149,24 @@ def differentiable(outputs: Any) -> list[torch.Tensor]:
     return list({id(t): t for t in leaves}.values())
 
 
-@contextlib.contextmanager
-def _settings(how: str, graph: bool) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        enter: Any = stack.enter_context
-        # It logs a failure before it raises it.
-        enter(patch.object(logging.getLogger("torch._subclasses.fake_tensor"), "disabled", True))
-        enter(torch.inference_mode(not graph))
-        if graph:  # tensors made in a caller's inference mode could not be differentiated
-            enter(torch.enable_grad())
-            enter(sdpa_kernel(SDPBackend.MATH))
-        stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
-        torch._C._set_mkldnn_enabled(False)
-        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
-        torch.backends.mha.set_fastpath_enabled(False)
-        if "torch._dynamo" in sys.modules:  # compiled parts run as they are written
-            enter(torch.compiler.set_stance("force_eager"))
-        _autocast_on_cpu(enter, how)
-        if how == "fake":
-            enter(FakeTensorMode(allow_non_fake_inputs=True))
-        yield
+def _settings(stack: contextlib.ExitStack, how: str, graph: bool) -> None:
+    """Make what runs always the same, until the stack is left."""
+    enter: Any = stack.enter_context
+    # It logs a failure before it raises it.
+    enter(patch.object(logging.getLogger("torch._subclasses.fake_tensor"), "disabled", True))
+    enter(torch.inference_mode(not graph))
+    if graph:  # tensors made in a caller's inference mode could not be differentiated
+        enter(torch.enable_grad())
+        enter(sdpa_kernel(SDPBackend.MATH))
+    stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+    torch._C._set_mkldnn_enabled(False)
+    stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+    torch.backends.mha.set_fastpath_enabled(False)
+    if "torch._dynamo" in sys.modules:  # compiled parts run as they are written
+        enter(torch.compiler.set_stance("force_eager"))
+    _autocast_on_cpu(enter, how)
+    if how == "fake":
+        enter(FakeTensorMode(allow_non_fake_inputs=True))
 
 
 def _autocast_on_cpu(enter: Any, how: str) -> None:

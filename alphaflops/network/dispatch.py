@@ -34,13 +34,8 @@ Where: TypeAlias = tuple[str, str, int]
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _EXPLICIT: Final = torch._C.DispatchKey.CompositeExplicitAutograd
 _FORWARD: Final = -1  # autograd's task outside of every backward pass
-_NARROW: Final = {"_grouped_mm"}
-"""Operators that refuse all but bfloat16 on tensors without data, though their kernels take more."""
-_OPENED: Final = {
-    "_euclidean_dist": _EXPLICIT,
-    "_foreach_mm": _EXPLICIT,
-    "_trilinear": torch._C.DispatchKey.CompositeExplicitAutogradNonFunctional,
-}
+_NOT_FUNCTIONAL: Final = torch._C.DispatchKey.CompositeExplicitAutogradNonFunctional
+_OPENED: Final = {"_euclidean_dist": _EXPLICIT, "_foreach_mm": _EXPLICIT, "_trilinear": _NOT_FUNCTIONAL}
 """Operators with derivatives of their own that are made of products, and where their kernel is."""
 _SPARSE: Final = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 
@@ -78,7 +73,8 @@ def _empty(tensor: torch.Tensor) -> bool:
 
 
 def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if func._overloadpacket.__name__ in _NARROW and _empty(args[0]):
+    # It refuses all but bfloat16 on tensors without data, though its kernels take more.
+    if func._overloadpacket.__name__ == "_grouped_mm" and _empty(args[0]):
         given = [t.bfloat16() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in args]
         return func(*given, **kwargs).to(kwargs.get("out_dtype") or args[0].dtype)
     return func(*args, **kwargs)
@@ -194,9 +190,7 @@ class Recorder(TorchDispatchMode):
                 self._nodes[torch._C._autograd._get_sequence_nr() - 1] = where
         return where
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if isinstance(func, torch._ops.HigherOrderOperator):
             return self._higher_order(func, args, kwargs)
@@ -216,14 +210,19 @@ class Recorder(TorchDispatchMode):
         self.made += map(weakref.ref, outputs)
         self.read |= known.reads
         self.drew |= known.draws and family != COUNTED and not all(map(_empty, outputs))
+        task, counted = torch._C._current_graph_task_id(), dict[str, Any]()
+        viewed = not known.writes and outputs and (known.views or memories >= set(map(_storage, outputs)))
         if family == COUNTED:
-            self._record(known.name, family, inputs, outputs, **_count(func, args, kwargs, out))
-        elif family != "free" and (
-            known.writes or not outputs or not (known.views or memories >= set(map(_storage, outputs)))
-        ):
-            pooled = family == "pooling" and torch._C._current_graph_task_id() == _FORWARD
-            taps = window_taps(_arguments(func, args, kwargs), outputs) if pooled else 0
-            self._record(known.name, family, inputs, outputs, taps=taps)
+            counted = _count(func, args, kwargs, out)
+        elif family == "free" or viewed:
+            return out
+        elif family == "pooling" and task == _FORWARD:
+            counted = {"taps": window_taps(_arguments(func, args, kwargs), outputs)}
+        if (moved := bytes_touched(known.name, inputs, outputs)) or counted.get("macs"):
+            where = self._place(task, inputs) if family == COUNTED else self._where(task)
+            phase: Phase = "forward" if task == _FORWARD else "backward"
+            shape = _shape(outputs[0]) if outputs else ()
+            self.operations.append(Operation(*where, known.name, family, phase, moved, shape, **counted))
         return out
 
     def _family(self, func: Any, known: About, args: tuple[Any, ...], inputs: Tensors) -> str:
@@ -254,16 +253,6 @@ class Recorder(TorchDispatchMode):
         """Call a kernel and see the operators in it: the mode is off during dispatch."""
         with self:
             return kernel(*args, **kwargs)
-
-    def _record(self, name: str, family: str, inputs: Tensors, outputs: Tensors, **counted: Any) -> None:
-        moved = bytes_touched(name, inputs, outputs)
-        if not moved and not counted.get("macs"):
-            return
-        task = torch._C._current_graph_task_id()
-        where = self._place(task, inputs) if family == COUNTED else self._where(task)
-        phase: Phase = "forward" if task == _FORWARD else "backward"
-        shape = _shape(outputs[0]) if outputs else ()
-        self.operations.append(Operation(*where, name, family, phase, moved, shape, **counted))
 
 
 def _shape(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -59,6 +59,7 @@ FORMULAS: dict[str, Formula] = {}
 ONLY_NESTED = frozenset({"linear", "matmul"})
 """Operators that are counted as a whole for nested tensors alone; others are seen as what they are made of."""
 
+_PLAIN = ("attention_math", "attention_math_for_mps")
 _FUSED = (
     "flash_attention", "flash_attention_for_cpu", "efficient_attention", "cudnn_attention",
     "fused_attention_overrideable",
@@ -141,9 +142,8 @@ def _conv(a: Arguments) -> list[Repeated]:
         return []
     (batch, _, *size), (cout, cin, *kernel) = wide.shape, weight.shape
     (_, height, width), (k0, *taps), (slices, *_) = map(_three, (size, kernel, narrow.shape[2:]))
-    stride, padding, dilation = (
-        tuple(_three(a[name], n, missing)[1:]) for name, missing in (("stride", 1), ("padding", 0), ("dilation", 1))
-    )
+    plain = {"stride": 1, "padding": 0, "dilation": 1}
+    stride, padding, dilation = (tuple(_three(a[name], n, missing)[1:]) for name, missing in plain.items())
     sides = (height, width, cin * groups * k0, cout, tuple(taps), batch * slices, stride, padding, dilation, groups)
     return [Repeated(Conv2d(*sides, a.get("bias") is not None, x.itemsize), proxy=n == 3 or transposed)]
 
@@ -177,11 +177,7 @@ def _convolution_backward(a: Arguments) -> list[Repeated]:
     return [Repeated(one.layer, gradients, True) for one in _conv({**a, "bias": None}) if gradients]
 
 
-@formula(
-    "scaled_dot_product_attention",
-    *(f"_scaled_dot_product_attention_math{end}" for end in ("", "_for_mps")),
-    *(f"_scaled_dot_product_{kernel}" for kernel in _FUSED),
-)
+@formula("scaled_dot_product_attention", *(f"_scaled_dot_product_{kernel}" for kernel in (*_PLAIN, *_FUSED)))
 def _sdpa(a: Arguments) -> list[Repeated]:
     q, k, v = a["query"], a["key"], a["value"]
     heads, queries, keys = _broadcast(*(t.shape[:-2] for t in (q, k, v))), q.shape[-2], k.shape[-2]

@@ -29,14 +29,13 @@ MOST: Final = 300_000
 LARGEST: Final = 2**24
 """Numbers of a NumPy array up to which its values are kept."""
 
-_ATOMS: Final = frozenset(
-    {int, float, complex, str, bytes, bool, type(None), type, ModuleType, BuiltinFunctionType, torch.Size}
-    | {torch.dtype, torch.device, torch.layout, torch.memory_format, weakref.ref, property}
-)
+_ATOMS: Final = {
+    int, float, complex, str, bytes, bool, type(None), type, ModuleType, BuiltinFunctionType, property, weakref.ref,
+    torch.Size, torch.dtype, torch.device, torch.layout, torch.memory_format,
+}  # fmt: skip
 _Held = TypeVar("_Held")
 _PLAIN: Final = (dict, list, set, deque, tuple, int, float, str, type(None), torch.Tensor, np.ndarray)
-_OURS: Final = frozenset({"builtins", "collections", "functools", "types", "random", "itertools"})
-_LIBRARY: Final = sys.stdlib_module_names - _OURS
+_LIBRARY: Final = sys.stdlib_module_names - {"builtins", "collections", "functools", "types", "random", "itertools"}
 _FOREIGN: Final = ("torch._", "torch.fx", "torch.distributed", "torch.utils.data", "torch.optim", "alphaflops")
 _BELOW: Final = frozenset({"torch", "builtins", "typing", "abc"})
 _LRU: Final = type(functools.lru_cache(lambda: None))
@@ -259,9 +258,8 @@ def forget(made: Iterable["weakref.ref[torch.Tensor]"]) -> int:
     made : iterable of weak references
         Tensors that the call made.
     """
-    for generation in (-1, 1, 2):  # a whole collection takes a fraction of a second: most cycles are young
-        if generation >= 0:
-            gc.collect(generation)
+    for generation in range(3):  # a whole collection takes a fraction of a second: most cycles are young
+        gc.collect(generation)
         if not (alive := set(map(id, (reference() for reference in made))) - {id(None)}):
             return 0
     for cache in [found for found in gc.get_objects() if type(found) is _LRU]:

@@ -82,13 +82,12 @@ def _whole(value: Any) -> bool:
     return type(value) not in (list, tuple, dict)
 
 
-def floating_type(model: torch.nn.Module) -> str:
+def floating_type(model: torch.nn.Module) -> torch.dtype:
     """Give the number type of a network's weights, which shapes take that name none."""
-    found = next((p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()), "float32")
-    return str(found).removeprefix("torch.")
+    return next((p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex()), torch.float32)
 
 
-def materialise(value: Any, device: str, floating: str = "float32") -> Any:
+def materialise(value: Any, device: str, floating: torch.dtype = torch.float32) -> Any:
     """Make a tensor of every `Shape` in lists, tuples and dictionaries.
 
     Parameters
@@ -97,7 +96,7 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
         What `normalise` gave.
     device : str
         Without data on "meta"; else normal random numbers, or zeros for integers.
-    floating : str
+    floating : torch.dtype
         Number type of shapes that name none.
 
     Raises
@@ -107,9 +106,9 @@ def materialise(value: Any, device: str, floating: str = "float32") -> Any:
     """
 
     def made(one: Shape) -> torch.Tensor:
-        dtype = getattr(torch, known := one.dtype or floating, None)
+        dtype = getattr(torch, one.dtype, None) if one.dtype else floating
         if not isinstance(dtype, torch.dtype):
-            raise AlphaflopsError(f"dtype is {known!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
+            raise AlphaflopsError(f"dtype is {one.dtype!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
         try:
             if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
                 return torch.randn(one.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)
@@ -127,9 +126,8 @@ def _imported(name: str) -> Any:
     try:
         return pkgutil.resolve_name(name)
     except (Exception, SystemExit) as error:
-        raise AlphaflopsError(
-            f"factory {name!r} cannot be imported ({said(error)}): give package.module:factory"
-        ) from error
+        hint = f"({said(error)}): give package.module:factory"
+        raise AlphaflopsError(f"factory {name!r} cannot be imported {hint}") from error
     finally:
         sys.path.remove(here)
 

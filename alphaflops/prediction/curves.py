@@ -25,9 +25,6 @@ Array = NDArray[np.float64]
 SIZES: Final = tuple(4**exponent for exponent in range(5, 13))
 """Numbers in the operators' inputs: 4 kB to 64 MB of fp32, from the first cache to memory."""
 
-ROTATED_BYTES: Final = 16e6
-"""Inputs of an operator take turns until they fill so much: from the last cache rather than the first (bytes)."""
-
 GRID_LAYERS: Final = 96
 """Random layers of each kind: matrix products, 1×1 and larger convolutions."""
 
@@ -36,12 +33,6 @@ GRID_MACS: Final = (5e5, 2e9)
 
 ROUND_SIZES: Final = tuple(2**k * n // 2 for k in range(4, 15) for n in (2, 3))[:-1]
 """Channels and features: powers of two and halfway between, as networks have them."""
-
-SIDES: Final = (7, 192)
-"""Least and most side of the random images: any number between, since powers of two are slow on some caches."""
-
-GRID_WEIGHTS: Final = 2**26
-"""Most weights of a random layer (numbers)."""
 
 TOGETHER: Final = 16
 """Layers that take turns with one another: about as many as a network has different ones."""
@@ -65,7 +56,8 @@ def curves(device: Device, settings: Protocol, *, small: bool = False) -> dict[s
             }
             given = [torch.randn(shape, device=device.name) for shape in shapes[layout]]
             moved.append(float(max(o.bytes for o in trace(module, given).operations)))
-            further = round(ROTATED_BYTES / sum(t.nbytes for t in given)) - 1
+            # Inputs take turns until they fill 16 MB: they come from the last cache rather than the first.
+            further = round(16e6 / sum(t.nbytes for t in given)) - 1
             turns = itertools.cycle([given, *([t.clone() for t in given] for _ in range(further))])
             ms.append(latency(device, lambda f=function, turns=turns: f(*next(turns)), settings).median)
         found[name] = Curve(moved, ms)
@@ -145,7 +137,7 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
         return Dense(width(64, 16384), width(64, 16384), rows, bool(rng.integers(2)))
 
     def convolution(kernels: Sequence[int], channels: tuple[int, int]) -> Layer:
-        side = round(np.exp(rng.uniform(*np.log(SIDES))))
+        side = round(np.exp(rng.uniform(*np.log((7, 192)))))  # any number: powers of two are slow on some caches
         k, stride = int(rng.choice(kernels)), int(rng.choice((1, 1, 1, 2)))
         return Conv2d(side, side, width(*channels), width(*channels), k, 1, stride, k // 2)
 
@@ -153,7 +145,7 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
     larger = partial(convolution, (2, 3, 3, 3, 5, 7), (16, 768))
     for make in (dense, partial(convolution, (1,), (16, 2048)), larger):
         drawn: Iterator[Layer] = iter(make, None)  # endless
-        ordinary = (x for x in drawn if GRID_MACS[0] <= x.macs <= GRID_MACS[1] and x.params <= GRID_WEIGHTS)
+        ordinary = (x for x in drawn if GRID_MACS[0] <= x.macs <= GRID_MACS[1] and x.params <= 2**26)
         found += itertools.islice(ordinary, count)
     return found
 

@@ -148,9 +148,6 @@ def _whole(
     """Give a call of the network with copies of all its tensors, and what makes its arguments anew; put all back."""
     model = unwrapped(model)
 
-    def copied(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().clone().to(device)
-
     def make() -> tuple[Any, ...]:
         with torch.inference_mode(False):
             return copy.deepcopy(tuple(given))
@@ -168,6 +165,6 @@ def _whole(
         args, kwargs, _ = normalise(inputs)
         given = materialise([args, kwargs], device, floating_type(model))
         with Guard(model, given) as guard:
-            copied_model = guard.exchange(copied)(model)
+            copied_model = guard.exchange(lambda tensor: tensor.detach().clone().to(device))(model)
             with torch.inference_mode(not training), torch.set_grad_enabled(training):
                 yield call, make

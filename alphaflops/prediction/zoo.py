@@ -64,9 +64,7 @@ def _resnet(depths: Sequence[int], growth: int) -> nn.Module:
             self.short = nn.Sequential(*conv(cin, cout, 1, stride) if cin != cout else ())
 
         def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.path(x)
-            out += self.short(x)
-            return nn.functional.relu(out)
+            return nn.functional.relu(self.path(x).add_(self.short(x)))
 
     class ResNet(nn.Sequential):
         """Bears the name that a report shows."""
