@@ -28,7 +28,13 @@ def parse_shape(text: str) -> Shape:
     numbers = sizes.replace("x", ",").split(",")
     if not all(number.strip().isdecimal() for number in numbers):
         raise AlphaflopsError(f"input is {text!r}: give sizes such as 1,3,224,224, or 1,128:int64 with a number type")
-    return Shape(tuple(map(int, numbers)), dtype or None)
+    return Shape(tuple(map(int, numbers)), str(_dtype(dtype)) if dtype else None)
+
+
+def _dtype(name: str) -> torch.dtype:
+    if not isinstance(found := getattr(torch, name, None), torch.dtype):
+        raise AlphaflopsError(f"dtype is {name!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
+    return found
 
 
 def normalise(inputs: Inputs) -> tuple[list[Any], dict[str, Any], list[str]]:
@@ -106,9 +112,7 @@ def materialise(value: Any, device: str, floating: torch.dtype = torch.float32) 
     """
 
     def made(one: Shape) -> torch.Tensor:
-        dtype = getattr(torch, one.dtype, None) if one.dtype else floating
-        if not isinstance(dtype, torch.dtype):
-            raise AlphaflopsError(f"dtype is {one.dtype!r}: give one of PyTorch's, such as float32, bfloat16 or int64")
+        dtype = _dtype(one.dtype) if one.dtype else floating
         try:
             if device != "meta" and (dtype.is_floating_point or dtype.is_complex):
                 return torch.randn(one.sizes, device=device, dtype=torch.cfloat if dtype.is_complex else None).to(dtype)

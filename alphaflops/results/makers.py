@@ -21,7 +21,6 @@ from ..fitting.dissect import DRAWS, dissect
 from ..fitting.validate import errors, fitted, identical
 from ..layers import macs
 from ..paths import data_folder
-from ..prediction import machine, read_operators
 from ..runs import Run, datasets
 
 Rows = list[dict[str, Any]]
@@ -165,6 +164,8 @@ def calibration_file(run: str, chosen: str) -> str:
 
 def operators(name: str, part: str) -> Rows:
     """Give the ends of the factors by which layers in turns correct the calibration of a run, by kind of layer."""
+    from ..prediction import read_operators  # which loads torch, as below
+
     found = read_operators(data_folder() / "operators" / f"{name}.json").factors
     ends = [(kind, *factors(np.zeros((1, 3)))[0]) for kind, factors in found.items()]
     return [{"kind": kind, "low_factor": low / ms, "high_factor": high / ms} for kind, ms, low, high in ends]
@@ -203,4 +204,6 @@ def _figure(experiment: Any, shown: pd.DataFrame) -> dict[str, Any]:
 
 def networks(name: str, part: str) -> Rows:
     """Predict the networks that were measured on the machine of a run."""
-    return list(to_json(machine.comparison(machine.traced(), name).to_dict("records")))
+    from ..prediction.machine import comparison, traced
+
+    return list(to_json(comparison(traced(), name).to_dict("records")))

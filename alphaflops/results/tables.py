@@ -13,7 +13,6 @@ from .. import paths
 from ..costs import MODEL_NAMES
 from ..errors import AlphaflopsError
 from ..files import json_bytes, read_json, sha256, write_atomic
-from ..prediction.machine import measured_networks
 from ..runs import datasets
 from ..runs.datasets import AUTHORS, OWN
 from . import makers
@@ -71,6 +70,13 @@ def scored() -> list[str]:
     return [name for name in datasets.names() if name not in left_out]
 
 
+def networks() -> list[str]:
+    """Name the runs for whose machine operators and networks were measured too."""
+    from ..prediction.machine import measured_networks  # which loads torch
+
+    return measured_networks()
+
+
 def development() -> list[str]:
     """Name the data sets on which formulas may be chosen."""
     return [name for name, entry in datasets.entries().items() if entry.role == "development"]
@@ -103,11 +109,11 @@ RESULTS: Final = {
         Result("coverage", makers.coverage, scored),
         Result("learning", makers.learning, fitted),
         Result("calibrations", makers.calibrations, fitted),
-        Result("operators", makers.operators, measured_networks, (*BASE, "prediction"), needs=("calibrations",),
+        Result("operators", makers.operators, networks, (*BASE, "prediction"), needs=("calibrations",),
             beside=("operators/{}.json",)),
         Result("claims", makers.claims, datasets.names, (*BASE, "claims"), needs=("scores",), also=(AUTHORS,)),
         Result("figures", makers.figures, shown, digits=6, tolerance=1e-5),
-        Result("networks", makers.networks, measured_networks, (*BASE, "network", "prediction"), needs=("operators",),
+        Result("networks", makers.networks, networks, (*BASE, "network", "prediction"), needs=("operators",),
             beside=("networks/{}.csv", "operators/{}.json")),
     )
 }  # fmt: skip
