@@ -48,7 +48,7 @@ _SIZES: Final = re.compile(
 )
 _SOLID: Final = re.compile(r"\d+(?:-\d+){3}-\d+x\d+x\d+(?:-\d+){5}(?:-\d+(?:x\d+)+){3}-[01]")
 _TIME: Final = re.compile(r"\d{1,15}(?:\.\d*)?(?:[eE][+-]?\d\d?)?")
-_CACHE: Final = 3
+_CACHE: Final = 4
 
 
 def read(path: Path, sha256: str, kept_in: Path) -> pd.DataFrame:
@@ -108,12 +108,13 @@ def _parse(path: Path) -> pd.DataFrame:
             raise AlphaflopsError(f"{path}, line {number}: {error}") from error
     if not lines:
         raise AlphaflopsError(f"{path} holds no line")
-    found = pd.DataFrame(lines, columns=READ)
+    found = pd.DataFrame(dict(zip(READ, map(np.array, zip(*lines, strict=True)), strict=True)))
     found = found.assign(pad_bottom=found["pad_top"], pad_right=found["pad_left"])
     height, width = output_size(found)
     follows = (height == found["out_height"]) & (width == found["out_width"])
     found["rule"] = found["rule"].where(follows | (found["rule"] == 1), 2)
-    return found
+    # Small numbers are packed in half the time.
+    return found.astype({name: np.min_scalar_type(found[name].max()) for name in found if name != "latency_ms"})
 
 
 def _line(line: str) -> tuple[float, ...]:
