@@ -6,7 +6,7 @@ github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import pandas as pd
 
@@ -22,7 +22,13 @@ class Line:
     """One curve of a figure: a label, and a swept value with its layer at each point."""
 
     label: str
-    points: tuple[tuple[int, Layer], ...]
+    xs: Sequence[int]
+    layer: Callable[[int], Layer]
+
+    @cached_property
+    def points(self) -> tuple[tuple[int, Layer], ...]:
+        """Each value of x with its layer, made when it is asked for: there are ten thousand."""
+        return tuple((x, self.layer(x)) for x in self.xs)
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,11 @@ class Experiment:
     log: bool = False
 
 
-def _line(label: str, xs: Iterable[int], layer: Callable[[int], Layer]) -> Line:
-    return Line(label, tuple((x, layer(x)) for x in xs))
-
-
 def _family(
     label: str, members: Iterable[int], xs: Sequence[int], layer: Callable[[int, int], Layer]
 ) -> tuple[Line, ...]:
     """Give one line per member; `layer` takes the member and x, `label` shows the member in place of ``{0}``."""
-    return tuple(_line(label.format(n), xs, partial(layer, n)) for n in members)
+    return tuple(Line(label.format(n), xs, partial(layer, n)) for n in members)
 
 
 SIZES = (400, 500, 800, 1100, 1600, 2200, 3200, 4500, 6400, 9000, 12800)
@@ -68,11 +70,11 @@ KERNELS_OVER_SIZE = (*range(1, 20), 21, 22, 24, 26, 28)
 PAPER = (
     Experiment("conv_fixed_progressive", "1, 3",
         "Dense and convolutional layers of equal FLOPs", "width s of the dense layer (neurons)", (
-            _line("dense", SIZES, lambda s: Dense(s, s)),
-            _line("conv 1×2", SIZES, lambda s: Conv2d(1, 2, s, s // 2)),
-            _line("conv 2×2, s → s/4", SIZES, lambda s: Conv2d(2, 2, s, s // 4)),
-            _line("conv 2×2, s/2 → s/2", SIZES, lambda s: Conv2d(2, 2, s // 2, s // 2)),
-            _line("conv 4×4", SIZES, lambda s: Conv2d(4, 4, s // 4, s // 4)),
+            Line("dense", SIZES, lambda s: Dense(s, s)),
+            Line("conv 1×2", SIZES, lambda s: Conv2d(1, 2, s, s // 2)),
+            Line("conv 2×2, s → s/4", SIZES, lambda s: Conv2d(2, 2, s, s // 4)),
+            Line("conv 2×2, s/2 → s/2", SIZES, lambda s: Conv2d(2, 2, s // 2, s // 2)),
+            Line("conv 4×4", SIZES, lambda s: Conv2d(4, 4, s // 4, s // 4)),
         ), log=True),
     Experiment("conv_K_vs_C", "2a, 2c, 4a", "The kernel grows, the channels shrink, FLOPs stay",
         "kernel side K (pixels)",
@@ -92,7 +94,7 @@ PAPER = (
         _family("K = {0}", (1, 3, 5), range(100, 1001, 100), lambda k, c: Conv2d(10, 10, c, 1000, k))),
     Experiment("increasing_batch", "6", "Dense layers with a growing batch", "batch (vectors per call)", (
             *_family("{0}×{0}", (6400, 9050, 11085), (1, *range(2, 65, 2)), lambda n, b: Dense(n, n, b)),
-            _line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
+            Line("12800×12800", range(1, 64, 2), lambda b: Dense(12800, 12800, b)),
         )),
 )  # fmt: skip
 """The paper's plots: 29 lines, 721 points."""
@@ -102,9 +104,9 @@ biased = partial(Conv2d, bias=True)
 
 REPLICATION = (
     Experiment("replication_A", "A", "Convolutional layers of equal FLOPs", "scale (multiple of 100 channels)", (
-            _line("1×2", SCALES, lambda s: biased(1, 2, 100 * s, 50 * s)),
-            _line("2×2", SCALES, lambda s: biased(2, 2, 50 * s, 50 * s)),
-            _line("4×4", SCALES, lambda s: biased(4, 4, 25 * s, 25 * s)),
+            Line("1×2", SCALES, lambda s: biased(1, 2, 100 * s, 50 * s)),
+            Line("2×2", SCALES, lambda s: biased(2, 2, 50 * s, 50 * s)),
+            Line("4×4", SCALES, lambda s: biased(4, 4, 25 * s, 25 * s)),
         ), log=True),
     Experiment("replication_B", "B", "The kernel grows, the input shrinks", "kernel side K (pixels)",
         _family("C = {0}", (50, 70, 100, 150), range(1, 31),

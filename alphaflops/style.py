@@ -69,6 +69,7 @@ def styled(draw: "Callable[P, Figure]") -> "Callable[P, Figure]":
         try:
             figure = draw(*args, **kwargs)
             figure.set_layout_engine("constrained")
+            figure.stale = False  # it is drawn when it is shown: a notebook would draw it once more before
             return figure
         finally:
             shared.update(before)

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from alphaflops import claims, experiments
@@ -244,7 +243,7 @@ def test_jumps_are_a_question_about_gpus(meta):
 
 def steps(times, flops=None):
     counted = np.ones(len(times)) if flops is None else np.asarray(flops)
-    return evidence.step_factors(pd.DataFrame({"macs": counted, "time_ms": np.asarray(times, dtype=float)}))
+    return evidence.step_factors(counted, np.asarray(times, dtype=float))
 
 
 @pytest.mark.parametrize("times", [[1] * 20 + [2] * 20, [2] * 20 + [1] * 20])

@@ -3,7 +3,6 @@
 Each takes a tidy frame with the columns that its docstring names. Measured values are solid, predictions dashed.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from textwrap import fill
@@ -24,6 +23,12 @@ from ..numbers import number
 
 TITLE, LABEL, NARROW = 46, 33, 26
 """Characters in one line: of a panel's title, of a row's label, and of that where panels stand side by side."""
+
+
+class _Panels(sns.FacetGrid):  # type: ignore[misc] - seaborn tells no types
+    def tight_layout(self, *_: Any, **__: Any) -> "_Panels":
+        """Leave the layout to the style."""
+        return self
 
 
 def grid(
@@ -49,9 +54,7 @@ def grid(
     if "gridspec_kws" in settings:  # which seaborn takes for panels that are not wrapped
         where = {"row": by}
     shape = {"height": height, "aspect": style.WIDTH_IN / across / height, "despine": False}
-    # seaborn's tight layout may not fit; the style lays out anew
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        found = sns.FacetGrid(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
+    found = _Panels(frame, **where, **shape, **{"sharex": True, "sharey": False, **settings})
     for name, ax in found.axes_dict.items():
         text = fill(mathtext(one_line(name, 2 * TITLE)), TITLE)
         ax.set_title(" " if flush else text, loc="left")

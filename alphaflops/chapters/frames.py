@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,19 +74,20 @@ def _distinct(run: Run) -> Run:
 
 def reference_runs() -> list[str]:
     """Names of the bundled runs over the paper's layers, a machine's only once; of a CPU the one on a single core."""
+    metas, entries = datasets.metas(), datasets.entries()
     apart = [name for name, entry in datasets.registered().items() if entry.role == "apart"]
-    runs = [described(datasets.load(name)) for name in bundled(*SHOWN) if name not in apart]
-    shown = [run for run in runs if run.meta["protocol"].get("name", "adaptive") == "adaptive"]
-    processor = {run.id: run.machine.partition(",")[0] for run in shown}
-    single = [r.id for r in shown if r.meta["device"] != "cpu" or r.meta["machine"].get("threads") == 1]
+    shown = [name for name in bundled(*SHOWN) if name not in apart]
+    shown = [name for name in shown if metas[name]["protocol"].get("name", "adaptive") == "adaptive"]
+    processor = {name: entries[name].device.partition(",")[0] for name in shown}
+    single = [n for n in shown if metas[n]["device"] != "cpu" or metas[n]["machine"].get("threads") == 1]
     known = {processor[name] for name in single}
-    kept = [name for name in processor if name in single or processor[name] not in known]
-    return [name for name in datasets.entries() if name in kept]
+    kept = [name for name in shown if name in single or processor[name] not in known]
+    return [name for name in entries if name in kept]
 
 
 def bundled(*profiles: str) -> list[str]:
     """Names of the bundled runs of some profiles, such as ``fine``, the replication's fine grids; none of joules."""
-    runs = {name: datasets.load(name).meta for name in datasets.bundled()}
+    runs = datasets.metas()
     return [name for name, meta in runs.items() if meta.get("profile") in profiles and not meta.get("energy")]
 
 
@@ -155,6 +157,7 @@ def predicted_ms(run: Run, table: pd.DataFrame) -> Any:
     return model("alpha+t0").predict_ms(table, values) if values else np.full(len(table), np.nan)
 
 
+@lru_cache(maxsize=16)
 def fitted(run: Run) -> dict[str, float]:
     """Fit α-FLOPs and a constant to a run: the constants by name, none where the run is too small."""
     with suppress(AlphaflopsError):

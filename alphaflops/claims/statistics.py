@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import theilslopes
@@ -200,32 +201,44 @@ def jumping(line: pd.DataFrame) -> Jumping | None:
     The noise of a point is its distance from the median of its neighbours, which a lasting step leaves alone. The
     distances are shuffled among points that are near each other and put on a smooth curve through the line.
     """
-    factors = step_factors(line)
+    count, times_ms = (line[name].to_numpy(dtype=float) for name in ("macs", "time_ms"))
+    factors = step_factors(count, times_ms)
     if factors is None:
         return None
-    count, times = (np.log(line[name].to_numpy(dtype=float)) for name in ("macs", "time_ms"))
+    work, times = np.log(count), np.log(times_ms)
     neighbours = ndimage.generic_filter(times, np.median, footprint=[1] * SIDE + [0] + [1] * SIDE, mode="mirror")
-    distance, smooth = (times - neighbours) / OWN_AND_MEDIAN, np.polyval(np.polyfit(count, times, 3), count)
+    distance, smooth = (times - neighbours) / OWN_AND_MEDIAN, np.polyval(np.polyfit(work, times, 3), work)
     random, blocks = np.random.default_rng(0), np.array_split(distance, max(1, len(distance) // NEARBY))
-    shuffled = (smooth + np.concatenate([*map(random.permutation, blocks)]) for _ in range(SHUFFLES))
-    series = (step_factors(line.assign(time_ms=np.exp(one))) for one in shuffled)
-    noise = [jump_starts(one).sum() for one in series if one is not None]
-    return Jumping(int(jump_starts(factors).sum()), np.array(noise))
+    shuffled = [smooth + np.concatenate([*map(random.permutation, blocks)]) for _ in range(SHUFFLES)]
+    noise = step_factors(count, np.exp(shuffled))
+    return Jumping(int(jump_starts(factors).sum()), jump_starts(noise).sum(axis=-1))
 
 
-def jump_starts(factors: NDArray[np.float64]) -> NDArray[np.bool_]:
+def jump_starts(factors: Any) -> Any:
     """Tell at which rows a jump begins, neighbouring ones counted once; `factors` as given by `step_factors`."""
     over = factors > CLEAR
-    return np.asarray(over & ~np.concatenate([[False], over[:-1]]))
+    return over & ~np.insert(over[..., :-1], 0, False, axis=-1)
 
 
-def step_factors(line: pd.DataFrame) -> NDArray[np.float64] | None:
+def step_factors(count: Any, time_ms: Any) -> Any:
     """Factor by which time changes from before each row to after it, up or down, where FLOPs hardly change.
 
-    Medians of `SIDE` points on each side; 1 at steps that are not small. None where the line has too few small steps.
+    Parameters
+    ----------
+    count : array of shape (n,)
+        Work of each row, such as MAC.
+    time_ms : array of shape (..., n)
+        Of one series or of many.
+
+    Returns
+    -------
+    array of the shape of `time_ms`, or None
+        From medians of `SIDE` points on each side; 1 at steps that are not small. None where too few steps are.
     """
-    count, medians = line["macs"], line["time_ms"].rolling(SIDE).median()
-    ratio = (medians.shift(1 - SIDE) / medians.shift()).where(count / count.shift() <= SMALL_STEP)
-    if ratio.count() < LEAST_STEPS:
+    medians = np.median(sliding_window_view(time_ms, SIDE, axis=-1), axis=-1)
+    small = (count[1:] / count[:-1] <= SMALL_STEP)[SIDE - 1 : 1 - SIDE]
+    if np.count_nonzero(small) < LEAST_STEPS:
         return None
-    return ratio.where(ratio > 1, 1 / ratio).fillna(1).to_numpy(dtype=float)
+    ratio, factors = medians[..., SIDE:] / medians[..., :-SIDE], np.ones(np.shape(time_ms))
+    factors[..., SIDE : 1 - SIDE] = np.where(small, np.maximum(ratio, 1 / ratio), 1)
+    return factors

@@ -32,7 +32,7 @@ _ARRAYS: Final = dict.fromkeys((*QUANTITIES, *(f"{name}_n" for name in QUANTITIE
 """Arrays of a run's samples, and the most numbers that each may have."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """Times of many layers on one machine under one protocol.
 

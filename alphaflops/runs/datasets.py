@@ -15,7 +15,7 @@ from urllib.parse import quote
 from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
-from . import RUN_FILE, Run
+from . import RUN_FILE, Run, damaged, read_files
 from .schema import declared, is_slug
 
 AUTHORS: Final = "paper-t2000"
@@ -160,17 +160,17 @@ def runs_folder() -> Path:
 
 def bundled() -> list[str]:
     """Names of the finished runs in `runs_folder` that can be read."""
-    return [name for name, told in _found().items() if isinstance(told, Run)]
+    return list(metas())
 
 
-def _found() -> dict[str, Run | str]:
-    """Give each run in the folder, or say why it is none: no chapter shows that one, and none fails for it."""
-    folder = runs_folder()
+def metas() -> dict[str, dict[str, Any]]:
+    """Metadata of each of `bundled`, by name."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return {path.name: _held(path, _stamp(path)) for path in paths if (path / RUN_FILE).exists()}
+        paths = sorted(path for path in runs_folder().iterdir() if path.is_dir() and (path / RUN_FILE).exists())
     except OSError:
         return {}
+    told = {path.name: _meta(path, _stamp(path)) for path in paths if not path.name.startswith(".")}
+    return {name: meta for name, meta in told.items() if meta is not None}
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
@@ -178,7 +178,21 @@ def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=64)
+def _meta(path: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | None:
+    """Metadata of a run; None if it is none: no chapter shows that one, and none fails for it."""
+    if path.name not in registered():
+        held = _held(path, stamp)
+        return dict(held.meta) if isinstance(held, Run) else None
+    try:  # the runs of the project are sound if they are unchanged: the whole of one is read where it is used
+        content = read_files(path)
+        return None if damaged(content) else dict(files.parse_json(content[RUN_FILE], str(path)))
+    except AlphaflopsError:
+        return None
+
+
+@lru_cache(maxsize=64)
 def _held(path: Path, _: tuple[tuple[str, int, int], ...]) -> Run | str:
+    """Read a run, or say why it is none."""
     try:
         if not is_slug(path.name):
             return "the name of the folder is no name of a run: use a-z, 0-9 and single . _ -"
@@ -190,15 +204,15 @@ def _held(path: Path, _: tuple[tuple[str, int, int], ...]) -> Run | str:
 
 def entries() -> dict[str, DataSet]:
     """Describe every data set by name: those of ``datasets.json``, then other runs in `runs_folder`."""
-    here, known = bundled(), registered()
+    here, known = metas(), registered()
     listed = {name: entry for name, entry in known.items() if entry.reader != OWN or name in here}
-    return listed | {name: _described(load(name)) for name in here if name not in known}
+    return listed | {name: _described(name, meta) for name, meta in here.items() if name not in known}
 
 
-def _described(run: Run) -> DataSet:
-    machine = str(run.meta["machine"]["name"])
-    vendor = "CPU" if run.meta["device"] == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
-    return DataSet(run.id, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
+def _described(name: str, meta: Mapping[str, Any]) -> DataSet:
+    machine = str(meta["machine"]["name"])
+    vendor = "CPU" if meta["device"] == "cpu" else "AMD" if machine.startswith(("AMD", "Radeon")) else "NVIDIA"
+    return DataSet(name, OWN, machine, vendor, "apart", "CC-BY-4.0", "received", "stands in run.json")
 
 
 def names() -> list[str]:
@@ -227,12 +241,12 @@ def load(name: str | Path) -> Run:
     source = registered().get(base)
     if source and source.reader != OWN and (not variant or source.reader == "miopen"):
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
-    held = _found().get(str(name))
-    if isinstance(held, Run):
+    path, own = Path(name), runs_folder() / str(name)
+    if str(name) == own.name and not own.name.startswith(".") and (own / RUN_FILE).is_file():
+        held = _held(own, _stamp(own))
+        if isinstance(held, str):
+            raise AlphaflopsError(f"run {own.name!r} is left out: {held}")
         return Run.made(held.meta, held.table.copy(), held.samples)
-    if held:
-        raise AlphaflopsError(f"run {str(name)!r} is left out: {held}")
-    path = Path(name)
     if path.is_dir():
         return Run.read(path)
     if path.suffix.lower() == ".csv":
