@@ -25,7 +25,7 @@ TITLE, LABEL, NARROW = 46, 33, 26
 """Characters in one line: of a panel's title, of a row's label, and of that where panels stand side by side."""
 
 
-class _Panels(sns.FacetGrid):  # type: ignore[misc] - seaborn tells no types
+class _Panels(sns.FacetGrid):  # type: ignore[misc]
     def tight_layout(self, *_: Any, **__: Any) -> "_Panels":
         """Leave the layout to the style."""
         return self
