@@ -140,22 +140,30 @@ def visit(site, browser):
     from axe_core_python.sync_playwright import Axe
     from playwright.sync_api import Error
 
-    axe = Axe()
+    axe, seen = Axe(), {"now": Visit()}
+
+    def opened():
+        page = browser.new_page(color_scheme="light")
+        page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+        page.on("request", lambda request: seen["now"].requests.append(request.url))
+        page.on("requestfailed", lambda request: seen["now"].failed.append(f"{request.url}: {request.failure}"))
+        page.on("console", lambda told: seen["now"].console.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: seen["now"].console.append(str(error)))
+        return page
+
+    pages = [opened()]  # one for all visits: a process for each would take as long as what is looked at
 
     @cache
     def look(name):
         try:
-            return once(name)
+            return once(name, pages[-1])
         except Error:  # a browser may stall on a busy machine, but not twice
-            return once(name)
+            pages.append(opened())
+            return once(name, pages[-1])
 
-    def once(name):
-        found = Visit()
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
-        page.on("request", lambda request: found.requests.append(request.url))
-        page.on("requestfailed", lambda request: found.failed.append(f"{request.url}: {request.failure}"))
-        page.on("console", lambda message: found.console.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: found.console.append(str(error)))
+    def once(name, page):
+        seen["now"] = found = Visit()
+        page.set_viewport_size({"width": 1440, "height": 900})
         page.goto((site / f"{name}.html").as_uri())
         found.load_ms = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
         page.add_style_tag(content=STILL)
@@ -177,7 +185,6 @@ def visit(site, browser):
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             found.overflow[width] = page.evaluate(OVERFLOW)
-        page.close()
         return found
 
     return look
