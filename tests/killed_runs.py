@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -100,12 +101,16 @@ def killed_after(nth: int) -> None:
         setattr(os, name, deadly(getattr(os, name)))
 
 
-def every_write(base: Path, prepare) -> list[dict]:
-    """Kill a run of two layers after each write, and describe what is there, and what the next call makes of it."""
-    found, grid = [], experiments.grid("smoke").iloc[:2]
+def every_write(base: Path, before: Path | None = None) -> list[dict]:
+    """Kill a run of two layers after each write, and describe what is there, and what the next call makes of it.
+
+    Each begins in a new folder, or in a copy of the folder of a finished run of one layer.
+    """
+    found, grid, there = [], experiments.grid("smoke").iloc[:2], int(before is not None)
     for nth in range(1, 1000):
         folder = base / str(nth)
-        there = prepare(folder)
+        if before:
+            shutil.copytree(before, folder)
 
         def work(folder=folder, nth=nth) -> None:
             killed_after(nth)
@@ -129,21 +134,16 @@ def every_write(base: Path, prepare) -> list[dict]:
     return found
 
 
-def one_row(folder: Path) -> int:
-    """Leave a finished run of one layer."""
-    return len(session.run(experiments.grid("smoke").iloc[:1], folder, OPTIONS, device=FakeDevice()).table)
-
-
 def main() -> None:
     """Weigh the journal of an uninterrupted run, then kill at all of its bytes: a busy machine changes nothing."""
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     grid = experiments.grid("smoke")
     if trials == 0:
-        one_row(base / "warm")
-        print(json.dumps([every_write(base / "new", lambda _: 0), every_write(base / "more", one_row)]))
+        session.run(grid.iloc[:1], base / "one", OPTIONS, device=FakeDevice())  # loads everything before the forks
+        print(json.dumps([every_write(base / "new"), every_write(base / "more", base / "one")]))
         return
-    whole = session.run(grid, base / "whole", OPTIONS, device=FakeDevice())  # loads everything before the forks
+    whole = session.run(grid, base / "whole", OPTIONS, device=FakeDevice())
     size = watch(started(base / "again"), base / "again", float("inf"))
     kills = [(moments.uniform(0, 1.1 * size), moments.uniform(0, 0.003)) for _ in range(trials)]
     results = [trial(base / f"trial-{i}", *kill) for i, kill in enumerate(kills)]

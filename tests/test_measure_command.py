@@ -90,10 +90,16 @@ def test_a_bare_host_measures_adds_and_verifies(bare, tmp_path):
 @pytest.mark.slow
 def test_chapters_share_a_folder_and_measure_only_what_it_lacks(tmp_path):
     out = tmp_path / "My Run"
-    first = af.measure(experiments.grid("1", "smoke").iloc[:4], out=out, **SMALL)
+
+    def measured(layers, **changes):
+        return session.run(
+            layers, out, measure.Options(**{"device": "cpu", "threads": 1, "profile": "smoke", **changes})
+        )
+
+    first = measured(experiments.grid("1", "smoke").iloc[:4])
     assert Run.read(out).id == first.id == "my-run"
-    both = af.measure(experiments.grid("1", "smoke"), out=out, **SMALL)
-    more = af.measure([Dense(8, 8), Dense(8, 8), Conv2d(5, 5, 2, 2, 10**7)], out=out, **SMALL)
+    both = measured(experiments.grid("1", "smoke"))
+    more = measured([Dense(8, 8), Dense(8, 8), Conv2d(5, 5, 2, 2, 10**7)])
     assert [len(run.table) for run in (first, both, more)] == [4, 10, 12]
     assert [len(run.meta["resumed"]) for run in (first, both, more)] == [0, 1, 2]
     for run in (both, more):  # samples of rows that were there are as they were
@@ -103,11 +109,11 @@ def test_chapters_share_a_folder_and_measure_only_what_it_lacks(tmp_path):
     assert more.table["status"].tolist()[-1] == "out-of-memory"  # a kernel of 10^7: said at once, not tried
     assert measure.verify(out).problems == ()
     before = (out / "run.json").read_bytes()
-    assert len(af.measure(experiments.grid("1", "smoke"), out=out, **SMALL).table) == 12
+    assert len(measured(experiments.grid("1", "smoke")).table) == 12
     assert (out / "run.json").read_bytes() == before
     for changes, key in (({"threads": 2}, "machine.name"), ({"tolerance": 0.5}, "protocol.tolerance")):
         with pytest.raises(AlphaflopsError, match=rf"{key} was .* and is now .*: these timings do not mix"):
-            af.measure(Dense(8, 8), out=out, **{**SMALL, **changes})
+            measured(Dense(8, 8), **changes)
     assert (out / "run.json").read_bytes() == before
 
 
