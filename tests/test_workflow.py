@@ -25,7 +25,7 @@ def snakemake(folder, *args, profile="local"):
         "command": f"{sys.executable} -m alphaflops",
         "out": str(folder / "results"),
         "profile": "smoke",
-        "experiments": ["conv_K_vs_C"],
+        "experiments": ["conv_fixed_progressive"],
         "timing": "--tolerance 0.2 --row-seconds 0.05",
         "model": "macs+t0",
         "allow_implausible": True,
@@ -53,7 +53,7 @@ def test_two_machines_are_measured_gathered_and_fitted(tmp_path):
     runs = [Run.read(tmp_path / "results/runs" / f"threads-{n}") for n in (1, 2)]
     assert [run.meta["machine"]["threads"] for run in runs] == [1, 2]
     assert runs[0].layers.equals(runs[1].layers)
-    assert set(runs[0].table["experiment"]) == {"conv_K_vs_C"}
+    assert set(runs[0].table["experiment"]) == {"conv_fixed_progressive"}
     for n in (1, 2):
         found = read_calibration(tmp_path / "results/calibrations" / f"threads-{n}.json")
         assert found.model == "macs+t0"
