@@ -44,6 +44,7 @@ FLAGS = (
     "--disable-sync",
 )
 WIDTHS = (360, 768, 1440)
+SMALL, WIDE = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
 PHONE = 390
 PAGE_LIMIT = 1_500_000
 """Bytes a page may load from the folder, without MathJax and the theme's own files, which all pages share."""
@@ -85,6 +86,21 @@ def browser():
         started = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser):
+    """One page for all tests: a process for each would take as long as what is looked at."""
+    return browser.new_page()
+
+
+@pytest.fixture
+def page(tab):
+    """An empty page, of a desktop's size, for which nothing is stored."""
+    tab.goto("about:blank")  # so that an address that differs in its fragment alone is opened anew
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    yield tab
+    tab.evaluate("location.protocol === 'file:' && localStorage.clear()")
 
 
 @dataclass
@@ -151,7 +167,7 @@ def visit(site, browser):
         page.on("pageerror", lambda error: seen["now"].console.append(str(error)))
         return page
 
-    pages = [opened()]  # one for all visits: a process for each would take as long as what is looked at
+    pages = [opened()]
 
     @cache
     def look(name):
@@ -163,7 +179,7 @@ def visit(site, browser):
 
     def once(name, page):
         seen["now"] = found = Visit()
-        page.set_viewport_size({"width": 1440, "height": 900})
+        page.set_viewport_size(WIDE)
         page.goto((site / f"{name}.html").as_uri())
         found.load_ms = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
         page.add_style_tag(content=STILL)
@@ -180,7 +196,7 @@ def visit(site, browser):
             found.axe[mode] = _violations(axe.run(page, REPEATED.get(name, OUR_CONTENT), options))
             page.set_viewport_size({"width": PHONE, "height": 740})
             found.figures[mode] = page.eval_on_selector_all("article figure img", FIGURES)
-            page.set_viewport_size({"width": 1440, "height": 900})
+            page.set_viewport_size(WIDE)
         page.emulate_media(color_scheme="light")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
@@ -257,32 +273,30 @@ def test_book_is_light(site):
     assert 0 < weight <= BOOK_LIMIT
 
 
-def test_pages_load_within_a_second(visit, site, browser, record_property):
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+def test_pages_load_within_a_second(visit, site, page, record_property):
+    page.set_viewport_size(WIDE)
     times = {name: visit(name).load_ms for name in PAGES}
     for name, took in times.items():
         for _ in range(TRIES if took > LOAD_LIMIT_MS else 0):  # another process may have taken the core
             page.goto((site / f"{name}.html").as_uri(), wait_until="load")
             again = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
             times[name] = min(again, times[name])
-    page.close()
     record_property("median_load_ms", statistics.median(times.values()))
     assert {name: took for name, took in times.items() if took > LOAD_LIMIT_MS} == {}
 
 
-def test_table_that_goes_on_shows_it_on_a_phone(site, browser):
-    page = browser.new_page(viewport={"width": 360, "height": 740})
+def test_table_that_goes_on_shows_it_on_a_phone(site, page):
+    page.set_viewport_size(SMALL)
     page.goto((site / "notebooks" / "08_claims.html").as_uri())
     box = page.locator(".pst-scrollable-table-container").first
     width, content, shade = box.evaluate("(e) => [e.clientWidth, e.scrollWidth, getComputedStyle(e).backgroundImage]")
     assert content > width
     assert shade.count("linear-gradient") == 4
-    page.close()
 
 
 @pytest.mark.parametrize("name", ["05_dissection", "06_scores", "08_claims", "11_networks", "90_data"])
-def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
-    page = browser.new_page(viewport={"width": 360, "height": 740})
+def test_wide_table_keeps_its_first_column_on_a_phone(site, page, name):
+    page.set_viewport_size(SMALL)
     page.goto((site / "notebooks" / f"{name}.html").as_uri())
     boxes = page.locator(".pst-scrollable-table-container:has(> table > thead > tr > :nth-child(4))")
     assert boxes.count() > 0
@@ -298,25 +312,23 @@ def test_wide_table_keeps_its_first_column_on_a_phone(site, browser, name):
         assert right > 100, "the first column leaves no room for the others"
         assert cell >= 90
         assert covered == "rgb(255, 255, 255)"
-    page.close()
 
 
 @pytest.mark.parametrize(
     "name", [*(f"notebooks/{n}" for n in ("00_verdict", "02_formula", "05_dissection", "06_scores")), "book/formula"]
 )
-def test_displayed_formulas_fit_a_phone(site, browser, name):
-    page = browser.new_page(viewport={"width": 360, "height": 740})
+def test_displayed_formulas_fit_a_phone(site, page, name):
+    page.set_viewport_size(SMALL)
     page.goto((site / f"{name}.html").as_uri())
     _typeset(page)
     shown = "article mjx-container[display='true']"
     widths = page.eval_on_selector_all(shown, "(all) => all.map((e) => [e.scrollWidth, e.clientWidth])")
-    page.close()
     assert widths
     assert all(content <= box for content, box in widths), widths
 
 
 def test_hidden_code_opens_and_can_be_copied(site, browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport=WIDE)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto((site / "notebooks" / "03_kernels.html").as_uri())
@@ -332,8 +344,8 @@ def test_hidden_code_opens_and_can_be_copied(site, browser):
     context.close()
 
 
-def test_every_button_of_the_frame_does_something(site, browser):
-    page = browser.new_page(viewport={"width": 360, "height": 740})
+def test_every_button_of_the_frame_does_something(site, page):
+    page.set_viewport_size(SMALL)
     page.goto((site / "notebooks" / "03_kernels.html").as_uri())
     does = {
         "Toggle primary sidebar": "document.querySelector('#pst-primary-sidebar-modal').open",
@@ -349,11 +361,10 @@ def test_every_button_of_the_frame_does_something(site, browser):
         page.locator(f"button[aria-label='{name}']:visible").click()
         page.wait_for_function(f"(before) => ({does[name]}) !== before", arg=before)
         page.keyboard.press("Escape")
-    page.close()
 
 
 def test_without_scripts_pages_are_complete_and_the_calculator_says_what_to_do(site, browser):
-    context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
+    context = browser.new_context(java_script_enabled=False, viewport=SMALL)
     page = context.new_page()
     for name in ("00_verdict", "06_scores", "90_data"):
         page.goto((site / "notebooks" / f"{name}.html").as_uri())
@@ -364,12 +375,10 @@ def test_without_scripts_pages_are_complete_and_the_calculator_says_what_to_do(s
     context.close()
 
 
-def test_search_finds_dense(site, browser):
-    page = browser.new_page()
+def test_search_finds_dense(site, page):
     page.goto(f"{(site / 'search.html').as_uri()}?q=dense")
     page.wait_for_selector("#search-results li a", timeout=5000)
     hits = page.locator("#search-results li a").all_inner_texts()
-    page.close()
     assert any("Dense" in hit for hit in hits), hits
 
 
@@ -444,18 +453,16 @@ def _in_javascript(page, layers, data):
     )
 
 
-def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path):
+def test_calculator_agrees_with_python_on_random_layers(site, page, tmp_path):
     rng = np.random.default_rng(1)
     made_up = [_made_up_calibration(name, rng) for name in calculator_data.SHOWN for _ in range(4)]
     for i, entry in enumerate(made_up):
         entry.save(tmp_path / f"{i:02d}.json")
     data = calculator_data.payload(tmp_path)
     order = {entry["file"]: i for i, entry in enumerate(data["calibrations"])}
-    page = browser.new_page()
     page.goto((site / "book" / "calculator.html").as_uri())
     layers = _random_layers()
     answers = _in_javascript(page, layers, data)
-    page.close()
 
     table = as_table(layers)
     counts = np.stack([macs(table), flops(table), params(table), bytes_moved(table), valid_macs(table)], axis=1)
@@ -475,8 +482,7 @@ def test_calculator_agrees_with_python_on_random_layers(site, browser, tmp_path)
     assert features(table).winograd.any()
 
 
-def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browser):
-    page = browser.new_page()
+def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browser, page):
     page.goto((site / "book" / "calculator.html").as_uri())
     assert "outside" not in page.locator(".calc-machines").inner_text()  # every machine knows the layer shown first
     typed = {"Height H": 20, "Width W": 10, "Input channels Cin": 100, "Output channels Cout": 50, "Kernel side": 5}
@@ -497,11 +503,9 @@ def test_calculator_shows_what_is_typed_and_keeps_it_in_the_address(site, browse
     assert other.get_by_label("Height H", exact=True).input_value() == "20"
     assert other.locator(".calc-counts dd").all_inner_texts() == list(shown.values())
     other.close()
-    page.close()
 
 
-def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, browser):
-    page = browser.new_page()
+def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, page):
     page.goto((site / "book" / "calculator.html").as_uri())
     height = page.get_by_label("Height H", exact=True)
     before = page.locator(".calc-counts dd").all_inner_texts()
@@ -523,19 +527,16 @@ def test_calculator_refuses_what_is_no_size_and_works_by_keyboard(site, browser)
     assert page.get_by_label("dense", exact=True).is_checked()
     assert not height.is_visible()
     assert page.get_by_label("Inputs", exact=True).input_value() == "64"
-    page.close()
 
 
 @pytest.mark.parametrize("setting", ["kind=conv2d&k=3", "kind=conv2d&k=1", "kind=dense&cin=128&cout=128"])
-def test_calculator_predicts_once_per_machine_and_formula(site, browser, setting):
+def test_calculator_predicts_once_per_machine_and_formula(site, page, setting):
     data = calculator_data.payload(paths.data_folder() / "calibrations")
     machines = {entry["machine"]: entry["vendor"] for entry in data["calibrations"] + data["published"]}
-    page = browser.new_page()
     chosen = urlencode([("on", one) for one in machines])
     page.goto(f"{(site / 'book' / 'calculator.html').as_uri()}#{setting}&{chosen}")
     boxes = page.locator(".calc-machine").all()
     shown = {box.locator("h3").inner_text(): box.locator("li > span:first-child").all_inner_texts() for box in boxes}
-    page.close()
     assert set(shown) == {f"{machine}, ms" for machine in machines}
     titles = [data["models"][name]["title"] for name in calculator_data.SHOWN]
     for machine, found in shown.items():
@@ -559,19 +560,17 @@ ROWS = """(settings) => {
 }"""
 
 
-def test_calculator_shows_every_time_inside_its_interval(site, browser):
+def test_calculator_shows_every_time_inside_its_interval(site, page):
     conv = product((1, 7, 56, 224), (1, 64, 1000), (3, 64, 2048), (1, 3, 7), (1, 32))
     dense = product((1, 64, 1000, 16384), (1, 64, 1000, 16384), (1, 32, 1024))
     settings = [f"kind=conv2d&h={s}&w={s}&cin={i}&cout={o}&k={k}&batch={n}" for s, i, o, k, n in conv]
     settings += [f"kind=dense&cin={i}&cout={o}&batch={n}" for i, o, n in dense]
     data = calculator_data.payload(paths.data_folder() / "calibrations")
-    page = browser.new_page()
     page.goto((site / "book" / "calculator.html").as_uri())
     page.locator(".calc-chosen").click()
     for box in page.locator(".calc-choice input").all():
         box.check()
     told = page.evaluate(ROWS, settings)
-    page.close()
     texts = [text for rows in told for text, _ in rows]
     assert len(texts) > len(settings) * len({entry["machine"] for entry in data["calibrations"]})
     for setting, rows in zip(settings, told, strict=True):
@@ -586,8 +585,7 @@ def test_calculator_shows_every_time_inside_its_interval(site, browser):
         assert low <= ms <= high, found[0]
 
 
-def test_calculator_shows_one_machine_until_others_are_chosen(site, browser):
-    page = browser.new_page()
+def test_calculator_shows_one_machine_until_others_are_chosen(site, page):
     page.goto((site / "book" / "calculator.html").as_uri())
     assert page.locator(".calc-machine h3").all_inner_texts() == ["Quadro T2000, ms"]
     page.locator(".calc-chosen").click()
@@ -601,7 +599,6 @@ def test_calculator_shows_one_machine_until_others_are_chosen(site, browser):
         assert all(left - 7 <= mark <= left + width + 1 for mark in marks)
     ticks = page.locator(".calc-axis").first.locator("span").all_inner_texts()
     assert 2 <= len(ticks) <= 8
-    page.close()
 
 
 def test_calculator_data_are_the_bundled_calibrations(site):
