@@ -185,23 +185,22 @@ def _checked(table: "pd.DataFrame", where: str) -> "pd.DataFrame":
         raise AlphaflopsError(f"{where} holds no layers: give at least one")
     table = table.assign(**{name: value for name, value in DEFAULTS.items() if name not in table})
     refuse(~table["kind"].isin(["conv2d", "dense"]), table["kind"], f"{where}: kind", "conv2d or dense")
-    for name in COLUMNS[1:]:
-        if name in table:
-            table[name] = _integers(table[name], name, f"{where}: {name}")
+    here = [name for name in COLUMNS[1:] if name in table]
+    found = {name: _integers(table[name], name, f"{where}: {name}") for name in here}
     for _, kernel, stride, before, after, dilation in AXES:
-        reach = table[dilation] * (table[kernel] - 1)
+        reach = found[dilation] * (found[kernel] - 1)
         for name, zeros in ((before, reach // 2), (after, reach - reach // 2)):
-            if name not in table:
-                for at in np.flatnonzero(table[stride] > 1):
+            if name not in found:
+                for at in np.flatnonzero(found[stride] > 1):
                     raise AlphaflopsError(f"{where}: row {at} has a stride but no {name}: give padding as a number")
-                table[name] = zeros
-    height, width = output_size(table)
+                found[name] = zeros
+    height, width = output_size(found)
     if (empty := (height < 1) | (width < 1)).any():
         raise AlphaflopsError(f"{where}: the kernel in row {empty.argmax()} exceeds its padded input")
-    groups = np.asarray(table["groups"])
-    for at in np.flatnonzero((table["in_channels"] % groups != 0) | (table["out_channels"] % groups != 0)):
+    groups = found["groups"]
+    for at in np.flatnonzero((found["in_channels"] % groups != 0) | (found["out_channels"] % groups != 0)):
         raise AlphaflopsError(f"{where}: channels in row {at} are not divisible by groups = {groups[at]}")
-    return table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
+    return table.assign(**found)[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]]
 
 
 def refuse(bad: Any, column: "pd.Series[Any]", where: str, wanted: str) -> None:

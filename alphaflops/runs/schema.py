@@ -123,11 +123,9 @@ def checked_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     checked = layers.as_table(table, where)
     defaults = {"row": range(len(table)), **DEFAULTS}
     checked = checked.assign(**{name: value for name, value in defaults.items() if name not in checked})
-    for name in (name for name in KNOWN_COLUMNS if name in checked and name not in layers.COLUMNS):
-        if name in TEXT_COLUMNS:
-            checked[name] = _texts(checked[name], f"{where}: {name}")
-        elif name != "converged":
-            checked[name] = _numbers(checked[name], f"{where}: {name}")
+    others = [name for name in KNOWN_COLUMNS if name in checked and name not in (*layers.COLUMNS, "converged")]
+    given = {name: _texts if name in TEXT_COLUMNS else _numbers for name in others}
+    checked = checked.assign(**{name: read(checked[name], f"{where}: {name}") for name, read in given.items()})
     row, status = checked["row"], checked["status"]
     refuse(~status.isin(STATUSES), status, f"{where}: status", f"one of {', '.join(STATUSES)}")
     refuse(~((row % 1 == 0) & (row.abs() < 2**31)), row, f"{where}: row", "an integer below 2**31")
