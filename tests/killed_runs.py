@@ -21,6 +21,7 @@ from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
 
 OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=5)
+GRID = experiments.grid("smoke").iloc[::3]
 
 
 def forked(work) -> int:
@@ -34,8 +35,7 @@ def forked(work) -> int:
 
 def started(folder: Path) -> int:
     """Start a run in a child process and give its id."""
-    grid = experiments.grid("smoke")
-    return forked(lambda: session.run(grid, folder, OPTIONS, device=FakeDevice()))
+    return forked(lambda: session.run(GRID, folder, OPTIONS, device=FakeDevice()))
 
 
 def watch(child: int, folder: Path, enough: float) -> int:
@@ -56,14 +56,13 @@ def trial(folder: Path, enough: float, later_s: float) -> dict:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    grid = experiments.grid("smoke")
     if (folder / journal.JOURNAL_FILE).exists():
         before = journal.read(folder).entries
         run = session.resume(folder, device=FakeDevice(seed=1))
     elif (folder / "run.json").exists():
         before, run = (), Run.read(folder)
     else:
-        before, run = (), session.run(grid, folder, OPTIONS, device=FakeDevice())
+        before, run = (), session.run(GRID, folder, OPTIONS, device=FakeDevice())
     kept = [entry for entry in before if entry.type == "row"]
     same = all(abs(run.samples[f"latency_{e.row}"][0] * 1e6 - e.latency_ns[0]) < 1 for e in kept)
     return {
@@ -138,12 +137,11 @@ def main() -> None:
     """Weigh the journal of an uninterrupted run, then kill at all of its bytes: a busy machine changes nothing."""
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
-    grid = experiments.grid("smoke")
     if trials == 0:
-        session.run(grid.iloc[:1], base / "one", OPTIONS, device=FakeDevice())  # loads everything before the forks
+        session.run(GRID.iloc[:1], base / "one", OPTIONS, device=FakeDevice())  # loads everything before the forks
         print(json.dumps([every_write(base / "new"), every_write(base / "more", base / "one")]))
         return
-    whole = session.run(grid, base / "whole", OPTIONS, device=FakeDevice())
+    whole = session.run(GRID, base / "whole", OPTIONS, device=FakeDevice())
     size = watch(started(base / "again"), base / "again", float("inf"))
     kills = [(moments.uniform(0, 1.1 * size), moments.uniform(0, 0.003)) for _ in range(trials)]
     results = [trial(base / f"trial-{i}", *kill) for i, kill in enumerate(kills)]

@@ -188,22 +188,26 @@ def visit(site, browser):
         page.wait_for_function("[...document.images].every((i) => i.complete)")
         found.seen = page.evaluate(SEEN)
         for mode in ("light", "dark"):
-            page.emulate_media(color_scheme=mode)
-            page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
+            _show_in(page, mode)
             # Only contrast can differ between the modes.
             rules = ["wcag2a", "wcag2aa"] if mode == "light" else {"type": "rule", "values": ["color-contrast"]}
             options = {"runOnly": rules, "resultTypes": ["violations"], "preload": 0}
             found.axe[mode] = _violations(axe.run(page, REPEATED.get(name, OUR_CONTENT), options))
-            page.set_viewport_size({"width": PHONE, "height": 740})
+        page.set_viewport_size({"width": PHONE, "height": 740})
+        for mode in ("dark", "light"):
+            _show_in(page, mode)
             found.figures[mode] = page.eval_on_selector_all("article figure img", FIGURES)
-            page.set_viewport_size(WIDE)
-        page.emulate_media(color_scheme="light")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             found.overflow[width] = page.evaluate(OVERFLOW)
         return found
 
     return look
+
+
+def _show_in(page, mode):
+    page.emulate_media(color_scheme=mode)
+    page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
 
 
 def _violations(result):
