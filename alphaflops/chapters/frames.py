@@ -74,9 +74,8 @@ def _distinct(run: Run) -> Run:
 
 def reference_runs() -> list[str]:
     """Names of the bundled runs over the paper's layers, a machine's only once; of a CPU the one on a single core."""
-    metas, entries = datasets.metas(), datasets.entries()
-    apart = [name for name, entry in datasets.registered().items() if entry.role == "apart"]
-    shown = [name for name in bundled(*SHOWN) if name not in apart]
+    metas, entries, own = datasets.metas(), datasets.entries(), datasets.registered()
+    shown = [name for name in bundled(*SHOWN) if name not in own or own[name].role != "apart"]
     shown = [name for name in shown if metas[name]["protocol"].get("name", "adaptive") == "adaptive"]
     processor = {name: entries[name].device.partition(",")[0] for name in shown}
     single = [n for n in shown if metas[n]["device"] != "cpu" or metas[n]["machine"].get("threads") == 1]

@@ -182,14 +182,9 @@ class Run:
 
         One that was `sent` must hold what is needed to judge it, and is refused where its schema cannot be checked.
         """
-        if RUN_FILE not in content:
-            raise AlphaflopsError(f"{where} holds no run, or no finished run: it has no {RUN_FILE}")
-        if damage := damaged(content):
-            raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
-        meta = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
+        meta = whole_meta(content, where)
         if sent:
             files.check(meta, declared("run")["$defs"]["sent"], where, needed=True)
-        check_meta(meta, f"{where}/{RUN_FILE}")
         for name in (TABLE_FILE, *([SAMPLES_FILE] if meta["origin"] == "measured" else [])):
             if name not in content:
                 raise AlphaflopsError(f"{where} is no whole run: it has no {name}")
@@ -221,6 +216,23 @@ def read_files(folder: Path | str) -> dict[str, bytes]:
             raise AlphaflopsError(f"{paths[name]} is a link: a run holds plain files alone")
         found[name] = files.read_bytes(paths[name], SIZES[name])
     return found
+
+
+def whole_meta(content: Mapping[str, bytes], where: str) -> dict[str, Any]:
+    """Give the metadata of a run whose files are as they were written, by name.
+
+    Raises
+    ------
+    AlphaflopsError
+        If there is no finished run, a file is changed or missing, or the metadata are against the schema.
+    """
+    if RUN_FILE not in content:
+        raise AlphaflopsError(f"{where} holds no run, or no finished run: it has no {RUN_FILE}")
+    if damage := damaged(content):
+        raise AlphaflopsError(f"{where}: {'; '.join(damage)}")
+    meta: dict[str, Any] = files.parse_json(content[RUN_FILE], f"{where}/{RUN_FILE}")
+    check_meta(meta, f"{where}/{RUN_FILE}")
+    return meta
 
 
 def damaged(content: Mapping[str, bytes]) -> list[str]:

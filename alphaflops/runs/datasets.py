@@ -5,7 +5,7 @@ Files of others are downloaded once and checked by their hash; they are never co
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from .. import files
 from ..errors import AlphaflopsError
 from ..paths import data_folder
-from . import RUN_FILE, Run, damaged, read_files
+from . import RUN_FILE, Run, read_files, whole_meta
 from .schema import declared, is_slug
 
 AUTHORS: Final = "paper-t2000"
@@ -169,37 +169,28 @@ def metas() -> dict[str, dict[str, Any]]:
         paths = sorted(path for path in runs_folder().iterdir() if path.is_dir() and (path / RUN_FILE).exists())
     except OSError:
         return {}
-    told = {path.name: _meta(path, _stamp(path)) for path in paths if not path.name.startswith(".")}
-    return {name: meta for name, meta in told.items() if meta is not None}
+    told = {path.name: _told(path, _stamp(path)) for path in paths if not path.name.startswith(".")}
+    return {name: meta for name, meta in told.items() if not isinstance(meta, str)}
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
-    return tuple(sorted((e.name, e.stat().st_mtime_ns, e.stat().st_size) for e in os.scandir(path)))
+    told = [(entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(path)]
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in told))
 
 
 @lru_cache(maxsize=64)
-def _meta(path: Path, stamp: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | None:
-    """Metadata of a run; None if it is none: no chapter shows that one, and none fails for it."""
-    if path.name not in registered():
-        held = _held(path, stamp)
-        return dict(held.meta) if isinstance(held, Run) else None
-    try:  # the runs of the project are sound if they are unchanged: the whole of one is read where it is used
-        content = read_files(path)
-        return None if damaged(content) else dict(files.parse_json(content[RUN_FILE], str(path)))
-    except AlphaflopsError:
-        return None
-
-
-@lru_cache(maxsize=64)
-def _held(path: Path, _: tuple[tuple[str, int, int], ...]) -> Run | str:
-    """Read a run, or say why it is none."""
+def _told(path: Path, _: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | str:
+    """Give a run's metadata, or say why it is none: no chapter shows that one, and none fails for it."""
+    if not is_slug(path.name):
+        return "the name of the folder is no name of a run: use a-z, 0-9 and single . _ -"
     try:
-        if not is_slug(path.name):
-            return "the name of the folder is no name of a run: use a-z, 0-9 and single . _ -"
-        run = Run.read(path)
+        meta = whole_meta(read_files(path), str(path))
     except AlphaflopsError as error:
         return files.one_line(error)
-    return run if run.id == path.name else f"the folder holds a run of another name, {run.id!r}"
+    return meta if meta["run_id"] == path.name else f"the folder holds a run of another name, {meta['run_id']!r}"
+
+
+_read: Callable[[Path, Any], Run] = lru_cache(maxsize=64)(lambda path, _stamp: Run.read(path))
 
 
 def entries() -> dict[str, DataSet]:
@@ -243,9 +234,9 @@ def load(name: str | Path) -> Run:
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
     path, own = Path(name), runs_folder() / str(name)
     if str(name) == own.name and not own.name.startswith(".") and (own / RUN_FILE).is_file():
-        held = _held(own, _stamp(own))
-        if isinstance(held, str):
-            raise AlphaflopsError(f"run {own.name!r} is left out: {held}")
+        if isinstance(told := _told(own, _stamp(own)), str):
+            raise AlphaflopsError(f"run {own.name!r} is left out: {told}")
+        held = _read(own, _stamp(own))
         return Run.made(held.meta, held.table.copy(), held.samples)
     if path.is_dir():
         return Run.read(path)

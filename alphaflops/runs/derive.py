@@ -235,11 +235,9 @@ def _layers(experiment: str) -> frozenset[Any]:
 def _named(table: pd.DataFrame) -> "pd.Series[str]":
     """Experiment of each row, `OTHER` for layers that the experiment of that name does not have."""
     known = {name: _layers(name) for name in table["experiment"].unique() if name in experiments.BY_NAME}
-    if not known:
-        return table["experiment"]
-    keys = table[SAME_LAYER].itertuples(index=False, name=None)
-    other = [key[0] in known and key not in known[key[0]] for key in keys]
-    return table["experiment"].mask(np.array(other, dtype=bool), OTHER)
+    own = table.loc[table["experiment"].isin(known), SAME_LAYER]
+    odd = [at for at, *key in own.itertuples(name=None) if tuple(key) not in known[key[0]]]
+    return table["experiment"].mask(table.index.isin(odd), OTHER)
 
 
 def _check_samples(samples: Mapping[str, NDArray[np.float64]], rows: Iterable[int], where: str) -> None:
