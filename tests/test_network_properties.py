@@ -1,6 +1,8 @@
 """What holds of every small network: sums, shares of the backward pass, and nothing of the caller's is changed."""
 
+import contextlib
 import copy
+import io
 import os
 import random
 import subprocess
@@ -255,7 +257,9 @@ for o in trace(model, [(2, 3, 16)], backward=True).operations:
 
 @pytest.mark.slow
 def test_seeds_of_hashes_do_not_matter():
-    said = [
+    with contextlib.redirect_stdout(io.StringIO()) as here:  # whose seed is another each time
+        exec(PRINTS, {})
+    others = [
         subprocess.run(
             [sys.executable, "-c", PRINTS],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -263,7 +267,7 @@ def test_seeds_of_hashes_do_not_matter():
             text=True,
             check=True,
         ).stdout
-        for seed in ("0", "1", "77")
+        for seed in ("0", "77")
     ]
-    assert said[0].count("\n") > 50
-    assert said[0] == said[1] == said[2]
+    assert here.getvalue().count("\n") > 50
+    assert others == [here.getvalue()] * 2
