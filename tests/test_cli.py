@@ -12,6 +12,8 @@ from alphaflops import Run
 from alphaflops.cli import commands, show_table
 from alphaflops.runs import datasets
 
+LAYER = ("layer", "dense", "--in", "8", "--out", "8")
+
 
 def test_layer_conv2d(command):
     conv = ("--height", 10, "--width", 10, "--cin", 100, "--cout", 50, "--kernel", 3)
@@ -217,11 +219,8 @@ def test_claims_are_told_to_people(command, folder, monkeypatch):
 
 
 def test_a_reader_that_goes_away_gets_no_traceback():
-    import subprocess
-    import sys
-
-    code = "import sys, alphaflops.cli as c; sys.exit(c.main(['env']))"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "alphaflops", *LAYER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
@@ -249,13 +248,12 @@ def run_as_program(*args, **environment):
 
 
 def test_closed_and_full_outputs_are_one_line():
-    closed = subprocess.run(f"{sys.executable} -m alphaflops env >&-", shell=True, capture_output=True, check=False)
+    command = f"{sys.executable} -m alphaflops {' '.join(LAYER)}"
+    closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, check=False)
     assert (closed.returncode, closed.stderr.count(b"\n")) == (2, 1)
     assert b"standard output is closed" in closed.stderr
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    full = subprocess.run(
-        f"{sys.executable} -m alphaflops env >/dev/full", shell=True, capture_output=True, check=False, env=buffered
-    )
+    full = subprocess.run(f"{command} >/dev/full", shell=True, capture_output=True, check=False, env=buffered)
     assert (full.returncode, full.stderr.count(b"\n")) == (2, 1)
     assert b"No space left" in full.stderr
     nobody = subprocess.run(f"{sys.executable} -m alphaflops score nothing 2>/dev/full", shell=True, check=False)

@@ -159,7 +159,7 @@ def _hear_ctrl_c():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals of Unix")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_says_how_to_go_on(tmp_path, number):
-    command = [sys.executable, "-m", "alphaflops", "measure", "--profile", "quick", "--device", "cpu", "--threads", "1"]
+    command = [sys.executable, "-m", "alphaflops", "measure", "--profile", "smoke", "--device", "cpu", "--threads", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = subprocess.Popen(
         [*command, "--out", "run"],
