@@ -261,6 +261,7 @@ def test_a_step_of_flops_is_no_jump_and_a_short_line_says_nothing():
     # three points are needed on each side: 35 points have 30 steps, 34 have 29
     assert steps([1] * 35) is not None
     assert steps([1] * 34) is None
+    assert steps([1] * 2) is None  # as many as the smallest profile has
 
 
 def test_a_jump_is_more_than_a_tenth():

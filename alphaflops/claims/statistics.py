@@ -235,10 +235,10 @@ def step_factors(count: Any, time_ms: Any) -> Any:
     array of the shape of `time_ms`, or None
         From medians of `SIDE` points on each side; 1 at steps that are not small. None where too few steps are.
     """
-    medians = np.median(sliding_window_view(time_ms, SIDE, axis=-1), axis=-1)
     small = (count[1:] / count[:-1] <= SMALL_STEP)[SIDE - 1 : 1 - SIDE]
     if np.count_nonzero(small) < LEAST_STEPS:
         return None
+    medians = np.median(sliding_window_view(time_ms, SIDE, axis=-1), axis=-1)
     ratio, factors = medians[..., SIDE:] / medians[..., :-SIDE], np.ones(np.shape(time_ms))
     factors[..., SIDE : 1 - SIDE] = np.where(small, np.maximum(ratio, 1 / ratio), 1)
     return factors
