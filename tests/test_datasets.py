@@ -4,6 +4,7 @@ import bz2
 import dataclasses
 import hashlib
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -126,11 +127,11 @@ def test_a_file_out_of_reach_is_one_clear_error(monkeypatch, tmp_path):
         load(name)
 
 
-def test_unknown_names_are_refused():
-    with pytest.raises(
-        AlphaflopsError, match="run 'paper-t3000' is unknown: give a folder, a CSV file or one of paper"
-    ):
-        load("paper-t3000")
+@pytest.mark.parametrize("name", ["paper-t3000", "x" * 300, "a\0b"])
+def test_unknown_names_are_refused(name):
+    known = "give a folder, a CSV file or one of paper"
+    with pytest.raises(AlphaflopsError, match=re.escape(f"run {name!r} is unknown: {known}")):
+        load(name)
 
 
 def test_every_entry_says_whose_it_is_and_what_for():

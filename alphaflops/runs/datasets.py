@@ -166,21 +166,31 @@ def bundled() -> list[str]:
 def metas() -> dict[str, dict[str, Any]]:
     """Metadata of each of `bundled`, by name."""
     try:
-        paths = sorted(path for path in runs_folder().iterdir() if path.is_dir() and (path / RUN_FILE).exists())
+        told = {path.name: _meta(path.name) for path in sorted(runs_folder().iterdir())}
     except OSError:
         return {}
-    told = {path.name: _told(path, _stamp(path)) for path in paths if not path.name.startswith(".")}
-    return {name: meta for name, meta in told.items() if not isinstance(meta, str)}
+    return {name: meta for name, meta in told.items() if isinstance(meta, dict)}
+
+
+def _meta(name: str) -> dict[str, Any] | str | None:
+    """Give the metadata of a run in `runs_folder`, or why it is left out; None where no finished run has that name.
+
+    What is left out no chapter shows, and none fails for it.
+    """
+    path = runs_folder() / name
+    if name != path.name or name.startswith(".") or not os.path.isfile(path / RUN_FILE):
+        return None
+    return _checked(path, _stamp(path))
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Say which files a folder holds: what was read of it holds as long as this is the same."""
     told = [(entry.name, entry.stat(follow_symlinks=False)) for entry in os.scandir(path)]
     return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in told))
 
 
 @lru_cache(maxsize=64)
-def _told(path: Path, _: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | str:
-    """Give a run's metadata, or say why it is none: no chapter shows that one, and none fails for it."""
+def _checked(path: Path, _: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | str:
     if not is_slug(path.name):
         return "the name of the folder is no name of a run: use a-z, 0-9 and single . _ -"
     try:
@@ -190,7 +200,7 @@ def _told(path: Path, _: tuple[tuple[str, int, int], ...]) -> dict[str, Any] | s
     return meta if meta["run_id"] == path.name else f"the folder holds a run of another name, {meta['run_id']!r}"
 
 
-_read: Callable[[Path, Any], Run] = lru_cache(maxsize=64)(lambda path, _stamp: Run.read(path))
+_read: Callable[[Path, Any], Run] = lru_cache(maxsize=64)(lambda path, _: Run.read(path))
 
 
 def entries() -> dict[str, DataSet]:
@@ -232,13 +242,13 @@ def load(name: str | Path) -> Run:
     source = registered().get(base)
     if source and source.reader != OWN and (not variant or source.reader == "miopen"):
         return READERS[source.reader](source, fetch(source), *([variant] if variant else []))
-    path, own = Path(name), runs_folder() / str(name)
-    if str(name) == own.name and not own.name.startswith(".") and (own / RUN_FILE).is_file():
-        if isinstance(told := _told(own, _stamp(own)), str):
-            raise AlphaflopsError(f"run {own.name!r} is left out: {told}")
-        held = _read(own, _stamp(own))
+    if isinstance(told := _meta(str(name)), str):
+        raise AlphaflopsError(f"run {str(name)!r} is left out: {told}")
+    if told:
+        held = _read(own := runs_folder() / str(name), _stamp(own))
         return Run.made(held.meta, held.table.copy(), held.samples)
-    if path.is_dir():
+    path = Path(name)
+    if os.path.isdir(path):
         return Run.read(path)
     if path.suffix.lower() == ".csv":
         return from_csv(path)
