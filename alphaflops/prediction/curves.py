@@ -34,6 +34,9 @@ GRID_MACS: Final = (5e5, 2e9)
 ROUND_SIZES: Final = tuple(2**k * n // 2 for k in range(4, 15) for n in (2, 3))[:-1]
 """Channels and features: powers of two and halfway between, as networks have them."""
 
+GRID_WEIGHTS: Final = 2**26
+"""Most weights and biases of a random layer (numbers)."""
+
 TOGETHER: Final = 16
 """Layers that take turns with one another: about as many as a network has different ones."""
 
@@ -145,7 +148,7 @@ def layer_grid(count: int = GRID_LAYERS, seed: int = 1) -> list[Layer]:
     larger = partial(convolution, (2, 3, 3, 3, 5, 7), (16, 768))
     for make in (dense, partial(convolution, (1,), (16, 2048)), larger):
         drawn: Iterator[Layer] = iter(make, None)  # endless
-        ordinary = (x for x in drawn if GRID_MACS[0] <= x.macs <= GRID_MACS[1] and x.params <= 2**26)
+        ordinary = (x for x in drawn if GRID_MACS[0] <= x.macs <= GRID_MACS[1] and x.params <= GRID_WEIGHTS)
         found += itertools.islice(ordinary, count)
     return found
 
