@@ -21,7 +21,7 @@ from alphaflops.measuring import journal, session
 from alphaflops.runs import Run
 
 OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke", seed=5)
-GRID = experiments.grid("smoke").iloc[::3]
+GRID = experiments.grid("smoke").iloc[::3]  # a third: a trial takes as long as its layers are many
 
 
 def forked(work) -> int:

@@ -312,7 +312,9 @@ def test_layers_that_run_again_keep_their_work(reentrant):
     assert [sums[f"layers.{i}.{part}"] for i in (1, 2) for part in ("up", "down")] == wanted
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings(
+    "ignore:torch.ao.quantization is deprecated", "ignore:Please use quant_min", "ignore:torch.quantize_per_tensor"
+)
 def test_quantized_layers_are_counted():
     quantization = pytest.importorskip("torch.ao.quantization")
     static = nn.Sequential(quantization.QuantStub(), nn.Conv2d(3, 8, 3, padding=1), quantization.DeQuantStub()).eval()

@@ -91,10 +91,10 @@ def _renew(result: Result, run: Map) -> Iterator[str]:
         return
     for reason in dict.fromkeys(reasons.values()):
         yield f"{result.name}: {reason}: {_listed([name for name in reasons if reasons[name] == reason])}"
-    rows = {name: [{"status": tables.NOT_AT_HAND}] for name in lacking if name not in known}
+    rows: dict[str, Rows] = {name: [{"status": tables.NOT_AT_HAND}] for name in lacking if name not in known}
     rows = _recorded(result) | rows | _computed(result, reasons, run)
     for row in (row for name in reasons for row in rows[name] if FILE in row):
-        path, text = row.pop(FILE)  # type: ignore[str-unpack]
+        path, text = row.pop(FILE)
         write_atomic(paths.data_folder() / path, text.encode())
     stamps = known | {name: tables.stamp(result, name) for name in reasons}
     kept = {name: rows[name] for name in every if name in rows}
