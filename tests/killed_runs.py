@@ -79,46 +79,55 @@ CALLS = ("replace", "rename", "link", "unlink", "fsync", "mkdir", "open", "ftrun
 """Calls of the system that change what is on disk, or promise that it stays."""
 
 
-def killed_after(nth: int) -> None:
-    """Let this process be killed right after its `nth` call of `CALLS`."""
-    count = 0
+def left_by_kills(folder: Path, base: Path) -> list[Path]:
+    """Run two layers into a folder; give copies of it, each as a kill right after a call of `CALLS` would leave it.
 
-    def deadly(real):
+    What a process has not handed to the system by then is lost with it, and is not in a copy either.
+    """
+    copies, real = [], {name: getattr(os, name) for name in CALLS}
+
+    def watched(name):
         def call(*args, **keys):
-            nonlocal count
-            count += 1
-            last = count == nth
             try:
-                return real(*args, **keys)
+                return real[name](*args, **keys)
             finally:
-                if last:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                copying()
 
         return call
 
-    for name in CALLS:
-        setattr(os, name, deadly(getattr(os, name)))
+    def use(functions) -> None:
+        for name in CALLS:
+            setattr(os, name, functions(name))
+
+    def copying() -> None:
+        use(real.get)
+        copies.append(base / str(len(copies)))
+        if folder.exists():
+            shutil.copytree(folder, copies[-1])
+        use(watched)
+
+    use(watched)
+    session.run(experiments.grid("smoke").iloc[:2], folder, OPTIONS, device=FakeDevice())
+    use(real.get)
+    return copies
 
 
 def every_write(base: Path, before: Path | None = None) -> list[dict]:
-    """Kill a run of two layers after each write, and describe what is there, and what the next call makes of it.
+    """Describe what a kill after each write of a run would leave, and what the next call makes of it.
 
-    Each begins in a new folder, or in a copy of the folder of a finished run of one layer.
+    The run begins in a new folder, or in a copy of the folder of a finished run of one layer. Where a call changed no
+    file, the state before it has been tried.
     """
-    found, grid, there = [], experiments.grid("smoke").iloc[:2], int(before is not None)
-    for nth in range(1, 1000):
-        folder = base / str(nth)
-        if before:
-            shutil.copytree(before, folder)
-
-        def work(folder=folder, nth=nth) -> None:
-            killed_after(nth)
-            session.run(grid, folder, OPTIONS, device=FakeDevice())
-
-        _, status = os.waitpid(forked(work), 0)
-        if not os.WIFSIGNALED(status):
-            return found
-        read = state = None
+    found, grid, there, last = [], experiments.grid("smoke").iloc[:2], int(before is not None), None
+    base.mkdir()
+    if before:
+        shutil.copytree(before, base / "run")
+    for folder in left_by_kills(base / "run", base):
+        files = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+        if files == last:
+            found.append(found[-1])
+            continue
+        last, read, state = files, None, None
         with contextlib.suppress(AlphaflopsError):
             state = measure.verify(folder).state
             read = len(Run.read(folder).table)
@@ -138,7 +147,7 @@ def main() -> None:
     base, trials = Path(sys.argv[1]), int(sys.argv[2])
     moments = random.Random(2021)
     if trials == 0:
-        session.run(GRID.iloc[:1], base / "one", OPTIONS, device=FakeDevice())  # loads everything before the forks
+        session.run(GRID.iloc[:1], base / "one", OPTIONS, device=FakeDevice())
         print(json.dumps([every_write(base / "new"), every_write(base / "more", base / "one")]))
         return
     whole = session.run(GRID, base / "whole", OPTIONS, device=FakeDevice())

@@ -129,7 +129,7 @@ def test_a_run_stopped_behind_its_last_row_still_gets_its_end(tmp_path):
 def test_a_terminated_run_can_be_resumed(tmp_path):
     class Terminated(FakeDevice):
         def prepare(self, layer):
-            if len(self.prepared) == 20:
+            if len(self.prepared) == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().prepare(layer)
 

@@ -12,6 +12,7 @@ from alphaflops.host import cpu
 from alphaflops.host.gpu import Card
 from alphaflops.measuring import session
 from alphaflops.measuring.monitor import CpuSensors, GpuSensors, Watch
+from alphaflops.measuring.sampling import heat
 
 GRID = experiments.grid("smoke")
 OPTIONS = measure.Options(device="cpu", threads=1, profile="smoke")
@@ -64,6 +65,20 @@ def test_other_processes_on_the_gpu_are_counted():
     watch = Watch(device.sensors)
     watch.begin()
     assert watch.end()["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("sentinel_s", "law", "ms", "seconds"),
+    [
+        (20.0, lambda s: max(1.0, 5.0 - s), 1.0, 4.2),  # until it is warm
+        (5.0, lambda s: 1.0 + s, 6.0, 5.0),  # never warm: no longer than that
+        (1.0, lambda s: max(1.0, 5.0 - s), 5.0, 0.2),  # readings that come sooner than a machine warms: one
+    ],
+)
+def test_work_before_the_first_reading_ends(sentinel_s, law, ms, seconds):
+    device = FakeDevice(lognormal(1e-9), speed=law)
+    assert heat(device, sentinel_s) == pytest.approx(ms, rel=0.2)
+    assert device.now_ns / 1e9 == pytest.approx(seconds, rel=0.3)
 
 
 def test_planted_drift_is_found(tmp_path):

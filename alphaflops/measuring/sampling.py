@@ -204,12 +204,16 @@ def sentinel_ms(device: Device) -> float | None:
     return round(float(np.median(timing.latency_ns)) / 1e6, 6) if timing.status == "ok" else None
 
 
-def heat(device: Device, most_s: float) -> None:
-    """Work until the sentinel takes the same time twice running, at most `most_s`: a start is no drift."""
+def heat(device: Device, most_s: float) -> float | None:
+    """Work until the sentinel takes the same time twice running, at most `most_s`: a start is no drift.
+
+    Gives its last time, None where it fails (ms). Where readings are taken more often than this would take, one is all.
+    """
     began, last = device.clock_ns(), float("nan")
-    while (now := sentinel_ms(device)) is not None:
+    while (now := sentinel_ms(device)) is not None and most_s >= HEAT_S:
         passed_s = (device.clock_ns() - began) / 1e9
         if passed_s >= most_s or abs(now / last - 1) <= SAME:
-            return
+            break
         if passed_s > HEAT_S:
             last = now
+    return now

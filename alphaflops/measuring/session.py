@@ -211,8 +211,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
     def elapsed() -> float:
         return round(before + max(device.clock_ns() - began, 0) / 1e9, 3)
 
-    def reading() -> float:
-        if (found := sentinel_ms(device)) is not None:
+    def reading(found: float | None) -> float:
+        if found is not None:
             journal.append(Entry(type="reading", elapsed_s=elapsed(), median_ms=found))
         return elapsed()
 
@@ -236,11 +236,10 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
         return Entry(type="row", elapsed_s=start, **about, **vars(found))
 
     try:
-        heat(device, settings.sentinel_s)
-        last = reading()
+        last = reading(heat(device, settings.sentinel_s))
         for taken, (place, spec) in enumerate(todo, start=1):
             if elapsed() - last > settings.sentinel_s:
-                last = reading()
+                last = reading(sentinel_ms(device))
             entry = timed(spec, place)
             journal.append(entry)
             found = summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
@@ -250,7 +249,7 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}" if spec["line"] else own
             left_s = (elapsed() - before) / taken * (len(todo) - taken)
             tell("row", f"{len(done) + taken}/{len(header.rows)} layers, {left_s:.0f} s left, {about}: {ms}")
-        reading()
+        reading(sentinel_ms(device))
         journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
     except BaseException:
         with suppress(AlphaflopsError):
