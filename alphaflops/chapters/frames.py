@@ -48,11 +48,12 @@ def load(runs: str | Path | Iterable[str | Path] = (), mine: Iterable[Run] = ())
     AlphaflopsError
         If a run is unknown or damaged.
     """
-    named = [runs] if isinstance(runs, str | Path) else list(runs)
-    loaded = [datasets.load(name) for name in dict.fromkeys([AUTHORS, *reference_runs(), *map(str, named)])]
+    named, known = [runs] if isinstance(runs, str | Path) else list(runs), set(datasets.names())
+    wanted = dict.fromkeys([AUTHORS, *reference_runs(), *map(str, named)])
+    loaded = [datasets.load(name) if name in known else _distinct(datasets.load(name)) for name in wanted]
     # what was just measured replaces what a folder held before
-    held = {run.id: run for run in map(_distinct, (*loaded, *mine))}
-    own, shown = held.keys() - set(datasets.names()), list[Run]()
+    held = {run.id: run for run in (*loaded, *map(_distinct, mine))}
+    own, shown = held.keys() - known, list[Run]()
     for run in (described(run.ok) for run in held.values()):
         if run.machine in {one.machine for one in shown}:
             run = _named(run, f"your {run.machine}" if own == {run.id} else f"{run.machine} ({run.id})")
