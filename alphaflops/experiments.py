@@ -6,7 +6,7 @@ github.com/enriquebarba97/alpha-flops-replication @ 203010e, replication.py.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ PROFILES = ("smoke", "quick", "paper", "fine")
 """smoke: seconds, quick: minutes, paper: all 721 points of the paper, fine: the replication's dense grids."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """One curve of a figure: a label, and a swept value with its layer at each point."""
 
@@ -134,6 +134,7 @@ TABLE_MACS = 163_840_000
 QUICK_POINTS, SMOKE_POINTS = 6, 2
 
 
+@cache
 def _thinned(line: Line, profile: str) -> tuple[tuple[int, Layer], ...]:
     points, last = line.points, len(line.points) - 1
     if profile == "smoke":  # the cheapest layers, so that a check of the whole chain takes seconds
