@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import ast
+import gc
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from alphaflops.book import publish
 from alphaflops.layers import as_table, macs
 from alphaflops.runs import Run, datasets
 from alphaflops.runs.schema import FORMAT_VERSION
+
+gc.set_threshold(100_000, 50, 100)  # what torch holds is looked through again and again: a tenth of the time
 
 
 @pytest.fixture

@@ -79,7 +79,10 @@ def test_a_bare_host_measures_adds_and_verifies(bare, tmp_path):
     assert found["layers"] == found["status"]["ok"] == 10
     assert found["device"] == "cpu"
     assert measure.verify(tmp_path / "run").problems == ()
-    protocol = Run.read(tmp_path / "run").meta["protocol"]
+    run = Run.read(tmp_path / "run")
+    assert (run.time_ms("latency") > 0).all()
+    assert (run.time_ms("throughput") > 0).all()
+    protocol = run.meta["protocol"]
     assert protocol["malloc_mmap_threshold"] == int(ALLOCATOR["MALLOC_MMAP_THRESHOLD_"])
     more = bare("measure", "--experiment", "increasing_W", *FEW, "--out", "run")
     assert (more.returncode, more.stderr) == (0, "")
@@ -191,7 +194,6 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, number):
     [
         ([], "either --out DIR for a new run or --resume DIR"),
         (["--out", "a", "--resume", "b"], "either --out DIR"),
-        (["--out", "a", "--device", "cuda:9"], "choose from auto"),
         (["--out", "a", "--device", "cpu", "--experiment", "nonsense"], "experiment 'nonsense' is not in this profile"),
         (["--out", "a", "--device", "cpu", "--tolerance", "-1"], "tolerance is -1.0"),
         (["--out", "a", "--device", "cpu", "--tolerance", "nan"], "tolerance is nan"),
@@ -200,8 +202,6 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, number):
         (["--out", "a", "--device", "cpu", "--threads", str(2**40)], f"threads is {2**40}"),
         (["--out", "a", "--device", "cpu", "--seed", str(2**70)], f"seed is {2**70}"),
         (["--out", "a", "--device", "cpu", "--run-id", "../x"], "run id '../x' cannot be a folder"),
-        (["--out", "/proc/x", "--device", "cpu"], "/proc/x cannot be written"),
-        (["--out", "x" * 300, "--device", "cpu"], "cannot be written: File name too long"),
         (["--resume", "nowhere"], "no unfinished run"),
     ],
 )
@@ -209,6 +209,25 @@ def test_bad_input_is_one_line_before_any_work(args, message, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert message in refused("measure", "--profile", "smoke", *args)
     assert not list(tmp_path.rglob("*.json*"))
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("/proc/x", "/proc/x cannot be written"), ("x" * 300, "cannot be written: File name too long")],
+)
+def test_a_folder_that_cannot_be_made_is_one_line(out, message):
+    with pytest.raises(AlphaflopsError, match=message):
+        session.run(Dense(4, 4), out, measure.Options(device="cpu"))
+
+
+def test_what_is_in_the_folder_already_is_not_touched(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(AlphaflopsError, match="do not mix"):
+        session.run(Dense(4, 4), folder, measure.Options(device="cpu"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "run.json").rename(folder / "thesis.txt")
+    with pytest.raises(AlphaflopsError, match="exists already and holds no run"):
+        session.run(Dense(4, 4), folder, measure.Options(device="cpu"))
 
 
 def test_options_of_the_command_are_those_of_the_verbs():

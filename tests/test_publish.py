@@ -74,6 +74,13 @@ def chapter(tmp_path, monkeypatch):
     return write
 
 
+def commit(chapter, printed):
+    """Put a notebook beside a chapter's text, as if its last cell had printed this."""
+    notebook = contents.read_text(chapter.text)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=printed)]
+    nbformat.write(notebook, chapter.committed)
+
+
 def outputs(folder):
     """What the last cell of the one notebook in a folder printed."""
     cell = nbformat.read(folder / "01_x.ipynb", 4).cells[-1]
@@ -82,7 +89,7 @@ def outputs(folder):
 
 def test_chapter_without_its_data_shows_the_committed_results_and_says_so(chapter, tmp_path):
     wanted = chapter("print(n)")
-    publish.notebooks()
+    commit(wanted, "2\n")
     lacking = contents.Chapter(wanted.text, ("no-such-data",), wanted.parameters)
     assert execute.run_all([lacking], tmp_path / "out", {}) == []
     written, committed = nbformat.read(tmp_path / "out" / "01_x.ipynb", 4), nbformat.read(wanted.committed, 4)
@@ -102,9 +109,8 @@ def test_a_run_that_a_chapter_cannot_show_is_left_out_and_the_page_says_why(chap
 
 
 def test_a_received_run_that_disturbs_a_chapter_never_stops_the_book(chapter, tmp_path, monkeypatch):
-    wanted = chapter("print(n)")
-    publish.notebooks()
-    wanted.text.write_text(wanted.text.read_text().replace("print(n)", "raise ValueError('stranger has no layers')"))
+    wanted = chapter("raise ValueError('stranger has no layers')")
+    commit(wanted, "2\n")
     with pytest.raises(AlphaflopsError, match="stranger has no layers"):
         execute.run_all([wanted], tmp_path / "out", {})
     (tmp_path / "runs" / "stranger").mkdir(parents=True)
@@ -188,7 +194,7 @@ def test_updated_notebooks_hold_outputs_and_nothing_of_this_moment(chapter):
 
 def test_a_chapter_that_leaves_a_run_out_is_never_committed(chapter, monkeypatch):
     wanted = chapter('print("twice", 2 * n)')
-    publish.notebooks()
+    commit(wanted, "twice 4\n")
     before = wanted.committed.read_bytes()
     monkeypatch.setattr(publish, "run_all", lambda *_: ["07 leaves runs out: 3 layers"])
     with pytest.raises(AlphaflopsError, match="07 leaves runs out: 3 layers"):
