@@ -1,5 +1,7 @@
 """What is committed under data: whole, described, and fitted to the runs that are there."""
 
+from functools import cache
+
 import pandas as pd
 import pytest
 
@@ -44,6 +46,11 @@ def test_reference_runs_hold_every_layer_of_the_paper_on_one_and_on_both_cores()
     }
 
 
+@cache
+def sha256(name):
+    return datasets.load(name).sha256
+
+
 @pytest.mark.parametrize("path", CALIBRATIONS, ids=lambda path: path.stem)
 def test_calibrations_belong_to_the_data_that_are_here(path):
     found = read_calibration(path)
@@ -51,7 +58,7 @@ def test_calibrations_belong_to_the_data_that_are_here(path):
     assert path.name == calibration_file(name, found.model)
     if not datasets.available(name):
         pytest.skip(f"{name} is neither in a mirror nor downloaded")
-    assert found.run["sha256"] == datasets.load(name).sha256, "run `alphaflops refresh calibrations`"
+    assert found.run["sha256"] == sha256(name), "run `alphaflops refresh calibrations`"
 
 
 def test_every_set_at_hand_has_its_calibrations_except_fine_grids():

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import jupytext.cli
@@ -22,6 +23,12 @@ CHAPTERS = contents.chapters()
 LONGEST_CELL = 15
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+
+
+@cache
+def read(chapter):
+    """The text of a chapter as a notebook, once for all that only look at it."""
+    return jupytext.read(chapter.text)
 
 
 def code_cells(notebook):
@@ -43,13 +50,13 @@ def test_committed_notebook_is_the_run_text(chapter):
 
 @each_chapter
 def test_cells_are_short(chapter):
-    for cell in code_cells(jupytext.read(chapter.text)):
+    for cell in code_cells(read(chapter)):
         assert len(cell.source.splitlines()) <= LONGEST_CELL, cell.source
 
 
 @each_chapter
 def test_one_cell_holds_the_parameters(chapter):
-    tagged = [c for c in code_cells(jupytext.read(chapter.text)) if "parameters" in c.metadata.get("tags", [])]
+    tagged = [c for c in code_cells(read(chapter)) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     assert re.fullmatch(r"(\w+: [^=\n]+ = .+  # .+\n?)+", tagged[0].source), "write name: type = default  # help"
     if chapter.measures:
@@ -70,7 +77,7 @@ def test_a_paired_save_keeps_header_and_text(chapter, tmp_path, monkeypatch):
 
 @each_chapter
 def test_numbers_in_prose_show_everywhere(chapter):
-    prose = "\n".join(c.source for c in jupytext.read(chapter.text).cells if c.cell_type == "markdown")
+    prose = "\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")
     assert not re.findall(r"\{(?:glue|eval)[^}]*\}", prose), "Jupyter and nbconvert show such a role as it is written"
 
 
@@ -96,14 +103,14 @@ def test_figures_have_label_caption_and_alt_text(chapter):
 
 @each_chapter
 def test_no_text_in_a_figure_is_smaller_than_the_style_allows(chapter):
-    source = "\n".join(cell.source for cell in code_cells(jupytext.read(chapter.text)))
+    source = "\n".join(cell.source for cell in code_cells(read(chapter)))
     sizes = re.findall(r"(?:fontsize|labelsize|titlesize)\D{0,5}([\d.]+)", source)
     assert [size for size in sizes if float(size) < style.SMALL_PT] == []
 
 
 @each_chapter
 def test_prose_has_no_typed_measurement(chapter):
-    prose = "\n".join(c.source for c in jupytext.read(chapter.text).cells if c.cell_type == "markdown")
+    prose = "\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")
     prose = re.sub(r"\]\([^)]*\)|```.*?```", "", prose, flags=re.DOTALL)  # addresses and BibTeX hold digits too
     typed = re.findall(r"\d[\d.,]*\s*(?:%|ms|GB/s|GFLOP|TFLOP|MB)|factor of \d|\d+ times|\d+\.\d+", prose)
     assert not typed
@@ -111,7 +118,7 @@ def test_prose_has_no_typed_measurement(chapter):
 
 @each_chapter
 def test_chapter_opens_with_a_question(chapter):
-    first = jupytext.read(chapter.text).cells[0].source
+    first = read(chapter).cells[0].source
     assert first.startswith("# ")
     assert "?" in first
 
