@@ -72,7 +72,7 @@ def test_other_processes_on_the_gpu_are_counted():
     [
         (20.0, lambda s: max(1.0, 5.0 - s), 1.0, 4.2),  # until it is warm
         (5.0, lambda s: 1.0 + s, 6.0, 5.0),  # never warm: no longer than that
-        (1.0, lambda s: max(1.0, 5.0 - s), 5.0, 0.2),  # readings that come sooner than a machine warms: one
+        (1.0, lambda s: max(1.0, 5.0 - s), 5.0, 0.1),  # readings that come sooner than a machine warms: one
     ],
 )
 def test_work_before_the_first_reading_ends(sentinel_s, law, ms, seconds):

@@ -5,7 +5,7 @@ Its readings are judged when a run is read, see `alphaflops.runs.derive.judge`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -40,10 +40,12 @@ SENTINEL: Final = Conv2d(56, 56, 128, 128, 3)
 """About 0.46 GMAC: some 10 ms on a CPU core, tens of µs on a GPU; neither all overhead nor slow to repeat."""
 
 READING: Final = Protocol(smallest=31, largest=31, warmup_s=0.1)
-"""How the sentinel is timed."""
+BRIEF: Final = replace(READING, smallest=11, largest=11)
+"""How the sentinel is timed, and how where its readings come often, as in a smoke run."""
 
 HEAT_S: Final = 1.5
-"""Least work before the first reading: libraries initialise and clocks rise meanwhile (s)."""
+"""Least work before the first reading: libraries initialise and clocks rise meanwhile. Readings that come sooner than
+this are `BRIEF`, and one is all the work before them (s)."""
 
 SAME: Final = 0.02
 """Two readings as close as this (a fraction) end the work before the first reading that counts."""
@@ -198,21 +200,21 @@ def time_layer(device: Device, layer: Layer, settings: Protocol, quantities: Seq
         device.release()
 
 
-def sentinel_ms(device: Device) -> float | None:
-    """Time the sentinel, None where that fails (ms)."""
-    timing = time_layer(device, SENTINEL, READING, ("latency",))
+def sentinel_ms(device: Device, every_s: float) -> float | None:
+    """Time the sentinel, which is done every `every_s` seconds; None where that fails (ms)."""
+    timing = time_layer(device, SENTINEL, BRIEF if every_s < HEAT_S else READING, ("latency",))
     return round(float(np.median(timing.latency_ns)) / 1e6, 6) if timing.status == "ok" else None
 
 
-def heat(device: Device, most_s: float) -> float | None:
-    """Work until the sentinel takes the same time twice running, at most `most_s`: a start is no drift.
+def heat(device: Device, every_s: float) -> float | None:
+    """Work until the sentinel takes the same time twice running, at most `every_s`: a start is no drift.
 
-    Gives its last time, None where it fails (ms). Where readings are taken more often than this would take, one is all.
+    Gives its last time, None where it fails (ms).
     """
     began, last = device.clock_ns(), float("nan")
-    while (now := sentinel_ms(device)) is not None and most_s >= HEAT_S:
+    while (now := sentinel_ms(device, every_s)) is not None and every_s >= HEAT_S:
         passed_s = (device.clock_ns() - began) / 1e9
-        if passed_s >= most_s or abs(now / last - 1) <= SAME:
+        if passed_s >= every_s or abs(now / last - 1) <= SAME:
             break
         if passed_s > HEAT_S:
             last = now

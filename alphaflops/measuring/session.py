@@ -211,8 +211,8 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
     def elapsed() -> float:
         return round(before + max(device.clock_ns() - began, 0) / 1e9, 3)
 
-    def reading(found: float | None) -> float:
-        if found is not None:
+    def reading(time: Callable[..., float | None] = sentinel_ms) -> float:
+        if (found := time(device, settings.sentinel_s)) is not None:
             journal.append(Entry(type="reading", elapsed_s=elapsed(), median_ms=found))
         return elapsed()
 
@@ -236,10 +236,10 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
         return Entry(type="row", elapsed_s=start, **about, **vars(found))
 
     try:
-        last = reading(heat(device, settings.sentinel_s))
+        last = reading(heat)
         for taken, (place, spec) in enumerate(todo, start=1):
             if elapsed() - last > settings.sentinel_s:
-                last = reading(sentinel_ms(device))
+                last = reading()
             entry = timed(spec, place)
             journal.append(entry)
             found = summarise(np.asarray(entry.latency_ns) / 1e6, settings.name)
@@ -249,7 +249,7 @@ def _measure(device: Device, options: Options, journal: Journal, tell: Tell) -> 
             about = f"{spec['experiment']} {spec['line']}, x = {spec['x']}" if spec["line"] else own
             left_s = (elapsed() - before) / taken * (len(todo) - taken)
             tell("row", f"{len(done) + taken}/{len(header.rows)} layers, {left_s:.0f} s left, {about}: {ms}")
-        reading(sentinel_ms(device))
+        reading()
         journal.append(Entry(type="end", elapsed_s=elapsed(), finished=now()))
     except BaseException:
         with suppress(AlphaflopsError):
