@@ -22,7 +22,7 @@ from alphaflops.layers import as_table, macs
 from alphaflops.runs import Run, datasets
 from alphaflops.runs.schema import FORMAT_VERSION
 
-gc.set_threshold(100_000, 50, 100)  # what torch holds is looked through again and again: a tenth of the time
+gc.set_threshold(100_000, 50, 100)  # else what torch holds is looked through again and again
 
 
 @pytest.fixture

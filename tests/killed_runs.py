@@ -1,5 +1,6 @@
 """Kill runs with SIGKILL at random moments, resume each, and print what came out (run by test_measure_faults.py).
 
+Without a number of trials, go on from what a kill after each write of a run would leave.
 Forking from one process that has imported everything makes a trial cost a fraction of a second.
 """
 
@@ -79,6 +80,9 @@ CALLS = ("replace", "rename", "link", "unlink", "fsync", "mkdir", "open", "ftrun
 """Calls of the system that change what is on disk, or promise that it stays."""
 
 
+PAIR = experiments.grid("smoke").iloc[:2]
+
+
 def left_by_kills(folder: Path, base: Path) -> list[Path]:
     """Run two layers into a folder; give copies of it, each as a kill right after a call of `CALLS` would leave it.
 
@@ -107,7 +111,7 @@ def left_by_kills(folder: Path, base: Path) -> list[Path]:
         use(watched)
 
     use(watched)
-    session.run(experiments.grid("smoke").iloc[:2], folder, OPTIONS, device=FakeDevice())
+    session.run(PAIR, folder, OPTIONS, device=FakeDevice())
     use(real.get)
     return copies
 
@@ -118,7 +122,7 @@ def every_write(base: Path, before: Path | None = None) -> list[dict]:
     The run begins in a new folder, or in a copy of the folder of a finished run of one layer. Where a call changed no
     file, the state before it has been tried.
     """
-    found, grid, there, last = [], experiments.grid("smoke").iloc[:2], int(before is not None), None
+    found, there, last = [], int(before is not None), None
     base.mkdir()
     if before:
         shutil.copytree(before, base / "run")
@@ -135,7 +139,7 @@ def every_write(base: Path, before: Path | None = None) -> list[dict]:
         if (folder / journal.JOURNAL_FILE).exists():
             run = session.resume(folder, device=FakeDevice(seed=1))
         else:
-            run = session.run(grid, folder, OPTIONS, device=FakeDevice(seed=1))
+            run = session.run(PAIR, folder, OPTIONS, device=FakeDevice(seed=1))
         left = sorted(p.name for p in folder.iterdir() if not p.name.startswith((".lock", ".alphaflops-")))
         trial = {"there": there, "whole": whole, "read": read, "state": state}
         found.append(trial | {"rows": run.table["row"].tolist(), "files": left})
